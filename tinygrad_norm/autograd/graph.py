@@ -1,0 +1,141 @@
+"""The graph: a Variable is a value and its place, a Node is one recorded operation.
+
+Edges point from an operation to what it was computed from, never the other way, so there is no
+reference cycle and a graph is freed the moment its last tensor goes::
+
+    y (Variable) --edge--> (Node mul, output 0) --edges--> a (leaf Variable), (Node exp, output 0)
+
+A leaf (a tensor that no recorded operation made) is its own end of an edge.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Protocol, Union
+
+from ..backend.array import Array
+
+tick: Callable[[], int] = itertools.count(1).__next__
+"""One clock for the whole process: it numbers nodes and writes in place.
+
+A node's number is larger than that of every node it depends on, so descending numbers are a
+reverse topological order. A write in place with a larger number than a node's came after it.
+"""
+
+
+class Variable:
+    """An array and its place in the graph. State only: arithmetic comes with ``Tensor``."""
+
+    array: Array
+    """The NumPy or CuPy array underneath."""
+    written: list[int]
+    """``[time of the last write in place, whether a view exists]``; views share this list."""
+    tracked: bool = False
+    """Whether operations on it are recorded; ``Tensor.requires_grad``."""
+    edge: tuple[Node, int] | None = None
+    """The operation that made this value and which of its outputs it is; None for a leaf."""
+    hooks: dict[int, Callable[[Any], Any]] | None = None
+    """For a leaf, what is called with its gradient; other tensors keep theirs on the node."""
+    result_class: ClassVar[type[Variable]]
+    """The class of results: set by ``Tensor``, so that the engine need not know it."""
+
+    _grad: Any = None
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+Variable.result_class = Variable
+
+Edge = Union[tuple["Node", int], Variable, None]
+
+
+def wrap(like: type[Variable], array: Array) -> Any:
+    """A new leaf of the class ``like`` around ``array``, which it does not copy."""
+    variable = _new(like)
+    variable.array = array
+    variable.written = [0, False]
+    return variable
+
+
+_new = object.__new__
+
+
+class Operation(Protocol):
+    """What a node calls on the way back: a primitive, or a user's ``Function``."""
+
+    name: str
+
+    def pull(self, node: Node, dys: Sequence[Any], *, graph: bool) -> Sequence[Any]:
+        """The gradients of the node's inputs from those of its outputs (None where unused)."""
+        ...
+
+
+class Node:
+    """One recorded call of an operation.
+
+    op:        what was called, with its rule
+    edges:     one for each input: where its gradient goes; None for a constant
+    settings:  the keyword arguments of the call
+    shapes:    the shape of each output
+    plan:      what the operation wants to find again on the way back
+    saved:     the values that the rule needs; None once they were freed
+    cells:     the ``written`` lists of the tensors among them
+    order:     when it was recorded, by the clock
+    """
+
+    hooks: dict[int, dict[int, Callable[[Any], Any]]] | None = None
+    """For each output, what is called with its gradient."""
+    retained: dict[int, weakref.ref[Variable]] | None = None
+    """The outputs that asked to have their gradient stored."""
+    trace: str | None = None
+    """In anomaly mode, the line of the user's file that made the call."""
+    calls: tuple[Any, int, Any] | None = None
+    """Modules that returned this node's output: (module, time of its call, next such)."""
+
+    def __init__(
+        self, op: Operation, edges: Sequence[Edge], settings: dict[str, Any],
+        shapes: Sequence[tuple[int, ...]], plan: Any, saved: Sequence[Any] | None,
+        cells: Sequence[list[int]],
+    ) -> None:
+        self.op = op
+        self.edges = edges
+        self.settings = settings
+        self.shapes = shapes
+        self.plan = plan
+        self.saved = saved
+        self.cells = cells
+        self.order = tick()
+
+    def unpacked(self) -> Sequence[Any]:
+        """The saved values, if they are still there and still what they were.
+
+        Raises:
+            RuntimeError: freed by an earlier backward, or changed in place since.
+        """
+        if self.saved is None:
+            raise RuntimeError(
+                f"backward through {self.op.name} a second time: the values it had saved were "
+                "freed after the first; pass retain_graph=True to the first backward()"
+            )
+        for cell in self.cells:
+            if cell[0] > self.order:
+                raise RuntimeError(
+                    f"{self.op.name}: a tensor that its gradient needs was modified by an inplace "
+                    "operation after it was used; change a clone(), or call backward() first"
+                )
+        return self.saved
+
+    def name(self) -> str:
+        """The operation's name, as it labels the graph."""
+        return self.op.name
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | Variable | None, int], ...]:
+        """For each input (node or leaf, output number), as PyTorch gives it."""
+        return tuple(e if isinstance(e, tuple) else (e, 0) for e in self.edges)
+
+    def __repr__(self) -> str:
+        return f"<{self.op.name}>"

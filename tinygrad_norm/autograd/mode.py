@@ -1,0 +1,131 @@
+"""What the engine does beside computing: record, watch for NaN, let layers keep statistics.
+
+One ContextVar holds the flags, so a thread (or an asyncio task) sees only its own, and a context
+manager restores what it found, also when its body raises.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import Any, TypeVar
+
+GRAD = 1
+"""Operations on tensors that require grad are recorded."""
+ANOMALY = 2
+"""Each forward and each backward result is searched for NaN."""
+STATISTICS = 4
+"""Layers in training mode update their running statistics."""
+
+flags: ContextVar[int] = ContextVar("tinygrad_norm.flags", default=GRAD | STATISTICS)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Mode:
+    """A context manager and decorator that sets and clears flags for its body."""
+
+    on = 0
+    off = 0
+
+    def __init__(self) -> None:
+        self._tokens: list[Token[int]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(flags.set(flags.get() & ~self.off | self.on))
+
+    def __exit__(self, *error: object) -> None:
+        flags.reset(self._tokens.pop())
+
+    def __call__(self, function: F) -> F:
+        on, off = self.on, self.off
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            token = flags.set(flags.get() & ~off | on)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                flags.reset(token)
+
+        return wrapped  # type: ignore[return-value]
+
+
+class _Plain(Mode):
+    """A mode without arguments: ``@no_grad`` works like ``@no_grad()``."""
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        mode = super().__new__(cls)
+        if function is None:
+            return mode
+        mode.__init__()
+        return mode(function)
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        super().__init__()
+
+
+class no_grad(_Plain):
+    """Nothing is recorded inside: results do not require grad."""
+
+    off = GRAD
+
+
+class enable_grad(_Plain):
+    """Recording is on inside, also within :class:`no_grad`."""
+
+    on = GRAD
+
+
+class keep_statistics(_Plain):
+    """Running statistics stay as they are inside, also in training mode.
+
+    Gradient checks and drawings use it: running a layer to look at it must not change it.
+    """
+
+    off = STATISTICS
+
+
+class set_grad_enabled(Mode):
+    """Turn recording on or off: at once when called as a function, restored at the end of ``with``.
+
+    ``set_grad_enabled(False)`` on a line of its own stays in force until the next such call.
+    """
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.on, self.off = (GRAD, 0) if mode else (0, GRAD)
+        self._tokens.append(flags.set(flags.get() & ~self.off | self.on))
+
+    def __enter__(self) -> None:
+        pass
+
+    def __call__(self, function: F) -> F:
+        flags.reset(self._tokens.pop())  # used as a decorator: only the function is affected
+        return super().__call__(function)
+
+
+class detect_anomaly(Mode):
+    """Search every result, forward and backward, for NaN and name the operation that made it.
+
+    The error names the op and the line of your file that called it. Every value is read once more
+    and every call's stack is kept, so it is slow: for debugging.
+    """
+
+    on = ANOMALY
+
+    def __init__(self, check_nan: bool = True) -> None:
+        super().__init__()
+        if not check_nan:
+            self.on = 0
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread."""
+    return bool(flags.get() & GRAD)
+
+
+def statistics_enabled() -> bool:
+    """Whether layers in training mode may update their running statistics."""
+    return bool(flags.get() & STATISTICS)

@@ -1,0 +1,64 @@
+"""Which dtype a result has when the inputs differ: PyTorch's rules, on NumPy's dtypes.
+
+bool < int < float; within a kind the wider wins; a tensor without dimensions and a Python number
+count only when they are of a higher kind; an int where a float is needed becomes float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backend.array import is_array
+from .graph import Variable
+
+DEFAULT_FLOAT = np.dtype("float32")
+KINDS = "biuf"
+
+
+def _rank(dtype: np.dtype) -> int:
+    return max(KINDS.find(dtype.kind), 0)
+
+
+def result_type(*values: Any) -> np.dtype:
+    """The common dtype of tensors, arrays and Python numbers."""
+    groups: list[list[np.dtype]] = [[], [], []]  # arrays, 0-dim arrays, numbers
+    for value in values:
+        if isinstance(value, Variable):
+            value = value.array
+        if isinstance(value, bool | np.bool_):
+            groups[2].append(np.dtype(bool))
+        elif isinstance(value, int | np.integer):
+            groups[2].append(np.dtype(np.int64))
+        elif isinstance(value, float | np.floating):
+            groups[2].append(DEFAULT_FLOAT)
+        elif value is not None:
+            groups[0 if value.ndim else 1].append(value.dtype)
+    result: np.dtype | None = None
+    for group in groups:
+        if not group:
+            continue
+        rank = max(map(_rank, group))
+        if result is None or rank > _rank(result):
+            result = np.result_type(*(d for d in group if _rank(d) == rank))
+    assert result is not None
+    return result
+
+
+def promoted(inputs: Sequence[Any], *, to_float: bool) -> list[Any]:
+    """The inputs brought to one dtype, by recorded casts; Python numbers stay as they are."""
+    inputs = [v.item() if isinstance(v, np.generic) else v for v in inputs]
+    dtype = result_type(*inputs)
+    if to_float and dtype.kind != "f":
+        dtype = DEFAULT_FLOAT
+    results = []
+    for value in inputs:
+        if isinstance(value, Variable):
+            if value.array.dtype != dtype:
+                value = value.to(dtype)  # type: ignore[attr-defined]
+        elif is_array(value):
+            value = value.astype(dtype)
+        results.append(value)
+    return results

@@ -1,0 +1,1 @@
+"""Arrays and kernels. Knows neither tensors nor the graph."""

@@ -1,0 +1,25 @@
+"""Errors that are caught under PyTorch's class and under Python's own.
+
+PyTorch raises RuntimeError for a wrong shape, a wrong dtype or a wrong device. Python calls the
+first a ValueError and the second a TypeError. Each class here is both, so either ``except`` works.
+"""
+
+
+class ShapeError(ValueError, RuntimeError):
+    """Shapes that do not fit together."""
+
+
+class DimError(IndexError, ValueError, RuntimeError):
+    """A dimension or an index out of range."""
+
+
+class DtypeError(TypeError, RuntimeError):
+    """A dtype that the operation cannot take."""
+
+
+class DeviceError(ValueError, RuntimeError):
+    """Arrays on different devices, or a device that is not there."""
+
+
+class CheckpointError(ValueError, RuntimeError):
+    """A file that is no checkpoint, or a damaged one."""

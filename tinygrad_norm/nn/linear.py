@@ -1,0 +1,83 @@
+"""The affine layer, and two that only change a shape or nothing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..errors import ShapeError
+from ..ops.linalg import linear
+from ..tensors.creation import zeros
+from ..tensors.tensor import Parameter, Tensor
+from . import init
+from .module import Module
+
+
+class Linear(Module):
+    """y = x Wᵀ + b.
+
+    Weights and bias start uniform on ±1/√in_features, as PyTorch's.
+
+    Shape:
+        x: (*, in_features); y: (*, out_features)
+        weight: (out_features, in_features); bias: (out_features,)
+
+    >>> import tinygrad_norm as tn
+    >>> tn.nn.Linear(3, 2)(tn.zeros(5, 3)).shape
+    (5, 2)
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        self.in_features = in_features
+        self.out_features = out_features
+        self.weight = Parameter(zeros(out_features, in_features, device=device, dtype=dtype))
+        self.bias = Parameter(zeros(out_features, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the initial values anew."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features) if self.in_features else 0.0
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.array.shape[-1:] != (self.in_features,):
+            raise ShapeError(
+                f"Linear: expected input (*, {self.in_features}), got {tuple(x.shape)}")
+        return linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (f"in_features={self.in_features}, out_features={self.out_features}, "
+                f"bias={self.bias is not None}")
+
+
+class Identity(Module):
+    """y = x, whatever the constructor is given."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def forward(self, x: Any) -> Any:
+        return x
+
+
+class Flatten(Module):
+    """The dimensions from ``start_dim`` to ``end_dim`` as one.
+
+    Shape:
+        x: (N, *); y: (N, product of *)
+    """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim = start_dim
+        self.end_dim = end_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(self.start_dim, self.end_dim)
+
+    def extra_repr(self) -> str:
+        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

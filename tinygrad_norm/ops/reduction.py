@@ -1,0 +1,201 @@
+"""Sums and what is made of them. ``axis`` is an int, a tuple or None for all of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..autograd.op import primitive
+from ..backend.array import Array, array_module
+from .elementwise import cast, equal, exp, sqrt, square, where
+from .shape import broadcast_to, concatenate, flip, reshape
+
+Axis = int | tuple[int, ...] | None
+
+
+def kept(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+    """``shape`` with the reduced axes as 1."""
+    axes = reduced_axes(shape, axis)
+    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+
+
+def reduced_axes(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+    """The reduced axes, counted from the front."""
+    if axis is None:
+        return tuple(range(len(shape)))
+    many = axis if isinstance(axis, tuple) else (axis,)
+    return tuple(sorted(i % len(shape) if shape else 0 for i in many))
+
+
+def count(shape: tuple[int, ...], axis: Axis) -> int:
+    """How many values are reduced to one."""
+    return math.prod(shape[i] for i in reduced_axes(shape, axis)) if shape else 1
+
+
+@primitive(name="sum")
+def sum_(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """y = Σ x"""
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+@sum_.gradient_of("x")
+def sum_dx(dy: Any, x_shape: tuple[int, ...], *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """dx = dy, for each x"""
+    return spread(dy, x_shape, axis)
+
+
+def spread(dy: Any, shape: tuple[int, ...], axis: Axis) -> Any:
+    """Undo a reduction: each reduced value gets the gradient of its result."""
+    small = kept(shape, axis)
+    return broadcast_to(dy if dy.shape == small else reshape(dy, shape=small), shape=shape)
+
+
+@primitive
+def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """y = Σ x / n"""
+    return x.sum(axis=axis, keepdims=keepdims) / count(x.shape, axis)
+
+
+@mean.gradient_of("x")
+def mean_dx(dy: Any, x_shape: tuple[int, ...], *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """dx = dy / n"""
+    return spread(dy / count(x_shape, axis), x_shape, axis)
+
+
+@primitive
+def amax(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """y = max x; equal ones share the gradient evenly"""
+    return x.max(axis=axis, keepdims=keepdims)
+
+
+@primitive
+def amin(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """y = min x; equal ones share the gradient evenly"""
+    return x.min(axis=axis, keepdims=keepdims)
+
+
+def extremum_dx(dy: Any, x: Any, y: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """dx = dy / m where x is one of the m extreme values"""
+    chosen = cast(equal(x, spread(y, x.shape, axis)), dtype=dy.dtype)
+    share = sum_(chosen, axis=axis, keepdims=True)
+    return spread(dy, x.shape, axis) * (chosen / share)
+
+
+amax.gradient(x=extremum_dx)
+amin.gradient(x=extremum_dx)
+
+
+@primitive
+def cumsum(x: Array, *, axis: int) -> Array:
+    """yᵢ = Σ xⱼ over j <= i"""
+    return x.cumsum(axis=axis)
+
+
+@cumsum.gradient_of("x")
+def cumsum_dx(dy: Any, *, axis: int) -> Any:
+    """dxⱼ = Σ dyᵢ over i >= j"""
+    return flip(cumsum(flip(dy, axes=(axis,)), axis=axis), axes=(axis,))
+
+
+@primitive
+def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """y = ln Σ eˣ, from the largest x down, so that nothing overflows"""
+    module = array_module(x)
+    top = x.max(axis=axis, keepdims=True)
+    top = module.where(module.isfinite(top), top, 0).astype(x.dtype)
+    y = module.log(module.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    return y if keepdims else y.squeeze(axis=reduced_axes(x.shape, axis))
+
+
+@logsumexp.gradient_of("x")
+def logsumexp_dx(dy: Any, x: Any, y: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
+    """dx = dy eˣ⁻ʸ"""
+    y = spread(y, x.shape, axis)
+    return spread(dy, x.shape, axis) * exp(x - where(y > -math.inf, y, 0.0))
+
+
+@primitive
+def softmax(x: Array, *, axis: int) -> Array:
+    """yᵢ = e^xᵢ / Σ e^xⱼ"""
+    module = array_module(x)
+    e = module.exp(x - x.max(axis=axis, keepdims=True))
+    e /= e.sum(axis=axis, keepdims=True)
+    return e
+
+
+@softmax.gradient_of("x")
+def softmax_dx(dy: Any, y: Any, *, axis: int) -> Any:
+    """dx = y (dy - Σ dy y)"""
+    return y * (dy - sum_(dy * y, axis=axis, keepdims=True))
+
+
+@primitive
+def log_softmax(x: Array, *, axis: int) -> Array:
+    """yᵢ = xᵢ - ln Σ e^xⱼ"""
+    module = array_module(x)
+    y = x - x.max(axis=axis, keepdims=True)
+    y -= module.log(module.exp(y).sum(axis=axis, keepdims=True))
+    return y
+
+
+@log_softmax.gradient_of("x")
+def log_softmax_dx(dy: Any, y: Any, *, axis: int) -> Any:
+    """dx = dy - eʸ Σ dy"""
+    return dy - exp(y) * sum_(dy, axis=axis, keepdims=True)
+
+
+@primitive(name="all")
+def all_(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """y = whether each x holds"""
+    return x.all(axis=axis, keepdims=keepdims)
+
+
+@primitive(name="any")
+def any_(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
+    """y = whether one x holds"""
+    return x.any(axis=axis, keepdims=keepdims)
+
+
+@primitive
+def argmax(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
+    """y = the index of the first largest x"""
+    return x.argmax(axis=axis, keepdims=keepdims)
+
+
+@primitive
+def argmin(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Array:
+    """y = the index of the first smallest x"""
+    return x.argmin(axis=axis, keepdims=keepdims)
+
+
+# -- made of the above -----------------------------------------------------------------------------
+
+
+def var(x: Any, *, axis: Axis = None, correction: float = 1, keepdims: bool = False) -> Any:
+    """Σ (x - mean)² / (n - correction): two passes, E[x²] - E[x]² cancels when |mean| >> std."""
+    centered = x - mean(x, axis=axis, keepdims=True)
+    # n - correction <= 0 gives NaN or inf, as PyTorch's
+    freedom = max(count(x.shape, axis) - correction, 0)
+    total = sum_(square(centered), axis=axis, keepdims=keepdims)
+    return total / freedom if freedom else total * math.nan
+
+
+def std(x: Any, *, axis: Axis = None, correction: float = 1, keepdims: bool = False) -> Any:
+    """√var, with gradient 0 for a constant x (where the square root has none)."""
+    v = var(x, axis=axis, correction=correction, keepdims=keepdims)
+    flat = equal(v, 0)
+    return where(flat, v * 0, sqrt(where(flat, 1.0, v)))
+
+
+def prod(x: Any, *, axis: int, keepdims: bool = False) -> Any:
+    """Π x, by halves: zeros need no special case at any order of derivative."""
+    axis %= x.ndim
+    ahead = (slice(None),) * axis
+    while x.shape[axis] > 1:
+        half = x.shape[axis] // 2
+        pairs = x[(*ahead, slice(0, half))] * x[(*ahead, slice(half, 2 * half))]
+        odd = x.shape[axis] % 2
+        x = concatenate(pairs, x[(*ahead, slice(2 * half, None))], axis=axis) if odd else pairs
+    if x.shape[axis] == 0:
+        x = sum_(x, axis=axis, keepdims=True) + 1
+    return x if keepdims else reshape(x, shape=x.shape[:axis] + x.shape[axis + 1 :])

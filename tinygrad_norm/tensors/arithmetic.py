@@ -1,0 +1,234 @@
+"""Operators and functions, element by element."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..autograd.graph import Variable
+from ..autograd.promotion import promoted
+from ..ops import elementwise as ops
+from ..ops.linalg import matmul
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Number = Any
+"""A tensor, an array or a Python number."""
+
+
+class Arithmetic(Variable):
+    """What stands between or around tensors in a formula."""
+
+    __array_priority__ = 1000
+    __array_ufunc__ = None  # an array on the left of an operator leaves the work to us
+
+    def __add__(self, other: Number) -> Tensor:
+        return ops.add(self, other)
+
+    def __radd__(self, other: Number) -> Tensor:
+        return ops.add(other, self)
+
+    def __sub__(self, other: Number) -> Tensor:
+        return ops.sub(self, other)
+
+    def __rsub__(self, other: Number) -> Tensor:
+        return ops.sub(other, self)
+
+    def __mul__(self, other: Number) -> Tensor:
+        return ops.mul(self, other)
+
+    def __rmul__(self, other: Number) -> Tensor:
+        return ops.mul(other, self)
+
+    def __truediv__(self, other: Number) -> Tensor:
+        return ops.div(self, other)
+
+    def __rtruediv__(self, other: Number) -> Tensor:
+        return ops.div(other, self)
+
+    def __pow__(self, other: Number) -> Tensor:
+        return ops.pow_(self, other)
+
+    def __rpow__(self, other: Number) -> Tensor:
+        return ops.pow_(other, self)
+
+    def __matmul__(self, other: Number) -> Tensor:
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Number) -> Tensor:
+        return matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.neg(self)
+
+    def __pos__(self) -> Tensor:
+        return self  # type: ignore[return-value]
+
+    def __abs__(self) -> Tensor:
+        return ops.abs_(self)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return ops.equal(self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return ops.not_equal(self, other)
+
+    def __lt__(self, other: Number) -> Tensor:
+        return ops.less(self, other)
+
+    def __le__(self, other: Number) -> Tensor:
+        return ops.less_equal(self, other)
+
+    def __gt__(self, other: Number) -> Tensor:
+        return ops.greater(self, other)
+
+    def __ge__(self, other: Number) -> Tensor:
+        return ops.greater_equal(self, other)
+
+    def __and__(self, other: Number) -> Tensor:
+        return ops.logical_and(self, other)
+
+    def __or__(self, other: Number) -> Tensor:
+        return ops.logical_or(self, other)
+
+    def __xor__(self, other: Number) -> Tensor:
+        return ops.logical_xor(self, other)
+
+    def __invert__(self) -> Tensor:
+        return ops.logical_not(self)
+
+    __hash__ = Variable.__hash__
+
+    def add(self, other: Number, *, alpha: float = 1) -> Tensor:
+        """self + alpha other"""
+        return ops.add(self, other if alpha == 1 else other * alpha)
+
+    def sub(self, other: Number, *, alpha: float = 1) -> Tensor:
+        """self - alpha other"""
+        return ops.sub(self, other if alpha == 1 else other * alpha)
+
+    def mul(self, other: Number) -> Tensor:
+        return ops.mul(self, other)
+
+    def div(self, other: Number) -> Tensor:
+        return ops.div(self, other)
+
+    def pow(self, exponent: Number) -> Tensor:
+        return ops.pow_(self, exponent)
+
+    def neg(self) -> Tensor:
+        return ops.neg(self)
+
+    def abs(self) -> Tensor:
+        return ops.abs_(self)
+
+    def exp(self) -> Tensor:
+        return ops.exp(self)
+
+    def expm1(self) -> Tensor:
+        return ops.expm1(self)
+
+    def log(self) -> Tensor:
+        return ops.log(self)
+
+    def log1p(self) -> Tensor:
+        return ops.log1p(self)
+
+    def sqrt(self) -> Tensor:
+        return ops.sqrt(self)
+
+    def rsqrt(self) -> Tensor:
+        return ops.rsqrt(self)
+
+    def square(self) -> Tensor:
+        return ops.square(self)
+
+    def reciprocal(self) -> Tensor:
+        return ops.reciprocal(self)
+
+    def sin(self) -> Tensor:
+        return ops.sin(self)
+
+    def cos(self) -> Tensor:
+        return ops.cos(self)
+
+    def tanh(self) -> Tensor:
+        return ops.tanh(self)
+
+    def sigmoid(self) -> Tensor:
+        return ops.sigmoid(self)
+
+    def erf(self) -> Tensor:
+        return ops.erf(self)
+
+    def relu(self) -> Tensor:
+        return ops.relu(self)
+
+    def sign(self) -> Tensor:
+        return ops.sign(self)
+
+    def clamp(self, min: Number | None = None, max: Number | None = None) -> Tensor:
+        """Limited to [min, max]; either may be left out, numbers or tensors."""
+        if min is None and max is None:
+            raise RuntimeError("clamp: expected at least one of min and max, got neither")
+        if isinstance(min, Variable) or isinstance(max, Variable):
+            result = self if min is None else ops.maximum(self, min)
+            return result if max is None else ops.minimum(result, max)  # type: ignore[return-value]
+        return ops.clamp(self, low=min, high=max)
+
+    clip = clamp
+
+    def maximum(self, other: Number) -> Tensor:
+        return ops.maximum(self, other)
+
+    def minimum(self, other: Number) -> Tensor:
+        return ops.minimum(self, other)
+
+    def where(self, condition: Any, other: Number) -> Tensor:
+        """self where the condition holds, else other"""
+        return where(condition, self, other)
+
+    def eq(self, other: Number) -> Tensor:
+        return ops.equal(self, other)
+
+    def ne(self, other: Number) -> Tensor:
+        return ops.not_equal(self, other)
+
+    def lt(self, other: Number) -> Tensor:
+        return ops.less(self, other)
+
+    def le(self, other: Number) -> Tensor:
+        return ops.less_equal(self, other)
+
+    def gt(self, other: Number) -> Tensor:
+        return ops.greater(self, other)
+
+    def ge(self, other: Number) -> Tensor:
+        return ops.greater_equal(self, other)
+
+    def logical_not(self) -> Tensor:
+        return ops.logical_not(self.bool())  # type: ignore[attr-defined]
+
+    def logical_and(self, other: Number) -> Tensor:
+        return ops.logical_and(self.bool(), other.bool())  # type: ignore[attr-defined]
+
+    def logical_or(self, other: Number) -> Tensor:
+        return ops.logical_or(self.bool(), other.bool())  # type: ignore[attr-defined]
+
+    def isnan(self) -> Tensor:
+        return ops.isnan(self)
+
+    def isfinite(self) -> Tensor:
+        return ops.isfinite(self)
+
+
+def where(condition: Any, input: Number, other: Number) -> Tensor:
+    """``input`` where ``condition`` holds, else ``other``; all three are broadcast.
+
+    Args:
+        condition: a tensor of bools.
+        input, other: tensors or Python numbers, brought to one dtype.
+    """
+    if isinstance(input, Variable) or isinstance(other, Variable):
+        input, other = promoted((input, other), to_float=False)
+    return ops.where_(condition, input, other)

@@ -1,0 +1,218 @@
+"""Making tensors from data and from a shape, and joining them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.graph import Variable
+from ..backend.array import as_device, is_array, to_device
+from ..errors import ShapeError
+from ..ops import linalg
+from ..ops import shape as ops
+from .conversion import as_dtype
+from .shaping import sizes
+from .tensor import Tensor
+
+
+def finished(array: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """A tensor of a new array."""
+    if dtype is not None:
+        array = array.astype(as_dtype(dtype), copy=False)
+    result = Tensor.__new__(Tensor)
+    result.array = to_device(array, as_device(device))
+    result.written = [0, False]
+    if requires_grad:
+        result.requires_grad_()
+    return result
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A new tensor with a copy of ``data``.
+
+    Args:
+        data: numbers, nested lists of them, an array or a tensor.
+        dtype: by default float32 for Python floats, int64 for ints, bool for bools, and the
+            array's own for arrays.
+        device: "cpu" (default), "cuda", "cuda:N"; an array of a GPU stays there by default.
+
+    Raises:
+        ValueError: lists of unequal length. TypeError: something that is no number.
+    """
+    if isinstance(data, Variable):
+        data = data.array
+    if is_array(data):
+        array = data.copy()
+        if dtype is None and array.dtype not in map(np.dtype, ("f2", "f4", "f8", "i4", "i8", "?")):
+            dtype = "float32" if array.dtype.kind == "f" else "int64"
+        if device is None and not isinstance(array, np.ndarray | np.generic):
+            result = Tensor.__new__(Tensor)
+            result.array = array if dtype is None else array.astype(as_dtype(dtype))
+            result.written = [0, False]
+            return result.requires_grad_() if requires_grad else result
+    else:
+        data = _values(data)
+        try:
+            array = np.array(data)
+        except ValueError as error:
+            raise ValueError(f"tensor: expected rows of equal length ({error})") from error
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"tensor: expected numbers, got {type(data).__name__} {data!r:.60}")
+        if dtype is None:
+            dtype = {"f": "float32", "b": "bool"}.get(array.dtype.kind, "int64")
+    return finished(np.asarray(array), dtype, device, requires_grad)
+
+
+def _values(data: Any) -> Any:
+    """Nested lists with the tensors in them as numbers."""
+    if isinstance(data, Variable):
+        return data.array.tolist()
+    if isinstance(data, list | tuple):
+        return [_values(item) for item in data]
+    return data
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """The tensor itself, an array as a tensor sharing its memory, else a new tensor."""
+    if isinstance(data, Tensor):
+        return data.to(dtype=dtype, device=device)
+    if isinstance(data, np.ndarray):
+        return finished(data, dtype or as_dtype(data.dtype), device, False)
+    return tensor(data, dtype=dtype, device=device)
+
+
+def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape ``size``, float32 by default."""
+    return full(sizes(size), 0, dtype=dtype or "float32", device=device,
+                requires_grad=requires_grad)
+
+
+def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of the shape ``size``, float32 by default."""
+    return full(sizes(size), 1, dtype=dtype or "float32", device=device,
+                requires_grad=requires_grad)
+
+
+def full(
+    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``fill_value`` in the shape ``size``; its kind of number gives the default dtype."""
+    if isinstance(fill_value, Variable):
+        fill_value = fill_value.array.item()
+    if dtype is None:
+        dtype = ("bool" if isinstance(fill_value, bool) else
+                 "int64" if isinstance(fill_value, int) else "float32")
+    shape = sizes((size,))
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"expected sizes that are not negative, got {shape}")
+    return finished(np.full(shape, fill_value, dtype=as_dtype(dtype)), None, device, requires_grad)
+
+
+def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A tensor of the shape ``size`` to be filled; here it holds zeros."""
+    return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """(n, m), ones on the diagonal."""
+    return finished(np.eye(n, m, dtype=as_dtype(dtype or "float32")), None, device, requires_grad)
+
+
+def arange(
+    start: float, end: float | None = None, step: float = 1, *, dtype: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, … before ``end``; int64 for ints, float32 for floats."""
+    if end is None:
+        start, end = 0, start
+    if step == 0:
+        raise RuntimeError("arange: step must be nonzero")
+    if (end - start) / step < 0:
+        raise RuntimeError(f"arange: bounds {start} to {end} do not fit the sign of step {step}")
+    if dtype is None:
+        ints = all(isinstance(v, int | np.integer) for v in (start, end, step))
+        dtype = "int64" if ints else "float32"
+    wide = np.arange(start, end, step, dtype=None if np.dtype(dtype).kind == "i" else np.float64)
+    return finished(wide, dtype, device, requires_grad)
+
+
+def linspace(
+    start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``steps`` values from ``start`` to ``end``, both included."""
+    return finished(np.linspace(start, end, steps), dtype or "float32", device, requires_grad)
+
+
+def _like(function: Any) -> Any:
+    def like(
+        input: Variable, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    ) -> Tensor:
+        device = input.device if device is None else device  # type: ignore[attr-defined]
+        return function(input.array.shape, dtype=dtype or input.array.dtype, device=device,
+                        requires_grad=requires_grad)
+
+    like.__name__ = like.__qualname__ = function.__name__ + "_like"
+    like.__doc__ = f"As :func:`{function.__name__}`, with the input's shape, dtype and device."
+    return like
+
+
+zeros_like = _like(zeros)
+ones_like = _like(ones)
+empty_like = _like(empty)
+
+
+def full_like(
+    input: Variable, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """As :func:`full`, with the input's shape, dtype and device."""
+    device = input.device if device is None else device  # type: ignore[attr-defined]
+    return full(input.array.shape, fill_value, dtype=dtype or input.array.dtype, device=device,
+                requires_grad=requires_grad)
+
+
+def _tensors(who: str, tensors: Any) -> Sequence[Any]:
+    if isinstance(tensors, Variable) or not isinstance(tensors, Sequence):
+        raise TypeError(f"{who}: expected a tuple or list of tensors, got "
+                        f"{type(tensors).__name__}")
+    if not tensors:
+        raise RuntimeError(f"{who}: expected a non-empty list of tensors")
+    for i, item in enumerate(tensors):
+        if not isinstance(item, Variable):
+            raise TypeError(f"{who}: expected tensors, got {type(item).__name__} at position {i}")
+    return tensors
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors of one shape along a new dimension."""
+    return ops.stack(*_tensors("stack", tensors), axis=dim)
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """Tensors one after another along a dimension they have."""
+    return ops.concatenate(*_tensors("cat", tensors), axis=dim)
+
+
+def einsum(equation: str, *operands: Any) -> Tensor:
+    """The sum of products that the equation says: ``einsum("ij,jk->ik", a, b)``."""
+    if len(operands) == 1 and isinstance(operands[0], tuple | list):
+        operands = tuple(operands[0])
+    return linalg.einsum(equation, *_tensors("einsum", operands))
+
+
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """All of them expanded to their common shape."""
+    try:
+        shape = np.broadcast_shapes(*(t.array.shape for t in tensors))
+    except ValueError as error:
+        raise ShapeError(f"broadcast_tensors: {error}") from error
+    return tuple(t.expand(shape) for t in tensors)

@@ -1,0 +1,118 @@
+"""Writing into a tensor, where that is safe.
+
+Without recording, the write goes into the memory itself and is stamped, so that a gradient that
+needs the old value is an error and not a wrong number. While recording, the tensor gets a new
+array and a new place in the graph, and earlier uses keep the old ones; this cannot be done to a
+tensor that shares its memory with another, which is refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..autograd.graph import Variable, tick
+from ..autograd.mode import is_grad_enabled, no_grad
+from ..ops import elementwise
+from ..ops.shape import plain_index, replace
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+
+class Inplace(Variable):
+    """Operators and methods that change their tensor."""
+
+    def _write(self, who: str, function: Any, *values: Any) -> Any:
+        """``self = function(self, *values)`` in place."""
+        tracked = is_grad_enabled() and (
+            self.tracked or any(isinstance(v, Variable) and v.tracked for v in values)
+        )
+        if not tracked:
+            with no_grad():
+                result = function(self, *values).array
+            self._fits(who, result)
+            self.array[...] = result
+            self.written[0] = tick()
+            return self
+        if self.tracked and self.edge is None:
+            raise RuntimeError(
+                f"{who}: a leaf tensor that requires grad is being used in an in-place operation; "
+                "write inside no_grad(), or compute a new tensor"
+            )
+        if self.written[1]:
+            raise RuntimeError(
+                f"{who}: this tensor shares memory with another one (a view), so writing into it "
+                "would change that one's gradient; write into a clone()"
+            )
+        result = function(self, *values)
+        self._fits(who, result.array)
+        if result.array.dtype != self.array.dtype:
+            result = elementwise.cast(result, dtype=self.array.dtype)
+        self.array, self.edge, self.written = result.array, result.edge, result.written
+        self.tracked = True
+        return self
+
+    def _fits(self, who: str, result: Any) -> None:
+        if result.shape != self.array.shape:
+            raise RuntimeError(
+                f"{who}: the result has shape {result.shape} and does not fit in place into "
+                f"{self.array.shape}"
+            )
+        if result.dtype.kind == "f" and self.array.dtype.kind != "f":
+            raise RuntimeError(
+                f"{who}: result type {result.dtype} can't be cast to {self.array.dtype} in place"
+            )
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        index = plain_index(index)
+        if not isinstance(value, Variable | int | float):
+            value = type(self).result_class(value).to(self.array.dtype)  # type: ignore[call-arg,attr-defined]
+        tracked = is_grad_enabled() and (
+            self.tracked or (isinstance(value, Variable) and value.tracked))
+        if tracked:
+            self._write("setitem", lambda x, v: replace(x, v, index=index), value)
+        else:
+            self.array[index] = value.array if isinstance(value, Variable) else value
+            self.written[0] = tick()
+
+    def __iadd__(self, other: Any) -> Any:
+        return self._write("add_", elementwise.add, other)
+
+    def __isub__(self, other: Any) -> Any:
+        return self._write("sub_", elementwise.sub, other)
+
+    def __imul__(self, other: Any) -> Any:
+        return self._write("mul_", elementwise.mul, other)
+
+    def __itruediv__(self, other: Any) -> Any:
+        return self._write("div_", elementwise.div, other)
+
+    def add_(self, other: Any, *, alpha: float = 1) -> Tensor:
+        return self._write("add_", elementwise.add, other if alpha == 1 else other * alpha)
+
+    def sub_(self, other: Any, *, alpha: float = 1) -> Tensor:
+        return self._write("sub_", elementwise.sub, other if alpha == 1 else other * alpha)
+
+    def mul_(self, other: Any) -> Tensor:
+        return self._write("mul_", elementwise.mul, other)
+
+    def div_(self, other: Any) -> Tensor:
+        return self._write("div_", elementwise.div, other)
+
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
+        return self._write("clamp_", lambda x: x.clamp(min, max))
+
+    def copy_(self, src: Any) -> Tensor:
+        """The values of ``src``, broadcast and cast to this tensor's shape and dtype."""
+        self[...] = src
+        return self  # type: ignore[return-value]
+
+    def fill_(self, value: Any) -> Tensor:
+        return self.copy_(value)
+
+    def zero_(self) -> Tensor:
+        return self.copy_(0)
+
+    def masked_fill(self, mask: Any, value: Any) -> Tensor:
+        """A copy with ``value`` where the mask holds."""
+        return elementwise.where_(mask, value, self)

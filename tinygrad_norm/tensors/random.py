@@ -1,0 +1,138 @@
+"""Random tensors. Numbers are drawn by NumPy on the cpu and copied, so devices start equal.
+
+Each thread has a generator of its own: what one seeds or draws does not touch another.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from ..autograd.graph import Variable
+from .conversion import as_dtype
+from .creation import finished, tensor
+from .shaping import sizes
+from .tensor import Tensor
+
+_WORD = 2**32
+
+
+class Generator:
+    """A source of random numbers (NumPy's PCG64) with a state that can be saved.
+
+    >>> import tinygrad_norm as tn
+    >>> g = tn.Generator().manual_seed(0)
+    >>> tn.randperm(4, generator=g).tolist() == tn.randperm(
+    ...     4, generator=tn.Generator().manual_seed(0)).tolist()
+    True
+    """
+
+    def __init__(self) -> None:
+        self.numpy = np.random.Generator(np.random.PCG64())
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Start over from ``seed``."""
+        self.numpy = np.random.Generator(np.random.PCG64(np.random.SeedSequence(abs(int(seed)))))
+        return self
+
+    def get_state(self) -> Tensor:
+        """The state as ten int64 words, to be saved with a checkpoint."""
+        state: Any = self.numpy.bit_generator.state
+        words = [state["state"][key] >> 32 * i & (_WORD - 1)
+                 for key in ("state", "inc") for i in range(4)]
+        return tensor([*words, state["has_uint32"], state["uinteger"]])
+
+    def set_state(self, state: Variable) -> Generator:
+        """Go on from a state that :meth:`get_state` gave."""
+        words = [int(w) for w in state.array.tolist()]
+        if len(words) != 10:
+            raise ValueError(f"set_state: expected 10 words, got {len(words)}")
+        whole = [sum(w << 32 * i for i, w in enumerate(words[k : k + 4])) for k in (0, 4)]
+        self.numpy.bit_generator.state = {
+            "bit_generator": "PCG64",
+            "state": {"state": whole[0], "inc": whole[1]},
+            "has_uint32": words[8],
+            "uinteger": words[9],
+        }
+        return self
+
+
+_local = threading.local()
+
+
+def default_generator() -> Generator:
+    """This thread's generator."""
+    if not hasattr(_local, "generator"):
+        _local.generator = Generator()
+    return _local.generator  # type: ignore[no-any-return]
+
+
+def manual_seed(seed: int) -> Generator:
+    """Start this thread's random numbers over from ``seed``."""
+    return default_generator().manual_seed(seed)
+
+
+def get_rng_state() -> Tensor:
+    """The state of this thread's generator."""
+    return default_generator().get_state()
+
+
+def set_rng_state(state: Variable) -> None:
+    """Go on from a state that :func:`get_rng_state` gave."""
+    default_generator().set_state(state)
+
+
+def source(generator: Generator | None) -> np.random.Generator:
+    """The NumPy generator to draw from."""
+    return (generator or default_generator()).numpy
+
+
+def _floats(draw: str, size: Any, generator: Generator | None, dtype: Any, device: Any,
+            requires_grad: bool) -> Tensor:
+    dtype = as_dtype(dtype or "float32")
+    wide = np.dtype("float32") if dtype.itemsize < 8 else dtype
+    array = getattr(source(generator), draw)(sizes(size), dtype=wide)
+    return finished(np.asarray(array), dtype, device, requires_grad)
+
+
+def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+         requires_grad: bool = False) -> Tensor:
+    """Uniform on [0, 1)."""
+    return _floats("random", size, generator, dtype, device, requires_grad)
+
+
+def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
+          requires_grad: bool = False) -> Tensor:
+    """Normal with mean 0 and variance 1."""
+    return _floats("standard_normal", size, generator, dtype, device, requires_grad)
+
+
+def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None,
+            dtype: Any = None, device: Any = None) -> Tensor:
+    """Integers from ``low`` (0 when left out) to ``high`` - 1: ``randint(low, high, size)``."""
+    if size is None:
+        low, high, size = 0, low, high
+    if high <= low:
+        raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
+    return finished(source(generator).integers(low, high, sizes((size,))), dtype or "int64",
+                    device, False)
+
+
+def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
+             device: Any = None) -> Tensor:
+    """The numbers 0 to n - 1 in random order."""
+    return finished(source(generator).permutation(n), dtype or "int64", device, False)
+
+
+def rand_like(input: Variable, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """As :func:`rand`, with the input's shape, dtype and device."""
+    return rand(input.array.shape, dtype=dtype or input.array.dtype,
+                device=device or input.device)  # type: ignore[attr-defined]
+
+
+def randn_like(input: Variable, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """As :func:`randn`, with the input's shape, dtype and device."""
+    return randn(input.array.shape, dtype=dtype or input.array.dtype,
+                 device=device or input.device)  # type: ignore[attr-defined]

@@ -1,0 +1,167 @@
+"""Sums and what is made of them, in PyTorch's words: ``dim``, ``keepdim``, ``correction``.
+
+``axis`` and ``keepdims`` are accepted for them, as PyTorch does; rules of gradients use these.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..autograd.graph import Variable, wrap
+from ..backend.array import array_module
+from ..errors import DtypeError
+from ..ops import reduction as ops
+from ..ops.elementwise import cast
+from ..ops.shape import take_along
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Dim = int | tuple[int, ...] | list[int] | None
+
+
+class ValuesIndices(NamedTuple):
+    """What ``max(dim)`` and ``min(dim)`` return."""
+
+    values: Any
+    indices: Any
+
+
+def _axis(dim: Dim, axis: Dim) -> Any:
+    dim = axis if dim is None else dim
+    if isinstance(dim, list | tuple):
+        return tuple(dim) or None
+    return dim
+
+
+class Reductions(Variable):
+    """Results with fewer dimensions."""
+
+    def sum(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
+            axis: Dim = None, keepdims: bool = False) -> Tensor:
+        """Σ over ``dim``; bools and ints are summed as int64."""
+        x = self if dtype is None else cast(self, dtype=dtype)
+        if x.array.dtype.kind == "b":
+            x = cast(x, dtype="int64")
+        return ops.sum_(x, axis=_axis(dim, axis), keepdims=keepdim or keepdims)
+
+    def mean(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
+             axis: Dim = None, keepdims: bool = False) -> Tensor:
+        """Σ/n over ``dim``."""
+        x = self if dtype is None else cast(self, dtype=dtype)
+        self._floating("mean", x)
+        return ops.mean(x, axis=_axis(dim, axis), keepdims=keepdim or keepdims)
+
+    def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+            correction: float | None = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
+        """Σ(x - mean)²/(n - correction) over ``dim``; correction 1 is the unbiased estimate."""
+        self._floating("var", self)
+        dim, correction = _correction("var", dim, unbiased, correction)
+        return ops.var(self, axis=_axis(dim, axis), correction=correction,
+                       keepdims=keepdim or keepdims)
+
+    def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+            correction: float | None = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
+        """√var; its gradient is 0 where x is constant."""
+        self._floating("std", self)
+        dim, correction = _correction("std", dim, unbiased, correction)
+        return ops.std(self, axis=_axis(dim, axis), correction=correction,
+                       keepdims=keepdim or keepdims)
+
+    def var_mean(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+                 correction: float | None = None) -> tuple[Tensor, Tensor]:
+        """(var, mean) over ``dim``."""
+        bare = None if isinstance(dim, bool) else dim
+        return (self.var(dim, unbiased, keepdim, correction=correction), self.mean(bare, keepdim))
+
+    def amax(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        """The largest over ``dim``; equal ones share the gradient evenly."""
+        return ops.amax(self, axis=_axis(dim, None), keepdims=keepdim)
+
+    def amin(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        """The smallest over ``dim``; equal ones share the gradient evenly."""
+        return ops.amin(self, axis=_axis(dim, None), keepdims=keepdim)
+
+    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """The largest of all; with ``dim`` (values, indices); with a tensor the elementwise one."""
+        return self._extremum("max", ops.amax, ops.argmax, dim, keepdim)
+
+    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+        """The smallest of all; with ``dim`` (values, indices); with a tensor the elementwise one."""
+        return self._extremum("min", ops.amin, ops.argmin, dim, keepdim)
+
+    def _extremum(self, name: str, whole: Any, at: Any, dim: Any, keepdim: bool) -> Any:
+        if dim is None:
+            return whole(self, axis=None, keepdims=False)
+        if isinstance(dim, Variable):
+            return getattr(self, name + "imum")(dim)
+        indices = at(self, axis=dim, keepdims=True)
+        values = take_along(self, index=indices.array, axis=dim)
+        if keepdim:
+            return ValuesIndices(values, indices)
+        return ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
+
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the first largest value."""
+        return ops.argmax(self, axis=dim, keepdims=keepdim)
+
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """The index of the first smallest value."""
+        return ops.argmin(self, axis=dim, keepdims=keepdim)
+
+    def prod(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+        """Π over ``dim``; right at zeros too, at every order of derivative."""
+        x: Any = self if self.array.dtype.kind != "b" else cast(self, dtype="int64")
+        if dim is None or not x.array.ndim:
+            return ops.prod(x.reshape(-1), axis=0)
+        return ops.prod(x, axis=dim, keepdims=keepdim)
+
+    def cumsum(self, dim: int) -> Tensor:
+        """Sums of the first, the first two, …"""
+        return ops.cumsum(self, axis=dim)
+
+    def logsumexp(self, dim: Dim, keepdim: bool = False) -> Tensor:
+        """ln Σ eˣ without overflow."""
+        self._floating("logsumexp", self)
+        return ops.logsumexp(self, axis=_axis(dim, None), keepdims=keepdim)
+
+    def softmax(self, dim: int) -> Tensor:
+        """eˣ / Σ eˣ"""
+        self._floating("softmax", self)
+        return ops.softmax(self, axis=dim)
+
+    def log_softmax(self, dim: int) -> Tensor:
+        """x - ln Σ eˣ"""
+        self._floating("log_softmax", self)
+        return ops.log_softmax(self, axis=dim)
+
+    def all(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        return ops.all_(self, axis=_axis(dim, None), keepdims=keepdim)
+
+    def any(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        return ops.any_(self, axis=_axis(dim, None), keepdims=keepdim)
+
+    def argsort(self, dim: int = -1, descending: bool = False) -> Tensor:
+        """The indices that sort along ``dim``; equal values keep their order."""
+        array = -self.array if descending else self.array
+        return wrap(self.result_class, array_module(array).argsort(array, axis=dim, kind="stable"))
+
+    @staticmethod
+    def _floating(name: str, x: Variable) -> None:
+        if x.array.dtype.kind != "f":
+            raise DtypeError(
+                f"{name}: expected a floating point tensor, got {x.array.dtype}; call .float()"
+            )
+
+
+def _correction(
+    who: str, dim: Any, unbiased: bool | None, correction: float | None
+) -> tuple[Any, float]:
+    """PyTorch takes var(unbiased), var(dim, unbiased) and var(dim, correction=...)."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{who}: pass unbiased or correction, not both")
+    if unbiased is not None:
+        return dim, float(unbiased)
+    return dim, 1.0 if correction is None else correction

@@ -1,0 +1,194 @@
+"""The same values in another arrangement, a part of them, and products of matrices."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import TYPE_CHECKING, Any
+
+from ..autograd.graph import Variable
+from ..errors import DimError, ShapeError
+from ..ops import linalg
+from ..ops import shape as ops
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+
+def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+    if len(given) == 1 and isinstance(given[0], tuple | list):
+        given = tuple(given[0])
+    return tuple(operator.index(n) for n in given)
+
+
+def dimension(who: str, dim: int, ndim: int) -> int:
+    """``dim`` counted from the front, or a clear error."""
+    bound = max(ndim, 1)
+    if not -bound <= dim < bound:
+        raise DimError(f"{who}: Dimension out of range: expected -{bound} to {bound - 1}, "
+                       f"got {dim}")
+    return dim % bound
+
+
+class Shaping(Variable):
+    """Views, pieces and matrix products."""
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The values read in order into another shape; one size may be -1."""
+        return ops.reshape(self, shape=sizes(shape))
+
+    def view(self, *shape: Any) -> Tensor:
+        """As :meth:`reshape`, sharing memory.
+
+        Raises:
+            RuntimeError: no view of that shape exists in this memory layout.
+        """
+        result = ops.reshape(self, shape=sizes(shape))
+        if result.array.size and result.written is not self.written:
+            raise RuntimeError(
+                f"view: a tensor of shape {self.array.shape} and strides {self.array.strides} "
+                f"has no view of shape {result.array.shape}; use reshape()"
+            )
+        return result
+
+    def view_as(self, other: Variable) -> Tensor:
+        return self.view(other.array.shape)
+
+    def reshape_as(self, other: Variable) -> Tensor:
+        return self.reshape(other.array.shape)
+
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """The dimensions from ``start_dim`` to ``end_dim`` as one."""
+        shape = self.array.shape
+        first = dimension("flatten", start_dim, len(shape))
+        last = dimension("flatten", end_dim, len(shape))
+        if first > last:
+            raise RuntimeError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+        joined = math.prod(shape[first : last + 1])
+        return ops.reshape(self, shape=(*shape[:first], joined, *shape[last + 1 :]))
+
+    def permute(self, *dims: Any) -> Tensor:
+        """The dimensions in another order."""
+        axes = sizes(dims)
+        ndim = self.array.ndim
+        if sorted(dimension("permute", i, ndim) for i in axes) != list(range(ndim)):
+            raise ShapeError(f"permute: expected each of {ndim} dimensions once, got {axes}")
+        return ops.permute(self, axes=axes)
+
+    def transpose(self, dim0: int, dim1: int) -> Tensor:
+        """Two dimensions exchanged."""
+        ndim = self.array.ndim
+        return ops.swapaxes(self, first=dimension("transpose", dim0, ndim),
+                            second=dimension("transpose", dim1, ndim))
+
+    def t(self) -> Tensor:
+        """The transpose of a matrix; a vector stays as it is."""
+        if self.array.ndim > 2:
+            raise RuntimeError(f"t: expected at most 2 dimensions, got {self.array.shape}")
+        return self.T
+
+    @property
+    def T(self) -> Tensor:
+        """All dimensions in reverse order."""
+        return ops.permute(self, axes=tuple(range(self.array.ndim))[::-1])
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two dimensions exchanged."""
+        if self.array.ndim < 2:
+            raise RuntimeError(f"mT: expected at least 2 dimensions, got {self.array.shape}")
+        return self.transpose(-2, -1)
+
+    def unsqueeze(self, dim: int) -> Tensor:
+        """A new dimension of length 1 at ``dim``."""
+        shape = list(self.array.shape)
+        shape.insert(dimension("unsqueeze", dim, len(shape) + 1), 1)
+        return ops.reshape(self, shape=tuple(shape))
+
+    def squeeze(self, dim: Any = None) -> Tensor:
+        """Without the dimensions of length 1: all of them, or of ``dim`` those that have it."""
+        shape = self.array.shape
+        if dim is None:
+            dims = set(range(len(shape)))
+        else:
+            many = dim if isinstance(dim, tuple | list) else (dim,)
+            dims = {dimension("squeeze", i, len(shape)) for i in many}
+        return ops.reshape(self, shape=tuple(
+            n for i, n in enumerate(shape) if i not in dims or n != 1))
+
+    def expand(self, *shape: Any) -> Tensor:
+        """Repeated, without copying, along dimensions of length 1 and new ones; -1 keeps a size."""
+        wanted = sizes(shape)
+        extra = len(wanted) - self.array.ndim
+        full = tuple(self.array.shape[i - extra] if n == -1 and i >= extra else n
+                     for i, n in enumerate(wanted))
+        return ops.broadcast_to(self, shape=full)
+
+    def expand_as(self, other: Variable) -> Tensor:
+        return self.expand(other.array.shape)
+
+    def broadcast_to(self, shape: Any) -> Tensor:
+        """Repeated to ``shape`` by the rules of broadcasting."""
+        return self.expand(shape)
+
+    def flip(self, *dims: Any) -> Tensor:
+        """Read backwards along ``dims``."""
+        axes = tuple(dimension("flip", i, self.array.ndim) for i in sizes(dims))
+        return ops.flip(self, axes=axes)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.take(self, index=ops.plain_index(index))
+
+    def gather(self, dim: int, index: Variable) -> Tensor:
+        """y[i, j] = self[i, index[i, j]] for ``dim`` 1."""
+        return ops.take_along(self, index=index.array, axis=dim)
+
+    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+        """At most ``chunks`` pieces along ``dim``."""
+        size = -(-self.array.shape[dim] // chunks) or 1
+        return self.split(size, dim)
+
+    def split(self, size: int | list[int], dim: int = 0) -> tuple[Tensor, ...]:
+        """Pieces of ``size`` along ``dim`` (the last may be smaller), or of the sizes listed."""
+        n = self.array.shape[dim]
+        steps = size if isinstance(size, list | tuple) else [
+            min(size, n - i) for i in range(0, n, size)] or [0]
+        if sum(steps) != n:
+            raise ShapeError(f"split: sizes {steps} do not add up to {n}")
+        ahead = (slice(None),) * dimension("split", dim, self.array.ndim)
+        starts = [sum(steps[:i]) for i in range(len(steps))]
+        return tuple(self[(*ahead, slice(s, s + k))] for s, k in zip(starts, steps, strict=True))
+
+    def __iter__(self) -> Any:
+        if not self.array.ndim:
+            raise TypeError("iteration over a 0-d tensor; use .item()")
+        return (self[i] for i in range(self.array.shape[0]))
+
+    def matmul(self, other: Any) -> Tensor:
+        """The product of matrices, batches of them, or vectors."""
+        return linalg.matmul(self, other)
+
+    def mm(self, mat2: Variable) -> Tensor:
+        """(n, k) (k, m) -> (n, m)"""
+        return self._product("mm", 2, mat2)
+
+    def bmm(self, mat2: Variable) -> Tensor:
+        """(b, n, k) (b, k, m) -> (b, n, m)"""
+        if self.array.shape[:1] != mat2.array.shape[:1]:
+            raise ShapeError(f"bmm: batches of {self.array.shape} and {mat2.array.shape} differ")
+        return self._product("bmm", 3, mat2)
+
+    def _product(self, who: str, ndim: int, other: Variable) -> Tensor:
+        if self.array.ndim != ndim or other.array.ndim != ndim:
+            raise ShapeError(f"{who}: expected two tensors of {ndim} dimensions, got "
+                             f"{self.array.shape} and {other.array.shape}")
+        return linalg.matmul(self, other)
+
+    def dot(self, other: Variable) -> Tensor:
+        """Σ self other of two vectors."""
+        return self._product("dot", 1, other)
+
+    @staticmethod
+    def _stack(tensors: Any) -> Tensor:
+        return ops.stack(*tensors, axis=0)

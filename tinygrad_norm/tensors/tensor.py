@@ -1,0 +1,208 @@
+"""The Tensor class."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd.backward import backward
+from ..autograd.graph import Node, Variable, tick
+from ..backend.array import device_of, to_numpy
+from ..errors import DeviceError, DtypeError, ShapeError
+from .arithmetic import Arithmetic
+from .conversion import Conversion
+from .inplace import Inplace
+from .reductions import Reductions
+from .shaping import Shaping
+
+_handles = itertools.count()
+
+
+class RemovableHandle:
+    """Takes a hook away again: call ``remove()``, or leave the ``with`` block."""
+
+    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
+        self._hooks = hooks
+        self._key = next(_handles)
+        hooks[self._key] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+
+class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
+    """An array you can compute with and differentiate.
+
+    ``tensor([1.0, 2.0], requires_grad=True)`` makes one; ``Tensor(data)`` does the same in
+    float32. ``array`` is the NumPy or CuPy array underneath.
+
+    >>> import tinygrad_norm as tn
+    >>> x = tn.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.], shape=(2,), dtype=float32, device=cpu)
+    """
+
+    def __init__(self, data: Any = (), requires_grad: bool = False) -> None:
+        if isinstance(data, Variable):
+            self.array = data.array
+        else:
+            self.array = np.array(data, dtype=np.float32)
+        self.written = [0, False]
+        if requires_grad:
+            self.tracked_()
+
+    # -- what it is ------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape  # type: ignore[no-any-return]
+
+    @property
+    def ndim(self) -> int:
+        return self.array.ndim  # type: ignore[no-any-return]
+
+    def dim(self) -> int:
+        return self.array.ndim  # type: ignore[no-any-return]
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of one dimension."""
+        return self.array.shape if dim is None else self.array.shape[dim]
+
+    def numel(self) -> int:
+        """How many values it has."""
+        return int(self.array.size)
+
+    def __len__(self) -> int:
+        if not self.array.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return len(self.array)
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory without history; assigning replaces the memory."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Variable) -> None:
+        self.array = value.array
+        self.written = [tick(), value.written[1]]
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.edge is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The operation that made it."""
+        return None if self.edge is None else self.edge[0]
+
+    # -- gradients -------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The sum of the gradients of all backward() calls so far."""
+        return self._grad  # type: ignore[no-any-return]
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Variable):
+                raise TypeError(f"grad: expected a Tensor or None, got {type(value).__name__}")
+            if value.array.shape != self.array.shape:
+                raise ShapeError(f"grad: expected shape {self.shape}, got {value.array.shape}")
+            if value.array.dtype != self.array.dtype:
+                raise DtypeError(f"grad: expected {self.dtype}, got {value.array.dtype}")
+            if device_of(value.array) != self.device:
+                raise DeviceError(f"grad: the tensor is on {self.device}, the gradient on "
+                                  f"{device_of(value.array)}")
+        self._grad = value
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on it are recorded and backward() reaches it."""
+        return self.tracked
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Ask for a gradient, or no longer."""
+        if requires_grad and self.array.dtype.kind != "f":
+            raise DtypeError(f"only tensors of floating point dtype can require gradients, got "
+                             f"{self.array.dtype}; call .float()")
+        if not requires_grad and self.edge is not None:
+            raise RuntimeError("you can only change requires_grad flags of leaf variables; "
+                               "use detach()")
+        self.tracked = requires_grad
+        return self
+
+    def backward(
+        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+    ) -> None:
+        """Sum the gradient of this tensor into the ``.grad`` of the leaves it depends on.
+
+        Args:
+            gradient: the gradient of this tensor, of its shape; may be left out for one value.
+            retain_graph: keep the saved values for another call.
+            create_graph: record the walk, for derivatives of higher order.
+        """
+        backward(self, gradient, retain_graph, create_graph)
+
+    def retain_grad(self) -> None:
+        """Have backward() fill ``.grad`` of this intermediate result too."""
+        if not self.tracked:
+            raise RuntimeError("retain_grad: can't retain_grad on a tensor without requires_grad")
+        if self.edge is not None:
+            node, i = self.edge
+            node.retained = {**(node.retained or {}), i: weakref.ref(self)}
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call ``hook(gradient)`` when the gradient is known; what it returns takes its place."""
+        if not self.tracked:
+            raise RuntimeError("register_hook: can't register a hook on a tensor that doesn't "
+                               "require gradient")
+        if self.edge is None:
+            self.hooks = self.hooks if self.hooks is not None else {}
+            return RemovableHandle(self.hooks, hook)
+        node, i = self.edge
+        node.hooks = node.hooks if node.hooks is not None else {}
+        return RemovableHandle(node.hooks.setdefault(i, {}), hook)
+
+    def __repr__(self) -> str:
+        array = to_numpy(self.array)
+        text = np.array2string(array, separator=", ", prefix="tensor(", threshold=1000,
+                               precision=4, edgeitems=3)
+        facts = [text, f"shape={self.shape}", f"dtype={array.dtype}", f"device={self.device}"]
+        if self.edge is not None:
+            facts.append(f"grad_fn={self.edge[0]!r}")
+        elif self.tracked:
+            facts.append("requires_grad=True")
+        separator = ",\n       " if "\n" in text else ", "
+        return "tensor(" + text + separator + ", ".join(facts[1:]) + ")"
+
+
+Variable.result_class = Tensor
+Tensor.result_class = Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that a module learns: it requires grad, and ``Module`` finds it by its type."""
+
+    def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
+        super().__init__(data, requires_grad)
+
+    def __repr__(self) -> str:
+        return "Parameter containing:\n" + super().__repr__()
+
