@@ -60,7 +60,7 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
             self.array = np.array(data, dtype=np.float32)
         self.written = [0, False]
         if requires_grad:
-            self.tracked_()
+            self.requires_grad_()
 
     # -- what it is ------------------------------------------------------------------------------
 
