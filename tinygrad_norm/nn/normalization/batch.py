@@ -1,0 +1,69 @@
+"""Batch normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...tensors.tensor import Tensor
+from .channel import ChannelNorm
+from .functional import batch_norm
+
+
+class _BatchNorm(ChannelNorm):
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+        affine: bool = True, track_running_stats: bool = True, device: Any = None,
+        dtype: Any = None, *, bias: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype,
+                         bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
+        from_batch = self.training or self.running_mean is None
+        return batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, from_batch,
+            self.factor() if self.training else 0.0, self.eps,
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Normalize each channel over the batch, then scale and shift it.
+
+    y = (x - E[x]) / √(Var[x] + eps) weight + bias, the moments taken over N (and L).
+    In training the batch's own moments (biased variance), and the running averages move:
+    running = (1 - momentum) running + momentum new (unbiased variance). In eval the running ones.
+    momentum=None keeps the plain average of all batches.
+
+    Shape:
+        x, y: (N, C) or (N, C, L); weight, bias, running_mean, running_var: (C,)
+
+    Source: Ioffe and Szegedy 2015, arXiv:1502.03167, Algorithms 1 and 2.
+
+    >>> import tinygrad_norm as tn
+    >>> y = tn.nn.BatchNorm1d(3)(tn.randn(100, 3))
+    >>> bool((y.mean(0).abs() < 1e-6).all())
+    True
+    """
+
+    dims = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """:class:`BatchNorm1d` for images: the moments are taken over N, H, W.
+
+    Shape:
+        x, y: (N, C, H, W)
+    """
+
+    dims = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """:class:`BatchNorm1d` for volumes: the moments are taken over N, D, H, W.
+
+    Shape:
+        x, y: (N, C, D, H, W)
+    """
+
+    dims = (5,)

@@ -1,0 +1,62 @@
+"""Group normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import ShapeError
+from ...tensors.creation import ones, zeros
+from ...tensors.tensor import Parameter, Tensor
+from .. import init
+from ..module import Module
+from .functional import group_norm
+
+
+class GroupNorm(Module):
+    """Normalize each group of channels of each sample.
+
+    y = (x - E[x]) / √(Var[x] + eps) weight + bias, the moments taken over the C/num_groups
+    channels of a group and all spatial axes. The same in training and eval.
+    One group is LayerNorm over (C, *spatial), C groups are InstanceNorm.
+
+    Shape:
+        x, y: (N, C, *spatial); weight, bias: (C,)
+
+    Source: Wu and He 2018, arXiv:1803.08494.
+
+    >>> import tinygrad_norm as tn
+    >>> tn.nn.GroupNorm(2, 6)(tn.randn(4, 6, 5)).shape
+    (4, 6, 5)
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
+        device: Any = None, dtype: Any = None, *, bias: bool = True,
+    ) -> None:
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(f"GroupNorm: num_channels ({num_channels}) must be divisible by "
+                             f"num_groups ({num_groups})")
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        options = {"device": device, "dtype": dtype}
+        self.weight = Parameter(ones(num_channels, **options)) if affine else None
+        self.bias = Parameter(zeros(num_channels, **options)) if affine and bias else None
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = x.array.shape
+        if len(shape) < 2 or shape[1] != self.num_channels:
+            raise ShapeError(f"GroupNorm: expected input (N, {self.num_channels}, *), got {shape}")
+        return group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+                f"bias={self.bias is not None}")
