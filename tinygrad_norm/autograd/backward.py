@@ -204,7 +204,7 @@ def _towards(nodes: Sequence[Node], targets: Set[Any]) -> list[Node]:
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
     """Sum ``gradient`` over the axes along which a value of ``shape`` was broadcast."""
     extra = gradient.ndim - len(shape)
-    if gradient.size == math.prod(shape):
+    if math.prod(gradient.shape) == math.prod(shape):
         return gradient.reshape(shape)
     if extra > 0:
         gradient = gradient.sum(axis=tuple(range(extra)))

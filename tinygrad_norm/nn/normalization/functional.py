@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd.graph import Variable, tick
+from ...autograd.graph import Variable, tick, wrap
 from ...autograd.mode import statistics_enabled
 from ...backend.array import array_module
 from ...errors import DtypeError, ShapeError
@@ -32,7 +32,7 @@ def standardize(
     who: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, *,
     axes: tuple[int, ...], eps: float, centred: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(y, x_hat, mean, var): the core of every norm, float16 computed in float32.
+    """(y, xc, mean, var): the core of every norm, float16 computed in float32.
 
     Raises:
         DtypeError: x is no float, or the affine part has another dtype.
@@ -47,8 +47,8 @@ def standardize(
     if dtype != FLOAT16:
         return normalize(x, weight, bias, axes=axes, eps=eps, centred=centred)
     wide = [None if v is None else v.float() for v in (x, weight, bias)]
-    y, x_hat, mean, var = normalize(*wide, axes=axes, eps=eps, centred=centred)
-    return y.half(), x_hat, mean, var
+    y, xc, mean, var = normalize(*wide, axes=axes, eps=eps, centred=centred)
+    return y.half(), xc, mean, var
 
 
 def per_channel(value: Any, x: Any) -> Any:
@@ -289,29 +289,19 @@ def batch_renorm(
                                 running_std * running_std, weight, bias, 0.0)
     n = x.size // x.shape[1] if x.shape[1] else 2
     check_count("batch_renorm", input, n, "value per channel")
-    _, x_hat, mean, var = standardize("batch_renorm", input, None, None,
-                                      axes=batch_axes(x.ndim), eps=eps)
+    y, _, mean, var = standardize("batch_renorm", input, None, None,
+                                  axes=batch_axes(x.ndim), eps=eps)
     module = array_module(x)
     std = module.sqrt(var.array + eps)
-    shape = std.shape
-    old_mean, old_std = (b.array.astype(std.dtype, copy=False).reshape(shape)
+    old_mean, old_std = (b.array.astype(std.dtype, copy=False).reshape(std.shape)
                          for b in (running_mean, running_std))
-    r = constant(module.clip(std / old_std, 1 / rmax, rmax))
-    d = constant(module.clip((mean.array - old_mean) / old_std, -dmax, dmax))
-    y = x_hat * r + d
-    if x.dtype == FLOAT16:
-        weight, bias = (None if v is None else v.float() for v in (weight, bias))
+    r = module.clip(std / old_std, 1 / rmax, rmax).astype(x.dtype)
+    d = module.clip((mean.array - old_mean) / old_std, -dmax, dmax).astype(x.dtype)
+    y = y * wrap(Variable.result_class, r) + wrap(Variable.result_class, d)
     if weight is not None:
         y = y * per_channel(weight, x)
     if bias is not None:
         y = y + per_channel(bias, x)
     running_average(running_mean, mean.array, momentum)
     running_average(running_std, std, momentum)
-    return y.half() if x.dtype == FLOAT16 else y
-
-
-def constant(array: Any) -> Any:
-    """An array as a tensor without gradient."""
-    from ...autograd.graph import wrap
-
-    return wrap(Variable.result_class, array)
+    return y
