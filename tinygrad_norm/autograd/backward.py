@@ -13,7 +13,7 @@ from ..backend.array import Array, array_module
 from ..errors import ShapeError
 from .anomaly import check_backward
 from .graph import Edge, Node, Variable, tick, wrap
-from .mode import ANOMALY, flags, set_grad_enabled
+from .mode import ANOMALY, GRAD, flags, set_grad_enabled
 
 Tensors = Variable | Sequence[Variable]
 
@@ -39,11 +39,15 @@ def backward(
     outputs = _as_tuple(tensors)
     keep = create_graph if retain_graph is None else retain_graph
     roots = _roots("backward", outputs, grad_tensors, create_graph)
-    with set_grad_enabled(create_graph):
+    token = flags.set(flags.get() & ~GRAD | create_graph)
+    try:
         leaves = _walk(roots, graph=create_graph, keep=keep)
+    finally:
+        flags.reset(token)
     for leaf, gradient in leaves.items():
-        for hook in tuple((leaf.hooks or {}).values()):
-            gradient = _hooked(hook, leaf.result_class, gradient, create_graph)
+        if leaf.hooks:
+            for hook in tuple(leaf.hooks.values()):
+                gradient = _hooked(hook, leaf.result_class, gradient, create_graph)
         _accumulate(leaf, gradient, create_graph)
 
 
@@ -146,7 +150,7 @@ def _walk(
         dys = pending.pop(node, None)  # type: ignore[arg-type]
         if dys is None:
             continue
-        if node.hooks or node.retained:
+        if node.watched:
             _look(node, dys, graph, retain=targets is None)
         if targets is not None:
             for i, dy in enumerate(dys):
@@ -296,7 +300,7 @@ def _roots(
                     f"{who}: grad can be implicitly created only for scalar outputs, got shape "
                     f"{shape}; pass a gradient of that shape, or take .sum() or .mean() first"
                 )
-            gradient = module.ones_like(output.array)
+            gradient = module.ones(shape, output.array.dtype)
         elif not isinstance(gradient, Variable):
             gradient = module.asarray(gradient, dtype=output.array.dtype)
         if gradient.shape != shape:

@@ -86,6 +86,8 @@ class Node:
     order:     when it was recorded, by the clock
     """
 
+    watched = False
+    """Whether it has hooks or retained gradients."""
     hooks: dict[int, dict[int, Callable[[Any], Any]]] | None = None
     """For each output, what is called with its gradient."""
     retained: dict[int, weakref.ref[Variable]] | None = None

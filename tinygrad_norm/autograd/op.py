@@ -30,7 +30,7 @@ import numpy as np
 from ..backend.array import array_module, device_of, is_array
 from ..errors import DeviceError, DimError, DtypeError, ShapeError
 from .anomaly import check_forward, user_line
-from .graph import Edge, Node, Variable, wrap
+from .graph import Edge, Node, Variable, _new, wrap
 from .mode import ANOMALY, GRAD, flags
 from .promotion import promoted
 
@@ -55,8 +55,10 @@ class Step(NamedTuple):
     """One rule of a plan: which inputs it serves, which dys and which saved values it takes."""
 
     rule: Rule
-    inputs: tuple[int, ...]
-    dys: tuple[int, ...]
+    inputs: Any
+    """An index, or a tuple of them for a rule that returns several gradients."""
+    dys: tuple[int, ...] | None
+    """None for all of them in order."""
     start: int
     stop: int
 
@@ -143,7 +145,12 @@ class Primitive:
                     dys.append(self.outputs.index(name[1:]))
                 else:
                     sources.extend(self._sources(name, count))
-            steps.append(Step(rule, served, tuple(dys), start, len(sources)))
+            steps.append(Step(
+                rule,
+                served if len(names) > 1 or self.variadic else served[0],
+                None if dys == list(range(len(self.outputs))) else tuple(dys),
+                start, len(sources),
+            ))
         return Plan(tuple(sources), tuple(steps))
 
     def _sources(self, name: str, count: int) -> list[Source]:
@@ -161,10 +168,12 @@ class Primitive:
 
     def __call__(self, *inputs: Any, **settings: Any) -> Any:
         arrays = []
+        edges: list[Edge] = []
         like = dtype = None
         mixed = False
         mask, bit = 0, 1
         for value in inputs:
+            edge = None
             if isinstance(value, Variable):
                 array = value.array
                 arrays.append(array)
@@ -174,16 +183,19 @@ class Primitive:
                     mixed = True
                 if value.tracked:
                     mask += bit
+                    edge = value.edge or value
             else:
                 arrays.append(value)
                 if value.__class__ not in PLAIN:
                     mixed = True
+            edges.append(edge)
             bit += bit
         if like is None:
             return self.function(*arrays, **settings)
         if self.promote is not None and (mixed or dtype.kind != "f"):
-            inputs = promoted(inputs, to_float=self.promote == "float")
-            arrays = [v.array if isinstance(v, Variable) else v for v in inputs]
+            changed = promoted(inputs, to_float=self.promote == "float")
+            if changed is not None:
+                return self(*changed, **settings)
         try:
             results = self.function(*arrays, **settings)
         except (ValueError, TypeError, IndexError) as error:
@@ -191,30 +203,45 @@ class Primitive:
         state = flags.get()
         if state & ANOMALY:
             check_forward(self.name, arrays, results)
-        record = mask and state & GRAD and self.rules
         if self.single:
             if isinstance(results, np.generic):
                 results = np.asarray(results)
-            y = wrap(like, results)
+            y = _new(like)
+            y.array = results
             if self.view and array_module(results).may_share_memory(results, arrays[0]):
                 y.written = inputs[0].written
                 y.written[1] = True
-            if record:
+            else:
+                y.written = [0, False]
+            if mask and state & GRAD and self.rules:
                 y.tracked = True
-                y.edge = (self._record(mask, inputs, arrays, settings, (y,)), 0)
+                y.edge = (self._record(mask, edges, inputs, arrays, settings, (y,)), 0)
             return y
-        ys = tuple(None if r is None else wrap(like, np.asarray(r) if isinstance(r, np.generic)
-                                               else r) for r in results)
-        if record:
-            node = self._record(mask, inputs, arrays, settings, ys)
+        ys = self._wrapped(like, results, inputs, arrays)
+        if mask and state & GRAD and self.rules:
+            node = self._record(mask, edges, inputs, arrays, settings, ys)
             for i, y in enumerate(ys):
-                if y is not None:
-                    y.tracked = True
-                    y.edge = (node, i)
+                y.tracked = True
+                y.edge = (node, i)
         return ys
 
+    def _wrapped(
+        self, like: type[Variable], results: Sequence[Any], inputs: Sequence[Any],
+        arrays: Sequence[Any],
+    ) -> tuple[Any, ...]:
+        """Several results as tensors; one that is an input's array itself is a view of it."""
+        ys = []
+        for result in results:
+            y = wrap(like, np.asarray(result) if isinstance(result, np.generic) else result)
+            for value, array in zip(inputs, arrays, strict=True):
+                if result is array:
+                    y.written = value.written
+                    y.written[1] = True
+            ys.append(y)
+        return tuple(ys)
+
     def _record(
-        self, mask: int, inputs: Sequence[Any], arrays: Sequence[Any],
+        self, mask: int, edges: Sequence[Edge], inputs: Sequence[Any], arrays: Sequence[Any],
         settings: dict[str, Any], ys: Sequence[Any],
     ) -> Node:
         """The node of one call: edges to the inputs, and the values that the rules name."""
@@ -222,13 +249,9 @@ class Primitive:
         plan = self.plans.get(key)
         if plan is None:
             plan = self.plans[key] = self._plan(mask, len(inputs))
-        edges: list[Edge] = []
-        for value in inputs:
-            edges.append((value.edge or value) if mask & 1 else None)
-            mask >>= 1
         saved, cells = [], []
         for kind, i, property_ in plan.sources:
-            if kind == OUTPUT:
+            if kind is OUTPUT:
                 saved.append(ys[i].array)
                 cells.append(ys[i].written)
             elif property_:
@@ -237,8 +260,7 @@ class Primitive:
                 saved.append(arrays[i])
                 if isinstance(inputs[i], Variable):
                     cells.append(inputs[i].written)
-        shapes = [() if y is None else y.array.shape for y in ys]
-        node = Node(self, edges, settings, shapes, plan, saved, cells)
+        node = Node(self, edges, settings, [y.array.shape for y in ys], plan, saved, cells)
         if flags.get() & ANOMALY:
             node.trace = user_line()
         return node
@@ -252,10 +274,12 @@ class Primitive:
             values = [self._placed(node, *source, value)
                       for source, value in zip(node.plan.sources, values, strict=True)]
         gradients: list[Any] = [None] * len(node.edges)
+        settings = node.settings
         for rule, served, wanted, start, stop in node.plan.steps:
-            result = rule(*[dys[i] for i in wanted], *values[start:stop], **node.settings)
-            if len(served) == 1:
-                gradients[served[0]] = result
+            given = dys if wanted is None else [dys[i] for i in wanted]
+            result = rule(*given, *values[start:stop], **settings)
+            if served.__class__ is int:
+                gradients[served] = result
             else:
                 for i, gradient in zip(served, result, strict=True):
                     gradients[i] = gradient

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.array import is_array
-from .graph import Variable
+from .graph import Variable, wrap
 
 DEFAULT_FLOAT = np.dtype("float32")
 KINDS = "biuf"
@@ -47,18 +47,24 @@ def result_type(*values: Any) -> np.dtype:
     return result
 
 
-def promoted(inputs: Sequence[Any], *, to_float: bool) -> list[Any]:
-    """The inputs brought to one dtype, by recorded casts; Python numbers stay as they are."""
-    inputs = [v.item() if isinstance(v, np.generic) else v for v in inputs]
-    dtype = result_type(*inputs)
+def promoted(inputs: Sequence[Any], *, to_float: bool) -> list[Any] | None:
+    """The inputs brought to one dtype, by recorded casts; None when they have it already.
+
+    Python numbers stay as they are: NumPy gives them the dtype of the array beside them.
+    """
+    values = [v.item() if isinstance(v, np.generic) else v for v in inputs]
+    dtype = result_type(*values)
     if to_float and dtype.kind != "f":
         dtype = DEFAULT_FLOAT
-    results = []
-    for value in inputs:
+    changed = False
+    for i, value in enumerate(values):
         if isinstance(value, Variable):
             if value.array.dtype != dtype:
-                value = value.to(dtype)  # type: ignore[attr-defined]
+                values[i] = value.to(dtype)  # type: ignore[attr-defined]
+                changed = True
         elif is_array(value):
-            value = value.astype(dtype)
-        results.append(value)
-    return results
+            values[i] = wrap(Variable.result_class, value.astype(dtype))
+            changed = True
+        elif value is not inputs[i]:
+            changed = True
+    return values if changed else None

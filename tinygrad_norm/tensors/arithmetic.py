@@ -230,5 +230,5 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
         input, other: tensors or Python numbers, brought to one dtype.
     """
     if isinstance(input, Variable) or isinstance(other, Variable):
-        input, other = promoted((input, other), to_float=False)
+        input, other = promoted((input, other), to_float=False) or (input, other)
     return ops.where_(condition, input, other)

@@ -167,6 +167,7 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
         if self.edge is not None:
             node, i = self.edge
             node.retained = {**(node.retained or {}), i: weakref.ref(self)}
+            node.watched = True
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call ``hook(gradient)`` when the gradient is known; what it returns takes its place."""
@@ -178,6 +179,7 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
             return RemovableHandle(self.hooks, hook)
         node, i = self.edge
         node.hooks = node.hooks if node.hooks is not None else {}
+        node.watched = True
         return RemovableHandle(node.hooks.setdefault(i, {}), hook)
 
     def __repr__(self) -> str:
