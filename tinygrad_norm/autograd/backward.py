@@ -254,7 +254,7 @@ def _hooked(hook: Callable[[Any], Any], like: type[Variable], gradient: Any, gra
 def _accumulate(leaf: Variable, gradient: Any, graph: bool) -> None:
     """Add to ``leaf.grad``: in place, so that whoever holds it sees the sum."""
     old = leaf._grad
-    if isinstance(gradient, Variable):
+    if graph:
         leaf._grad = gradient if old is None else old + gradient
     elif old is None:
         leaf._grad = wrap(leaf.result_class, _array(gradient))

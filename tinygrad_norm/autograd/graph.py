@@ -43,8 +43,7 @@ class Variable:
 
     _grad: Any = None
 
-    def __hash__(self) -> int:
-        return id(self)
+    __hash__ = object.__hash__  # Tensor compares element by element; a key is one object
 
 
 Variable.result_class = Variable

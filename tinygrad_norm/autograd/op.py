@@ -217,28 +217,17 @@ class Primitive:
                 y.tracked = True
                 y.edge = (self._record(mask, edges, inputs, arrays, settings, (y,)), 0)
             return y
-        ys = self._wrapped(like, results, inputs, arrays)
+        ys = tuple(wrap(like, np.asarray(r) if isinstance(r, np.generic) else r) for r in results)
+        for y in ys:
+            if y.array is arrays[0]:  # handed through: a view
+                y.written = inputs[0].written
+                y.written[1] = True
         if mask and state & GRAD and self.rules:
             node = self._record(mask, edges, inputs, arrays, settings, ys)
             for i, y in enumerate(ys):
                 y.tracked = True
                 y.edge = (node, i)
         return ys
-
-    def _wrapped(
-        self, like: type[Variable], results: Sequence[Any], inputs: Sequence[Any],
-        arrays: Sequence[Any],
-    ) -> tuple[Any, ...]:
-        """Several results as tensors; one that is an input's array itself is a view of it."""
-        ys = []
-        for result in results:
-            y = wrap(like, np.asarray(result) if isinstance(result, np.generic) else result)
-            for value, array in zip(inputs, arrays, strict=True):
-                if result is array:
-                    y.written = value.written
-                    y.written[1] = True
-            ys.append(y)
-        return tuple(ys)
 
     def _record(
         self, mask: int, edges: Sequence[Edge], inputs: Sequence[Any], arrays: Sequence[Any],

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
+from ..backend.reference import column_sums, is_matrix
 from ..errors import ShapeError
 from .shape import broadcast_to, permute, reshape, swapaxes, take
 
@@ -52,7 +53,7 @@ def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     return y
 
 
-linear.gradient(x=lambda dy, weight: dy @ weight, bias=lambda dy: dy)
+linear.gradient(x=lambda dy, weight: dy @ weight)
 
 
 @linear.gradient_of("weight")
@@ -61,6 +62,12 @@ def linear_dweight(dy: Any, x: Any) -> Any:
     if x.ndim != 2:
         dy, x = reshape(dy, shape=(-1, dy.shape[-1])), reshape(x, shape=(-1, x.shape[-1]))
     return dy.T @ x
+
+
+@linear.gradient_of("bias")
+def linear_dbias(dy: Any) -> Any:
+    """db = Σ dy over all leading axes"""
+    return column_sums(dy) if is_matrix(dy) else dy
 
 
 @primitive(name="einsum", promote="same")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -69,15 +68,11 @@ def huber_dx(dy: Any, x: Any, *, delta: float) -> Any:
 def floored_log(x: Array, *, low: float) -> Array:
     """y = max(ln x, low), for x >= 0: -∞ would make 0 · ln 0 a NaN"""
     module = array_module(x)
-    return module.log(module.maximum(x, max(math.exp(low), tiny(x.dtype))))
+    zero = x == 0
+    return module.where(zero, low, module.maximum(module.log(module.where(zero, 1, x)), low))
 
 
 @floored_log.gradient_of("x")
 def floored_log_dx(dy: Any, x: Any, *, low: float) -> Any:
     """dx = dy / max(x, 1e-12): large at 0, so that a wrong certainty can be left again"""
-    return dy / clamp(x, low=max(1e-12, tiny(x.dtype)))
-
-
-def tiny(dtype: Any) -> float:
-    """The smallest number of full precision."""
-    return float(np.finfo(dtype).tiny)
+    return dy / clamp(x, low=max(1e-12, float(np.finfo(x.dtype).tiny)))

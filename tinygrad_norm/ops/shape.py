@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd.graph import Variable
 from ..autograd.op import primitive
-from ..backend.array import Array, add_at, array_module
+from ..backend.array import Array, add_at, array_module, device_of, is_array
+from ..errors import DeviceError
+from .elementwise import constant
 
 Shape = tuple[int, ...]
 
@@ -92,17 +96,19 @@ def stack_dxs(dy: Any, *xs_shape: Shape, axis: int) -> tuple[Any, ...]:
 # -- reading and writing at an index ----------------------------------------------------------
 
 
-def is_basic(index: Any) -> bool:
-    """Whether the index is of ints, slices, None and ellipsis only: it then gives a view."""
+def is_injective(index: Any) -> bool:
+    """Whether the index names no place twice: only integer arrays can."""
     parts = index if isinstance(index, tuple) else (index,)
-    return all(p is None or p is Ellipsis or (isinstance(p, int | slice) and
-                                              not isinstance(p, bool)) for p in parts)
+    return not any(is_array(p) and p.dtype.kind != "b" for p in parts)
 
 
 @primitive(name="index", view=True)
 def take(x: Array, *, index: Any) -> Array:
     """y = x[index]"""
-    return x[index]
+    y = x[index]
+    if isinstance(y, np.generic):  # a view also of a single value, so that a write reaches x
+        y = x[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+    return y
 
 
 take.gradient(x=lambda dy, x_shape, *, index: put(dy, index=index, shape=x_shape))
@@ -112,7 +118,7 @@ take.gradient(x=lambda dy, x_shape, *, index: put(dy, index=index, shape=x_shape
 def put(x: Array, *, index: Any, shape: Shape) -> Array:
     """y = zeros of ``shape`` with x added at the index"""
     y = array_module(x).zeros(shape, dtype=x.dtype)
-    if is_basic(index):
+    if is_injective(index):
         y[index] = x
     else:
         add_at(y, index, x)
@@ -143,24 +149,39 @@ def replace_dvalue(dy: Any, *, index: Any) -> Any:
 
 
 @primitive(name="gather")
-def take_along(x: Array, *, index: Array, axis: int) -> Array:
+def take_along(x: Array, index: Array, *, axis: int) -> Array:
     """y[i, j] = x[i, index[i, j]]"""
-    return array_module(x).take_along_axis(x, index, axis)
+    return x[_grid(index, axis)]
 
 
 @take_along.gradient_of("x")
-def take_along_dx(dy: Any, x_shape: Shape, *, index: Array, axis: int) -> Any:
+def take_along_dx(dy: Any, x_shape: Shape, index: Any, *, axis: int) -> Any:
     """dx[i, index[i, j]] += dy[i, j]"""
-    module = array_module(index)
-    where = list(module.ogrid[tuple(slice(n) for n in index.shape)])
-    where[axis % len(x_shape)] = index
-    return put(dy, index=tuple(where), shape=x_shape)
+    return put(dy, index=_grid(constant(index), axis), shape=x_shape)
 
 
-def plain_index(index: Any) -> Any:
-    """An index with tensors as arrays and lists as index arrays, as NumPy and CuPy take it."""
-    if isinstance(index, Variable):
-        return index.array
+def _grid(index: Array, axis: int) -> tuple[Array, ...]:
+    """Index arrays that name each place of ``index``, with ``index`` itself along ``axis``."""
+    grid = list(array_module(index).ogrid[tuple(slice(n) for n in index.shape)])
+    grid[axis] = index
+    return tuple(grid)
+
+
+def plain_index(index: Any, x: Array) -> Any:
+    """An index as arrays of x's own kind and memory: what the graph keeps, nobody can change.
+
+    Raises:
+        DeviceError: a part of the index is on another device than ``x``.
+    """
     if isinstance(index, tuple):
-        return tuple(plain_index(part) for part in index)
-    return index
+        return tuple(plain_index(part, x) for part in index)
+    if isinstance(index, list):
+        return array_module(x).asarray(index, dtype=None if index else "int64")
+    if isinstance(index, Variable):
+        index = index.array
+    if not is_array(index):
+        return index
+    if type(index) is not type(x) and not isinstance(index, np.generic):
+        raise DeviceError(f"index: the tensor is on {device_of(x)}, its index on "
+                          f"{device_of(index)}; move one with .to(device)")
+    return index.copy()

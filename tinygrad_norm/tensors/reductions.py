@@ -96,7 +96,7 @@ class Reductions(Variable):
         if isinstance(dim, Variable):
             return getattr(self, name + "imum")(dim)
         indices = at(self, axis=dim, keepdims=True)
-        values = take_along(self, index=indices.array, axis=dim)
+        values = take_along(self, indices, axis=dim)
         if keepdim:
             return ValuesIndices(values, indices)
         return ValuesIndices(values.squeeze(dim), indices.squeeze(dim))

@@ -138,11 +138,14 @@ class Shaping(Variable):
         return ops.flip(self, axes=axes)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return ops.take(self, index=ops.plain_index(index))
+        return ops.take(self, index=ops.plain_index(index, self.array))
 
     def gather(self, dim: int, index: Variable) -> Tensor:
         """y[i, j] = self[i, index[i, j]] for ``dim`` 1."""
-        return ops.take_along(self, index=index.array, axis=dim)
+        if index.array.ndim != self.array.ndim:
+            raise ShapeError(f"gather: expected an index of {self.array.ndim} dimensions, got "
+                             f"{index.array.shape}")
+        return ops.take_along(self, index, axis=dimension("gather", dim, self.array.ndim))
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """At most ``chunks`` pieces along ``dim``."""

@@ -41,7 +41,7 @@ def standardize(
     if dtype.kind != "f":
         raise DtypeError(f"{who}: expected a floating point input, got {dtype}; call .float()")
     for other in (weight, bias):
-        if other is not None and other.array.dtype != dtype:
+        if other is not None and other.array.dtype is not dtype and other.array.dtype != dtype:
             raise DtypeError(f"{who}: the input is {dtype}, weight or bias {other.array.dtype}; "
                              "bring them to one dtype with .to(dtype)")
     if dtype != FLOAT16:
@@ -58,33 +58,35 @@ def per_channel(value: Any, x: Any) -> Any:
     return value.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
-def running_average(buffer: Tensor | None, value: Any, momentum: Any) -> None:
-    """buffer = (1 - momentum) buffer + momentum value, in place.
+def running_average(buffer: Tensor | None, value: Any, momentum: Any, factor: float = 1.0) -> None:
+    """buffer = (1 - momentum) buffer + momentum factor value, in place.
 
     Nothing happens inside ``autograd.keep_statistics()``.
     """
     if buffer is None or not statistics_enabled():
         return
     array = buffer.array
-    array += (value.reshape(array.shape) - array) * momentum
+    array *= 1 - momentum
+    array += value.reshape(array.shape) * (momentum * factor)
     buffer.written[0] = tick()
 
 
-def unbiased(var: Any, n: int) -> Any:
-    """The variance of the population that a sample of n was drawn from."""
-    return var * (n / (n - 1))
+def bessel(n: int) -> float:
+    """From the variance of a sample of n to the unbiased estimate of its population's."""
+    return n / (n - 1)
 
 
-def check_channels(who: str, x: Tensor, **vectors: Any) -> None:
-    """Every vector given must have a value for each channel of x.
+def check_channels(who: str, x: Tensor, *vectors: Tensor | None) -> None:
+    """Each of running_mean, running_…, weight, bias must have a value for each channel of x.
 
     Raises:
         ShapeError: naming the one that has not.
     """
-    channels = x.array.shape[1] if x.array.ndim > 1 else None
-    for name, vector in vectors.items():
-        if vector is not None and vector.array.shape != (channels,):
-            raise ShapeError(f"{who}: expected {name} of shape ({channels},) for an input of shape "
+    expected = x.array.shape[1:2]
+    for i, vector in enumerate(vectors):
+        if vector is not None and vector.array.shape != expected:
+            name = ("running_mean", "the running spread", "weight", "bias")[i - len(vectors)]
+            raise ShapeError(f"{who}: expected {name} of shape {expected} for an input of shape "
                              f"{x.array.shape}, got {vector.array.shape}")
 
 
@@ -121,8 +123,7 @@ def batch_norm(
         weight, bias: (C,) or None.
         momentum: the weight of the new value in the running averages.
     """
-    check_channels("batch_norm", input, running_mean=running_mean, running_var=running_var,
-                   weight=weight, bias=bias)
+    check_channels("batch_norm", input, running_mean, running_var, weight, bias)
     x = input.array
     if not training:
         if running_mean is None or running_var is None:
@@ -133,7 +134,7 @@ def batch_norm(
     y, _, mean, var = standardize("batch_norm", input, per_channel(weight, x),
                                   per_channel(bias, x), axes=batch_axes(x.ndim), eps=eps)
     running_average(running_mean, mean.array, momentum)
-    running_average(running_var, unbiased(var.array, n), momentum)
+    running_average(running_var, var.array, momentum, bessel(n))
     return y
 
 
@@ -172,8 +173,7 @@ def instance_norm(
         use_input_stats: normalize with the sample's own statistics, not the running ones.
         Else as :func:`batch_norm`.
     """
-    check_channels("instance_norm", input, running_mean=running_mean, running_var=running_var,
-                   weight=weight, bias=bias)
+    check_channels("instance_norm", input, running_mean, running_var, weight, bias)
     x = input.array
     if x.ndim < 3:
         raise ShapeError(f"instance_norm: expected input (N, C, *spatial), got {x.shape}")
@@ -189,7 +189,7 @@ def instance_norm(
                                   per_channel(bias, x), axes=tuple(range(2, x.ndim)), eps=eps)
     if x.shape[0]:
         running_average(running_mean, mean.array.mean(axis=0), momentum)
-        running_average(running_var, unbiased(var.array, n).mean(axis=0), momentum)
+        running_average(running_var, var.array.mean(axis=0), momentum, bessel(n))
     return y
 
 
@@ -209,7 +209,7 @@ def group_norm(
     if num_groups < 1 or channels % num_groups:
         raise ShapeError(f"group_norm: num_groups must divide the channels, got {num_groups} "
                          f"groups for an input of shape {shape}")
-    check_channels("group_norm", input, weight=weight, bias=bias)
+    check_channels("group_norm", input, weight, bias)
     grouped = input.reshape(n, num_groups, channels // num_groups, *spatial)
     ones = (1,) * len(spatial)
     affine = [None if v is None else v.reshape(num_groups, channels // num_groups, *ones)
@@ -281,8 +281,7 @@ def batch_renorm(
         input: (N, C, *spatial). running_mean, running_std, weight, bias: (C,).
         momentum: the weight of the new value (the paper's α).
     """
-    check_channels("batch_renorm", input, running_mean=running_mean, running_std=running_std,
-                   weight=weight, bias=bias)
+    check_channels("batch_renorm", input, running_mean, running_std, weight, bias)
     x = input.array
     if not training:
         return apply_statistics("batch_renorm", input, running_mean,
