@@ -156,7 +156,7 @@ def _walk(
             for i, dy in enumerate(dys):
                 if dy is not None and (node, i) in targets:
                     found[node, i] = _copy(dy)
-        gradients = node.op.pull(node, dys, graph=graph)
+        gradients = node.op.pull(node, dys, graph)
         if anomaly:
             check_backward(node, dys, gradients)
         for edge, gradient in zip(node.edges, gradients):  # noqa: B905 (hot)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..backend.array import array_module
+from ..errors import ShapeError
+from .anomaly import user_line
 from .graph import Node, Variable, wrap
-from .mode import GRAD, flags, no_grad, set_grad_enabled
+from .mode import ANOMALY, GRAD, flags, no_grad, set_grad_enabled
 
 
 class FunctionCtx:
@@ -79,11 +82,13 @@ class Function:
         ys = [_fresh(y, args) for y in given]
         edges = [(a.edge or a) if needed else None
                  for a, needed in zip(args, ctx.needs_input_grad, strict=True)]
-        # An output is kept without its edge, or it would keep itself alive.
-        saved = [(s, _position(s, given)) for s in ctx._saved]
+        saved = [_kept(s, given) for s in ctx._saved]
+        cells = [s.written for s in ctx._saved if isinstance(s, Variable)]
         ctx._saved = ()
-        cells = [s.written for s, _ in saved if isinstance(s, Variable)]
-        node = Node(_Call(cls, ctx), edges, {}, [_shape(y) for y in ys], None, saved, cells)
+        shapes = [y.array.shape if isinstance(y, Variable) else () for y in ys]
+        node = Node(_Call(cls, ctx, args), edges, {}, shapes, None, saved, cells)
+        if flags.get() & ANOMALY:
+            node.trace = user_line()
         for i, y in enumerate(ys):
             if isinstance(y, Variable) and y.array.dtype.kind == "f" \
                     and id(given[i]) not in ctx._constant:
@@ -92,12 +97,21 @@ class Function:
         return tuple(ys) if many else ys[0]
 
 
-def _shape(value: Any) -> tuple[int, ...]:
-    return value.array.shape if isinstance(value, Variable) else ()
+def _kept(value: Any, outputs: Sequence[Any]) -> tuple[Any, Any, int | None]:
+    """A saved tensor: its array, its place in the graph, and which output it is.
 
-
-def _position(value: Any, outputs: Sequence[Any]) -> int | None:
-    return next((i for i, y in enumerate(outputs) if y is value), None)
+    An output is kept without its place, or it would keep itself alive. A tensor that an in-place
+    operation later moves on in the graph is kept where it stands now.
+    """
+    if not isinstance(value, Variable):
+        return None, value, None
+    position = next((i for i, y in enumerate(outputs) if y is value), None)
+    if value.tracked and value.edge is None:
+        return value.array, value, None
+    alias = wrap(value.result_class, value.array)
+    if position is None and value.edge is not None:
+        alias.tracked, alias.edge = True, value.edge
+    return value.array, alias, position
 
 
 def _fresh(y: Any, inputs: Sequence[Any]) -> Any:
@@ -105,8 +119,8 @@ def _fresh(y: Any, inputs: Sequence[Any]) -> Any:
     if not isinstance(y, Variable):
         return y
     alias = wrap(y.result_class, y.array)
+    alias.written = y.written
     if any(y is x for x in inputs):
-        alias.written = y.written
         alias.written[1] = True
     return alias
 
@@ -114,45 +128,68 @@ def _fresh(y: Any, inputs: Sequence[Any]) -> Any:
 class _Call:
     """The operation of one ``Function.apply``: calls the user's backward."""
 
-    def __init__(self, function: type[Function], ctx: FunctionCtx) -> None:
+    def __init__(self, function: type[Function], ctx: FunctionCtx, args: Sequence[Any]) -> None:
         self.name = function.__name__
         self.function = function
         self.ctx = ctx
+        self.inputs = [(a.array.shape, a.array.dtype) if needed else None
+                       for a, needed in zip(args, ctx.needs_input_grad, strict=True)]
 
-    def pull(self, node: Node, dys: Sequence[Any], *, graph: bool) -> Sequence[Any]:
+    def pull(self, node: Node, dys: Sequence[Any], graph: bool) -> Sequence[Any]:
         like = Variable.result_class
         saved = []
-        for value, position in node.unpacked():
-            if position is not None:  # an output, put back at its place in the graph
-                alias = wrap(like, value.array)
-                if graph:
-                    alias.tracked, alias.edge = True, (node, position)
+        if node.saved is None:
+            raise node.freed()
+        if any(cell[0] > node.order for cell in node.cells):
+            raise node.stale()
+        for array, value, position in node.saved:
+            if position is not None and graph:  # an output, put back at its place in the graph
+                alias = wrap(like, array)
+                alias.tracked, alias.edge = True, (node, position)
                 value = alias
+            elif array is not None and value.array is not array:
+                raise node.stale()
             saved.append(value)
-        self.ctx._saved = tuple(saved)
         given = []
         for dy, shape in zip(dys, node.shapes, strict=True):
             if dy is None and self.ctx._materialize:
                 known = next(d for d in dys if d is not None)
-                dy = (known * 0).sum().expand(shape) if graph else _zeros(known, shape)
-            given.append(dy if dy is None or isinstance(dy, Variable) else wrap(like, dy))
+                dy = (known * 0).sum().expand(shape) if graph else array_module(known).zeros(
+                    shape, dtype=known.dtype)
+            if dy is not None and not isinstance(dy, Variable):
+                dy = wrap(like, array_module(dy).asarray(dy))
+            given.append(dy)
+        self.ctx._saved = tuple(saved)
         try:
             with set_grad_enabled(graph):
                 results = self.function.backward(self.ctx, *given)
         finally:
             self.ctx._saved = ()
-        results = results if isinstance(results, tuple | list) else (results,)
-        if len(results) < len(node.edges) or any(r is not None for r in results[len(node.edges):]):
+        results = self._checked(results if isinstance(results, tuple | list) else (results,))
+        return results if graph else [None if r is None else r.array.copy() for r in results]
+
+    def _checked(self, results: Sequence[Any]) -> list[Any]:
+        """One gradient for each argument of forward, of its shape (or broadcast) and dtype."""
+        count = len(self.inputs)
+        if len(results) < count or any(r is not None for r in results[count:]):
             raise RuntimeError(
-                f"{self.name}.backward: expected {len(node.edges)} gradients, one for each "
-                f"argument of forward, got {len(results)}"
+                f"{self.name}.backward: returned an incorrect number of gradients: expected "
+                f"{count}, one for each argument of forward, got {len(results)}"
             )
-        if graph:
-            return results[: len(node.edges)]
-        return [None if r is None else r.array.copy() for r in results[: len(node.edges)]]
-
-
-def _zeros(like: Any, shape: tuple[int, ...]) -> Any:
-    from ..backend.array import array_module, np
-
-    return array_module(np.asarray(like) if np.isscalar(like) else like).zeros(shape, like.dtype)
+        checked: list[Any] = []
+        for i, (result, wanted) in enumerate(zip(results, self.inputs, strict=False)):
+            if result is None or wanted is None:
+                checked.append(None)
+                continue
+            if not isinstance(result, Variable):
+                raise TypeError(f"{self.name}.backward: expected a Tensor or None for argument "
+                                f"{i}, got {type(result).__name__}")
+            shape, dtype = wanted
+            got = result.array.shape
+            if len(got) < len(shape) or any(
+                    n not in (1, m) for n, m in zip(shape[::-1], got[::-1], strict=False)):
+                raise ShapeError(f"{self.name}.backward: expected a gradient of shape {shape} for "
+                                 f"argument {i}, got {got}")
+            checked.append(result if result.array.dtype == dtype else
+                           result.to(dtype))  # type: ignore[attr-defined]
+        return checked

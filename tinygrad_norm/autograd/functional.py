@@ -72,12 +72,12 @@ def jacobian(
                 rows.append(_grads((one,), xs, (None,), create_graph, strict, keep=True))
             if rows:
                 blocks = tuple(
-                    _stacked([row[j] for row in rows]).reshape((*y.shape, *x.shape))
+                    x._stack([row[j] for row in rows]).reshape((*y.shape, *x.shape))
                     for j, x in enumerate(xs)
                 )
             else:
-                blocks = tuple((y.detach().sum() + x.detach().sum()).expand(()) *
-                               x.detach().reshape(-1)[:0].reshape((*y.shape, *x.shape)) for x in xs)
+                blocks = tuple(x.detach().reshape(-1)[:0].reshape((*y.shape, *x.shape))
+                               for x in xs)
             table.append(_like(inputs, blocks))
     return _like(ys, tuple(table))
 
@@ -171,7 +171,3 @@ def _grads(
 
 def _result(ys: Any, outputs: Sequence[Any], create_graph: bool) -> Any:
     return ys if create_graph else _like(ys, [y.detach() for y in outputs])
-
-
-def _stacked(rows: Sequence[Any]) -> Any:
-    return rows[0].stack(rows)

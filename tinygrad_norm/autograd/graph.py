@@ -67,7 +67,7 @@ class Operation(Protocol):
 
     name: str
 
-    def pull(self, node: Node, dys: Sequence[Any], *, graph: bool) -> Sequence[Any]:
+    def pull(self, node: Node, dys: Sequence[Any], graph: bool) -> Sequence[Any]:
         """The gradients of the node's inputs from those of its outputs (None where unused)."""
         ...
 
@@ -110,24 +110,19 @@ class Node:
         self.cells = cells
         self.order = tick()
 
-    def unpacked(self) -> Sequence[Any]:
-        """The saved values, if they are still there and still what they were.
+    def freed(self) -> RuntimeError:
+        """The error for saved values that are gone."""
+        return RuntimeError(
+            f"backward through {self.op.name} a second time: the values it had saved were "
+            "freed after the first; pass retain_graph=True to the first backward()"
+        )
 
-        Raises:
-            RuntimeError: freed by an earlier backward, or changed in place since.
-        """
-        if self.saved is None:
-            raise RuntimeError(
-                f"backward through {self.op.name} a second time: the values it had saved were "
-                "freed after the first; pass retain_graph=True to the first backward()"
-            )
-        for cell in self.cells:
-            if cell[0] > self.order:
-                raise RuntimeError(
-                    f"{self.op.name}: a tensor that its gradient needs was modified by an inplace "
-                    "operation after it was used; change a clone(), or call backward() first"
-                )
-        return self.saved
+    def stale(self) -> RuntimeError:
+        """The error for a saved value that is not what it was."""
+        return RuntimeError(
+            f"{self.op.name}: a tensor that its gradient needs was modified by an inplace "
+            "operation after it was used; change a clone(), or call backward() first"
+        )
 
     def name(self) -> str:
         """The operation's name, as it labels the graph."""

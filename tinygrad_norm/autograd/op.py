@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 
@@ -32,42 +32,8 @@ from ..errors import DeviceError, DimError, DtypeError, ShapeError
 from .anomaly import check_forward, user_line
 from .graph import Edge, Node, Variable, _new, wrap
 from .mode import ANOMALY, GRAD, flags
+from .plan import Names, Plan, Rule, make_plan
 from .promotion import promoted
-
-Rule = Callable[..., Any]
-PROPERTIES: dict[str, Callable[[Any], Any]] = {
-    "shape": lambda value: getattr(value, "shape", ()),
-    "dtype": lambda value: getattr(value, "dtype", None),
-    "device": lambda value: device_of(value) if is_array(value) else None,
-}
-INPUT, OUTPUT = "input", "output"
-
-
-class Source(NamedTuple):
-    """Where a rule's argument comes from: ``(INPUT, 1, "")``, ``(INPUT, 0, "shape")``."""
-
-    kind: str
-    index: int
-    property: str
-
-
-class Step(NamedTuple):
-    """One rule of a plan: which inputs it serves, which dys and which saved values it takes."""
-
-    rule: Rule
-    inputs: Any
-    """An index, or a tuple of them for a rule that returns several gradients."""
-    dys: tuple[int, ...] | None
-    """None for all of them in order."""
-    start: int
-    stop: int
-
-
-class Plan(NamedTuple):
-    """What to keep and what to run when a given subset of the inputs requires grad."""
-
-    sources: tuple[Source, ...]
-    steps: tuple[Step, ...]
 
 
 class Primitive:
@@ -126,43 +92,14 @@ class Primitive:
 
         return declare
 
-    def _plan(self, mask: int, count: int) -> Plan:
-        """The plan for the inputs whose bits are set in ``mask``."""
-        sources: list[Source] = []
-        steps: list[Step] = []
-        for names, rule in self.rules:
-            if self.variadic:
-                served = tuple(range(count))
-            else:
-                served = tuple(self.inputs.index(name) for name in names)
-            if not any(mask >> i & 1 for i in served):
-                continue
-            dys, start = [], len(sources)
-            for name, parameter in inspect.signature(rule).parameters.items():
-                if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
-                    continue
-                if name[0] == "d" and name[1:] in self.outputs:
-                    dys.append(self.outputs.index(name[1:]))
-                else:
-                    sources.extend(self._sources(name, count))
-            steps.append(Step(
-                rule,
-                served if len(names) > 1 or self.variadic else served[0],
-                None if dys == list(range(len(self.outputs))) else tuple(dys),
-                start, len(sources),
-            ))
-        return Plan(tuple(sources), tuple(steps))
-
-    def _sources(self, name: str, count: int) -> list[Source]:
-        base, _, suffix = name.rpartition("_")
-        if suffix not in PROPERTIES or base not in self.inputs:
-            base, suffix = name, ""
-        if base in self.outputs:
-            return [Source(OUTPUT, self.outputs.index(base), suffix)]
-        if self.variadic and base == self.inputs[-1]:
-            return [Source(INPUT, i, suffix) for i in range(len(self.inputs) - 1, count)]
-        assert base in self.inputs, f"the rule of {self.name} names {name}, which it lacks"
-        return [Source(INPUT, self.inputs.index(base), suffix)]
+    def plan(self, mask: int, count: int) -> Plan:
+        """What to keep and to run when the inputs whose bits are set in ``mask`` are tracked."""
+        key = (mask, count) if self.variadic else mask
+        found = self.plans.get(key)
+        if found is None:
+            names = Names(self.name, self.inputs, self.outputs, self.variadic, count)
+            found = self.plans[key] = make_plan(self.rules, names, mask)
+        return found
 
     # -- calling -------------------------------------------------------------------------------
 
@@ -214,73 +151,62 @@ class Primitive:
             else:
                 y.written = [0, False]
             if mask and state & GRAD and self.rules:
+                plan = self.plans.get(mask) or self.plan(mask, len(edges))
+                ys = (y,)
+                node = Node(self, edges, settings, (results.shape,), plan,
+                            plan.keep(arrays, ys), plan.cells(inputs, ys))
+                if state & ANOMALY:
+                    node.trace = user_line()
                 y.tracked = True
-                y.edge = (self._record(mask, edges, inputs, arrays, settings, (y,)), 0)
+                y.edge = (node, 0)
             return y
-        ys = tuple(wrap(like, np.asarray(r) if isinstance(r, np.generic) else r) for r in results)
-        for y in ys:
-            if y.array is arrays[0]:  # handed through: a view
+        ys = []
+        for result in results:
+            y = _new(like)
+            y.array = np.asarray(result) if isinstance(result, np.generic) else result
+            if result is arrays[0]:  # handed through: a view
                 y.written = inputs[0].written
                 y.written[1] = True
+            else:
+                y.written = [0, False]
+            ys.append(y)
         if mask and state & GRAD and self.rules:
-            node = self._record(mask, edges, inputs, arrays, settings, ys)
+            plan = self.plans.get(mask) or self.plan(mask, len(edges))
+            node = Node(self, edges, settings, [y.array.shape for y in ys], plan,
+                        plan.keep(arrays, ys), plan.cells(inputs, ys))
+            if state & ANOMALY:
+                node.trace = user_line()
             for i, y in enumerate(ys):
                 y.tracked = True
                 y.edge = (node, i)
-        return ys
-
-    def _record(
-        self, mask: int, edges: Sequence[Edge], inputs: Sequence[Any], arrays: Sequence[Any],
-        settings: dict[str, Any], ys: Sequence[Any],
-    ) -> Node:
-        """The node of one call: edges to the inputs, and the values that the rules name."""
-        key = (mask, len(inputs)) if self.variadic else mask
-        plan = self.plans.get(key)
-        if plan is None:
-            plan = self.plans[key] = self._plan(mask, len(inputs))
-        saved, cells = [], []
-        for kind, i, property_ in plan.sources:
-            if kind is OUTPUT:
-                saved.append(ys[i].array)
-                cells.append(ys[i].written)
-            elif property_:
-                saved.append(PROPERTIES[property_](arrays[i]))
-            else:
-                saved.append(arrays[i])
-                if isinstance(inputs[i], Variable):
-                    cells.append(inputs[i].written)
-        node = Node(self, edges, settings, [y.array.shape for y in ys], plan, saved, cells)
-        if flags.get() & ANOMALY:
-            node.trace = user_line()
-        return node
+        return tuple(ys)
 
     # -- going back ----------------------------------------------------------------------------
 
-    def pull(self, node: Node, dys: Sequence[Any], *, graph: bool) -> Sequence[Any]:
+    def pull(self, node: Node, dys: Sequence[Any], graph: bool) -> Sequence[Any]:
         """The gradients of the inputs: on arrays, or recorded on tensors when ``graph``."""
-        values = node.unpacked()
+        saved = node.saved
+        if saved:
+            for cell in node.cells:
+                if cell[0] > node.order:
+                    raise node.stale()
+        elif saved is None:
+            raise node.freed()
+        plan = node.plan
         if graph:
-            values = [self._placed(node, *source, value)
-                      for source, value in zip(node.plan.sources, values, strict=True)]
-        gradients: list[Any] = [None] * len(node.edges)
-        settings = node.settings
-        for rule, served, wanted, start, stop in node.plan.steps:
-            given = dys if wanted is None else [dys[i] for i in wanted]
-            result = rule(*given, *values[start:stop], **settings)
-            if served.__class__ is int:
-                gradients[served] = result
-            else:
-                for i, gradient in zip(served, result, strict=True):
-                    gradients[i] = gradient
-        return gradients
+            saved = [self._placed(node, *source, value)
+                     for source, value in zip(plan.sources, saved, strict=True)]
+        return plan.pull(dys, saved, node.settings)
 
     @staticmethod
-    def _placed(node: Node, kind: str, i: int, property_: str, value: Any) -> Any:
+    def _placed(node: Node, output: bool, i: int, property_: str, value: Any) -> Any:
         """A saved array as a tensor at its place in the graph."""
-        edge = (node, i) if kind == OUTPUT else node.edges[i]
+        edge = (node, i) if output else node.edges[i]
         if property_ or not is_array(value):
             return value
         if isinstance(edge, Variable):
+            if edge.array is not value:  # given other memory since, by .data or Module.to
+                raise node.stale()
             return edge
         tensor = wrap(Variable.result_class, value)
         if edge is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.array import is_array
+from ..errors import DtypeError
 from .graph import Variable, wrap
 
 DEFAULT_FLOAT = np.dtype("float32")
@@ -34,8 +35,12 @@ def result_type(*values: Any) -> np.dtype:
             groups[2].append(np.dtype(np.int64))
         elif isinstance(value, float | np.floating):
             groups[2].append(DEFAULT_FLOAT)
-        elif value is not None:
+        elif is_array(value) and value.dtype.kind in KINDS:
             groups[0 if value.ndim else 1].append(value.dtype)
+        elif value is not None:
+            kind = value.dtype if is_array(value) else type(value).__name__
+            raise DtypeError(f"unsupported operand: expected tensors, arrays and real numbers, "
+                             f"got {kind}")
     result: np.dtype | None = None
     for group in groups:
         if not group:

@@ -6,11 +6,26 @@ import math
 from typing import Any
 
 from ..errors import ShapeError
-from ..ops.linalg import linear
+from ..ops.linalg import linear as linear_op
 from ..tensors.creation import zeros
 from ..tensors.tensor import Parameter, Tensor
 from . import init
 from .module import Module
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x Wᵀ + b: x (*, in), weight (out, in), bias (out,); for a weight (in,) the result is (*,)."""
+    columns = weight.array.shape[-1:]
+    if weight.array.ndim not in (1, 2) or input.array.shape[-1:] != columns:
+        raise ShapeError(f"linear: expected input (*, in) and weight (out, in), got "
+                         f"{input.array.shape} and {weight.array.shape}")
+    if bias is not None and bias.array.shape != weight.array.shape[:-1]:
+        raise ShapeError(f"linear: expected bias {weight.array.shape[:-1]} for weight "
+                         f"{weight.array.shape}, got {bias.array.shape}")
+    if weight.array.ndim == 2:
+        return linear_op(input, weight, bias)
+    y = input @ weight
+    return y if bias is None else y + bias
 
 
 class Linear(Module):
@@ -48,7 +63,7 @@ class Linear(Module):
         if x.array.shape[-1:] != (self.in_features,):
             raise ShapeError(
                 f"Linear: expected input (*, {self.in_features}), got {tuple(x.shape)}")
-        return linear(x, self.weight, self.bias)
+        return linear_op(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return (f"in_features={self.in_features}, out_features={self.out_features}, "

@@ -1,38 +1,28 @@
-"""Module: what holds parameters, buffers and other modules, and finds them by their type."""
+"""Module: the base of layers and models.
+
+    tree.py    what it holds, by name       state.py   its state, out and in
+    module.py  what is done with it: calls, modes, devices, hooks, text
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, Self
 
 import numpy as np
 
 from ..autograd.graph import Variable, tick
 from ..backend.array import to_device
 from ..tensors.conversion import destination
-from ..tensors.tensor import Parameter, RemovableHandle, Tensor
+from ..tensors.tensor import RemovableHandle, Tensor
+from .state import State
+from .tree import Buffer
+
+__all__ = ["Buffer", "Module"]
 
 
-class Buffer(Tensor):
-    """A tensor that belongs to a module's state without being learned: running statistics."""
-
-    def __init__(self, data: Any = (), persistent: bool = True) -> None:
-        if isinstance(data, Variable):
-            self.array = data.array
-            self.written = [0, False]
-        else:
-            super().__init__(data)
-        self.persistent = persistent
-
-
-class IncompatibleKeys(NamedTuple):
-    """What ``load_state_dict(strict=False)`` did not match."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-class Module:
+class Module(State):
     """Base class of layers and models.
 
     Parameters, buffers and submodules are whatever attributes have these types, in the order in
@@ -77,96 +67,9 @@ class Module:
 
     # -- what it holds ---------------------------------------------------------------------------
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        old = self.__dict__.get(name)
-        if isinstance(old, Parameter) and not isinstance(value, Parameter) and value is not None:
-            raise TypeError(
-                f"cannot assign {type(value).__name__} as parameter {name!r}: expected a "
-                f"Parameter or None; write into it with {name}.copy_(...) inside no_grad()"
-            )
-        if isinstance(old, Buffer) and isinstance(value, Tensor) and not isinstance(
-                value, Buffer | Parameter):
-            value = Buffer(value, old.persistent)
-        object.__setattr__(self, name, value)
-
-    def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Set a parameter by name; None reserves the name."""
-        setattr(self, name, param)
-
-    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Set a buffer by name; one that is not persistent stays out of the state dict."""
-        setattr(self, name, None if tensor is None else Buffer(tensor, persistent))
-
-    def register_module(self, name: str, module: Module | None) -> None:
-        """Set a submodule by name."""
-        setattr(self, name, module)
-
-    add_module = register_module
-
-    def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules that are attributes of this one."""
-        for name, value in vars(self).items():
-            if isinstance(value, Module):
-                yield name, value
-
-    def children(self) -> Iterator[Module]:
-        return (module for _, module in self.named_children())
-
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module and all below it, each once, by dotted name; a parent before its children."""
-        seen: set[int] = set()
-        stack: list[tuple[str, Module]] = [(prefix, self)]
-        while stack:
-            name, module = stack.pop()
-            if id(module) in seen:
-                continue
-            seen.add(id(module))
-            yield name, module
-            below = [(f"{name}.{key}" if name else key, child)
-                     for key, child in module.named_children()]
-            stack.extend(reversed(below))
-
-    def modules(self) -> Iterator[Module]:
-        return (module for _, module in self.named_modules())
-
-    def get_submodule(self, target: str) -> Module:
-        """The module of that dotted name."""
-        for name, module in self.named_modules():
-            if name == target:
-                return module
-        raise AttributeError(f"{type(self).__name__} has no submodule {target!r}")
-
-    def _named_tensors(
-        self, kind: type[Tensor], prefix: str, recurse: bool
-    ) -> Iterator[tuple[str, Any]]:
-        seen: set[int] = set()
-        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
-            for name, value in vars(module).items():
-                if isinstance(value, kind) and id(value) not in seen:
-                    seen.add(id(value))
-                    yield (f"{path}.{name}" if path else name), value
-
-    def named_parameters(
-        self, prefix: str = "", recurse: bool = True
-    ) -> Iterator[tuple[str, Parameter]]:
-        """Each parameter once, by dotted name."""
-        return self._named_tensors(Parameter, prefix, recurse)
-
-    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        return (p for _, p in self.named_parameters(recurse=recurse))
-
-    def named_buffers(
-        self, prefix: str = "", recurse: bool = True
-    ) -> Iterator[tuple[str, Buffer]]:
-        """Each buffer once, by dotted name."""
-        return self._named_tensors(Buffer, prefix, recurse)
-
-    def buffers(self, recurse: bool = True) -> Iterator[Buffer]:
-        return (b for _, b in self.named_buffers(recurse=recurse))
-
     # -- what is done to all of it ---------------------------------------------------------------
 
-    def train(self, mode: bool = True) -> Any:
+    def train(self, mode: bool = True) -> Self:
         """Training mode for this module and all below it."""
         if not isinstance(mode, bool):
             raise ValueError(f"train: expected a bool, got {mode!r}")
@@ -174,17 +77,18 @@ class Module:
             module.training = mode
         return self
 
-    def eval(self) -> Any:
+    def eval(self) -> Self:
         """Inference mode: running statistics are used and nothing is dropped."""
         return self.train(False)
 
-    def apply(self, fn: Callable[[Module], Any]) -> Any:
+    def apply(self, fn: Callable[[Module], Any]) -> Self:
         """Call ``fn`` on every module, children first."""
-        for module in reversed(list(self.modules())):
-            fn(module)
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
         return self
 
-    def requires_grad_(self, requires_grad: bool = True) -> Any:
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Learn the parameters, or freeze them (running statistics are another matter)."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
@@ -198,7 +102,7 @@ class Module:
             elif parameter._grad is not None:
                 parameter._grad = parameter._grad.detach().zero_()
 
-    def to(self, *args: Any, **kwargs: Any) -> Any:
+    def to(self, *args: Any, **kwargs: Any) -> Self:
         """Move the parameters and buffers to a device, or the floating ones to a dtype.
 
         The tensors stay the same objects, so an optimizer made before still holds them.
@@ -206,7 +110,8 @@ class Module:
         dtype, device = destination(args, **kwargs)
         if dtype is not None and dtype.kind != "f":
             raise TypeError(f"{type(self).__name__}.to: expected a floating dtype, got {dtype}")
-        for _, tensor in [*self.named_parameters(), *self.named_buffers()]:
+        held: chain[Tensor] = chain(self.parameters(), self.buffers())
+        for tensor in held:
             for one in (tensor, tensor._grad):
                 if one is None:
                     continue
@@ -220,85 +125,31 @@ class Module:
                     one.written = [tick(), False]
         return self
 
-    def float(self) -> Any:
+    def float(self) -> Self:
         return self.to(np.dtype("float32"))
 
-    def double(self) -> Any:
+    def double(self) -> Self:
         return self.to(np.dtype("float64"))
 
-    def half(self) -> Any:
+    def half(self) -> Self:
         return self.to(np.dtype("float16"))
 
-    def cpu(self) -> Any:
+    def cpu(self) -> Self:
         return self.to(device="cpu")
 
-    def cuda(self, device: Any = None) -> Any:
+    def cuda(self, device: Any = None) -> Self:
         return self.to(device="cuda" if device is None else device)
-
-    # -- its state -------------------------------------------------------------------------------
-
-    def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and persistent buffers by dotted name, sharing memory with the module."""
-        result: dict[str, Tensor] = {}
-        for path, module in self._all_modules(prefix):
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter) or (isinstance(value, Buffer) and value.persistent):
-                    result[f"{path}.{name}" if path else name] = value.detach()
-        return result
-
-    def _all_modules(self, prefix: str) -> Iterator[tuple[str, Module]]:
-        """As ``named_modules``, a module that is held twice under both its names."""
-        yield prefix, self
-        for name, child in self.named_children():
-            yield from child._all_modules(f"{prefix}.{name}" if prefix else name)
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True
-    ) -> IncompatibleKeys:
-        """Copy values into the parameters and buffers of the same names.
-
-        Nothing is changed when anything does not fit.
-
-        Raises:
-            RuntimeError: lists missing keys, unexpected keys (both unless ``strict`` is False),
-                and shapes that differ.
-        """
-        own = self.state_dict()
-        missing = [key for key in own if key not in state_dict]
-        unexpected = [key for key in state_dict if key not in own]
-        wrong = [
-            f"size mismatch for {key}: expected {own[key].shape}, got {tuple(value.shape)}"
-            for key, value in state_dict.items()
-            if key in own and tuple(value.shape) != own[key].shape
-        ]
-        problems = list(wrong)
-        if strict and missing:
-            problems.append("Missing key(s): " + ", ".join(missing))
-        if strict and unexpected:
-            problems.append("Unexpected key(s): " + ", ".join(unexpected))
-        if problems:
-            raise RuntimeError(
-                f"Error(s) in loading state_dict for {type(self).__name__}:\n  "
-                + "\n  ".join(problems)
-            )
-        for key, value in state_dict.items():
-            if key in own:
-                target = own[key]
-                array = value.array if isinstance(value, Variable) else np.asarray(value)
-                target.array[...] = to_device(array, target.device)
-                target.written[0] = tick()
-        return IncompatibleKeys(missing, unexpected)
 
     # -- hooks and text --------------------------------------------------------------------------
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after forward; what it returns replaces the output."""
+        """Call ``hook(module, args, output)`` after forward; what it returns takes its place."""
         if self._forward_hooks is None:
             self._forward_hooks = {}
         return RemovableHandle(self._forward_hooks, hook)
 
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(module, args)`` before forward; what it returns replaces the arguments."""
+        """Call ``hook(module, args)`` before forward; what it returns takes their place."""
         if self._forward_pre_hooks is None:
             self._forward_pre_hooks = {}
         return RemovableHandle(self._forward_pre_hooks, hook)
@@ -309,7 +160,7 @@ class Module:
 
     def __repr__(self) -> str:
         lines = []
-        for name, child in self.named_children():
+        for name, child in self._entries().items():
             lines.append(f"({name}): " + repr(child).replace("\n", "\n  "))
         extra = self.extra_repr()
         if not lines:

@@ -278,7 +278,7 @@ def clamp(x: Array, *, low: float | None = None, high: float | None = None) -> A
 
 
 @clamp.gradient_of("x")
-def clamp_dx(dy: Any, x: Any, *, low: float | None, high: float | None) -> Any:
+def clamp_dx(dy: Any, x: Any, *, low: float | None = None, high: float | None = None) -> Any:
     """dx = dy where low <= x <= high"""
     if low is not None:
         dy = dy * (x >= low)
@@ -385,6 +385,12 @@ def cast(x: Array, *, dtype: Any) -> Array:
 
 
 cast.gradient(x=lambda dy, x_dtype, *, dtype: cast(dy, dtype=x_dtype))
+
+
+@primitive(name="cast")
+def truncate(x: Array, *, dtype: Any) -> Array:
+    """y = x as ints or bools: it carries no gradient"""
+    return x.astype(dtype)
 
 
 @primitive

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
+from ..backend.reference import BLOCK, column_sums, is_matrix
 from .elementwise import cast, equal, exp, sqrt, square, where
 from .shape import broadcast_to, concatenate, flip, reshape
 
@@ -32,10 +33,27 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(shape[i] for i in reduced_axes(shape, axis)) if shape else 1
 
 
+def total(x: Array, axis: Axis, keepdims: bool) -> Array:
+    """Σ x in the dtype of x, accumulated in a wider one where digits or range would be lost.
+
+    float16 ends at 65504. Along an axis that is not the last NumPy adds one value after another,
+    so the error of float32 grows with their number: a mean of a million is wrong by one percent.
+    """
+    dtype = x.dtype
+    if dtype.itemsize == 2:
+        return x.sum(axis=axis, keepdims=keepdims, dtype="float32").astype(dtype)
+    if (axis is not None and dtype.char == "f" and x.size > BLOCK and axis not in (-1, x.ndim - 1)
+            and count(x.shape, axis) > BLOCK):
+        if axis == 0 and is_matrix(x) and not keepdims:
+            return column_sums(x)
+        return x.sum(axis=axis, keepdims=keepdims, dtype="float64").astype(dtype)
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
 @primitive(name="sum")
 def sum_(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """y = Σ x"""
-    return x.sum(axis=axis, keepdims=keepdims)
+    return total(x, axis, keepdims)
 
 
 @sum_.gradient_of("x")
@@ -52,8 +70,11 @@ def spread(dy: Any, shape: tuple[int, ...], axis: Axis) -> Any:
 
 @primitive
 def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
-    """y = Σ x / n"""
-    return x.sum(axis=axis, keepdims=keepdims) / count(x.shape, axis)
+    """y = Σ x / n, and NaN for n = 0"""
+    n = count(x.shape, axis) or math.nan
+    if x.dtype.itemsize == 2:  # the sum may exceed float16 where the mean does not
+        return (x.sum(axis=axis, keepdims=keepdims, dtype="float32") / n).astype(x.dtype)
+    return total(x, axis, keepdims) / n
 
 
 @mean.gradient_of("x")
@@ -173,11 +194,14 @@ def argmin(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Arra
 
 def var(x: Any, *, axis: Axis = None, correction: float = 1, keepdims: bool = False) -> Any:
     """Σ (x - mean)² / (n - correction): two passes, E[x²] - E[x]² cancels when |mean| >> std."""
+    if x.dtype.itemsize == 2:  # squares leave the range of float16
+        wide = var(cast(x, dtype="float32"), axis=axis, correction=correction, keepdims=keepdims)
+        return cast(wide, dtype=x.dtype)
     centered = x - mean(x, axis=axis, keepdims=True)
     # n - correction <= 0 gives NaN or inf, as PyTorch's
     freedom = max(count(x.shape, axis) - correction, 0)
-    total = sum_(square(centered), axis=axis, keepdims=keepdims)
-    return total / freedom if freedom else total * math.nan
+    squares = sum_(square(centered), axis=axis, keepdims=keepdims)
+    return squares / freedom if freedom else squares * math.nan
 
 
 def std(x: Any, *, axis: Axis = None, correction: float = 1, keepdims: bool = False) -> Any:

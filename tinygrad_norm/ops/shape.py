@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -99,7 +101,7 @@ def stack_dxs(dy: Any, *xs_shape: Shape, axis: int) -> tuple[Any, ...]:
 def is_injective(index: Any) -> bool:
     """Whether the index names no place twice: only integer arrays can."""
     parts = index if isinstance(index, tuple) else (index,)
-    return not any(is_array(p) and p.dtype.kind != "b" for p in parts)
+    return not any(hasattr(p, "dtype") and p.dtype.kind != "b" for p in parts)
 
 
 @primitive(name="index", view=True)
@@ -173,15 +175,17 @@ def plain_index(index: Any, x: Array) -> Any:
     Raises:
         DeviceError: a part of the index is on another device than ``x``.
     """
+    if isinstance(index, int | slice | EllipsisType | None):
+        return index
     if isinstance(index, tuple):
         return tuple(plain_index(part, x) for part in index)
     if isinstance(index, list):
         return array_module(x).asarray(index, dtype=None if index else "int64")
     if isinstance(index, Variable):
         index = index.array
-    if not is_array(index):
-        return index
-    if type(index) is not type(x) and not isinstance(index, np.generic):
+    if isinstance(index, np.generic) or not is_array(index):
+        return operator.index(index)
+    if type(index) is not type(x):
         raise DeviceError(f"index: the tensor is on {device_of(x)}, its index on "
                           f"{device_of(index)}; move one with .to(device)")
     return index.copy()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..autograd.graph import Variable
-from ..autograd.promotion import promoted
+from ..autograd.graph import Variable, wrap
+from ..autograd.promotion import promoted, result_type
+from ..backend.array import array_module, is_array
+from ..errors import DtypeError
 from ..ops import elementwise as ops
 from ..ops.linalg import matmul
 
@@ -68,10 +70,10 @@ class Arithmetic(Variable):
         return ops.abs_(self)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return ops.equal(self, other)
+        return ops.equal(self, other) if comparable(other) else NotImplemented
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return ops.not_equal(self, other)
+        return ops.not_equal(self, other) if comparable(other) else NotImplemented
 
     def __lt__(self, other: Number) -> Tensor:
         return ops.less(self, other)
@@ -174,6 +176,9 @@ class Arithmetic(Variable):
         if isinstance(min, Variable) or isinstance(max, Variable):
             result = self if min is None else ops.maximum(self, min)
             return result if max is None else ops.minimum(result, max)  # type: ignore[return-value]
+        whole = self.array.dtype.kind != "f"
+        if whole and (isinstance(min, float) or isinstance(max, float)):
+            return ops.clamp(self.float(), low=min, high=max)  # type: ignore[attr-defined]
         return ops.clamp(self, low=min, high=max)
 
     clip = clamp
@@ -229,6 +234,17 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
         condition: a tensor of bools.
         input, other: tensors or Python numbers, brought to one dtype.
     """
-    if isinstance(input, Variable) or isinstance(other, Variable):
-        input, other = promoted((input, other), to_float=False) or (input, other)
+    flags = condition.array if isinstance(condition, Variable) else condition
+    if getattr(flags, "dtype", None) != bool:
+        raise DtypeError(f"where: expected a condition of bools, got "
+                         f"{getattr(flags, 'dtype', type(flags).__name__)}; compare, or call .bool()")
+    if not isinstance(input, Variable) and not isinstance(other, Variable):
+        dtype = result_type(input, other)
+        input = wrap(Variable.result_class, array_module(flags).asarray(input, dtype=dtype))
+    input, other = promoted((input, other), to_float=False) or (input, other)
     return ops.where_(condition, input, other)
+
+
+def comparable(value: Any) -> bool:
+    """Whether ``==`` compares with it element by element; with anything else it is just False."""
+    return isinstance(value, Variable | int | float) or is_array(value)

@@ -17,7 +17,7 @@ from ..backend.array import (
     to_numpy,
 )
 from ..errors import DeviceError
-from ..ops.elementwise import cast, move
+from ..ops.elementwise import cast, move, truncate
 from ..ops.elementwise import copy as copy_op
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Conversion(Variable):
         dtype, device = destination(args, dtype, device)
         result: Any = self
         if dtype is not None and dtype != self.array.dtype:
-            result = cast(result, dtype=dtype)
+            result = (cast if dtype.kind == "f" else truncate)(result, dtype=dtype)
         if device is not None and device != device_of(self.array):
             result = move(result, device=device)
         return result.clone() if copy and result is self else result
@@ -174,7 +174,7 @@ class Conversion(Variable):
         return bool(self.array.item())
 
     def __format__(self, spec: str) -> str:
-        if self.array.ndim == 0 and spec:
+        if self.array.ndim == 0:
             return format(self.item(), spec)
         return format(str(self), spec)
 
@@ -205,8 +205,9 @@ class Conversion(Variable):
             )
         result = wrap(type(self), self.array.copy())
         memo[id(self)] = result
-        result.tracked = self.tracked
-        result._grad = copy.deepcopy(self._grad, memo)
+        for name, value in vars(self).items():  # what a subclass keeps comes along
+            if name not in ("array", "written", "edge", "hooks"):
+                setattr(result, name, copy.deepcopy(value, memo))
         return result
 
     def __dlpack__(self, **options: Any) -> Any:

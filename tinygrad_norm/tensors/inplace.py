@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..autograd.graph import Variable, tick
+from ..autograd.graph import Variable, tick, wrap
 from ..autograd.mode import is_grad_enabled, no_grad
+from ..autograd.op import explained
+from ..backend.array import array_module
 from ..ops import elementwise
 from ..ops.shape import plain_index, replace
 
@@ -31,8 +33,7 @@ class Inplace(Variable):
             with no_grad():
                 result = function(self, *values).array
             self._fits(who, result)
-            self.array[...] = result
-            self.written[0] = tick()
+            self._store(who, ..., result)
             return self
         if self.tracked and self.edge is None:
             raise RuntimeError(
@@ -48,9 +49,24 @@ class Inplace(Variable):
         self._fits(who, result.array)
         if result.array.dtype != self.array.dtype:
             result = elementwise.cast(result, dtype=self.array.dtype)
+        retained = self.edge and (self.edge[0].retained or {}).pop(self.edge[1], None)
         self.array, self.edge, self.written = result.array, result.edge, result.written
         self.tracked = True
+        if retained:
+            self.retain_grad()  # type: ignore[attr-defined]
         return self
+
+    def _store(self, who: str, index: Any, array: Any) -> None:
+        try:
+            self.array[index] = array
+        except (ValueError, TypeError, IndexError) as error:
+            if "read-only" in str(error):
+                raise RuntimeError(
+                    f"{who}: this memory cannot be written to: it is read-only, or several "
+                    "elements of an expanded tensor share it; write into a clone()"
+                ) from error
+            raise explained(who, error, (self.array, array)) from error
+        self.written[0] = tick()
 
     def _fits(self, who: str, result: Any) -> None:
         if result.shape != self.array.shape:
@@ -64,16 +80,19 @@ class Inplace(Variable):
             )
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        index = plain_index(index)
-        if not isinstance(value, Variable | int | float):
-            value = type(self).result_class(value).to(self.array.dtype)  # type: ignore[call-arg,attr-defined]
+        index = plain_index(index, self.array)
+        if isinstance(value, Variable):
+            if value.array.dtype != self.array.dtype:
+                value = value.to(self.array.dtype)  # type: ignore[attr-defined]
+        elif not isinstance(value, int | float):
+            value = wrap(self.result_class, array_module(self.array).asarray(value).astype(
+                self.array.dtype))
         tracked = is_grad_enabled() and (
             self.tracked or (isinstance(value, Variable) and value.tracked))
         if tracked:
             self._write("setitem", lambda x, v: replace(x, v, index=index), value)
-        else:
-            self.array[index] = value.array if isinstance(value, Variable) else value
-            self.written[0] = tick()
+            return
+        self._store("setitem", index, value.array if isinstance(value, Variable) else value)
 
     def __iadd__(self, other: Any) -> Any:
         return self._write("add_", elementwise.add, other)

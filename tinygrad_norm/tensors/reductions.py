@@ -13,6 +13,7 @@ from ..errors import DtypeError
 from ..ops import reduction as ops
 from ..ops.elementwise import cast
 from ..ops.shape import take_along
+from .shaping import dimension
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -40,7 +41,7 @@ class Reductions(Variable):
     def sum(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
             axis: Dim = None, keepdims: bool = False) -> Tensor:
         """Σ over ``dim``; bools and ints are summed as int64."""
-        x = self if dtype is None else cast(self, dtype=dtype)
+        x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
         if x.array.dtype.kind == "b":
             x = cast(x, dtype="int64")
         return ops.sum_(x, axis=_axis(dim, axis), keepdims=keepdim or keepdims)
@@ -48,7 +49,7 @@ class Reductions(Variable):
     def mean(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
              axis: Dim = None, keepdims: bool = False) -> Tensor:
         """Σ/n over ``dim``."""
-        x = self if dtype is None else cast(self, dtype=dtype)
+        x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
         self._floating("mean", x)
         return ops.mean(x, axis=_axis(dim, axis), keepdims=keepdim or keepdims)
 
@@ -96,7 +97,9 @@ class Reductions(Variable):
         if isinstance(dim, Variable):
             return getattr(self, name + "imum")(dim)
         indices = at(self, axis=dim, keepdims=True)
-        values = take_along(self, indices, axis=dim)
+        if not self.array.ndim:
+            return ValuesIndices(self.reshape(()), indices)  # type: ignore[attr-defined]
+        values = take_along(self, indices, axis=dimension(name, dim, self.array.ndim))
         if keepdim:
             return ValuesIndices(values, indices)
         return ValuesIndices(values.squeeze(dim), indices.squeeze(dim))
@@ -111,7 +114,7 @@ class Reductions(Variable):
 
     def prod(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """Π over ``dim``; right at zeros too, at every order of derivative."""
-        x: Any = self if self.array.dtype.kind != "b" else cast(self, dtype="int64")
+        x: Any = self if self.array.dtype.kind == "f" else cast(self, dtype="int64")
         if dim is None or not x.array.ndim:
             return ops.prod(x.reshape(-1), axis=0)
         return ops.prod(x, axis=dim, keepdims=keepdim)

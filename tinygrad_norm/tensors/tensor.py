@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..autograd.backward import backward
-from ..autograd.graph import Node, Variable, tick
+from ..autograd.graph import Node, Variable
 from ..backend.array import device_of, to_numpy
 from ..errors import DeviceError, DtypeError, ShapeError
 from .arithmetic import Arithmetic
 from .conversion import Conversion
 from .inplace import Inplace
 from .reductions import Reductions
-from .shaping import Shaping
+from .shaping import Shaping, dimension
 
 _handles = itertools.count()
 
@@ -55,10 +55,10 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
 
     def __init__(self, data: Any = (), requires_grad: bool = False) -> None:
         if isinstance(data, Variable):
-            self.array = data.array
+            self.array, self.written = data.array, data.written
+            data.written[1] = True
         else:
-            self.array = np.array(data, dtype=np.float32)
-        self.written = [0, False]
+            self.array, self.written = np.array(data, dtype=np.float32), [0, False]
         if requires_grad:
             self.requires_grad_()
 
@@ -77,7 +77,8 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the length of one dimension."""
-        return self.array.shape if dim is None else self.array.shape[dim]
+        shape: tuple[int, ...] = self.array.shape
+        return shape if dim is None else shape[dimension("size", dim, len(shape))]
 
     def numel(self) -> int:
         """How many values it has."""
@@ -95,8 +96,10 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
 
     @data.setter
     def data(self, value: Variable) -> None:
-        self.array = value.array
-        self.written = [tick(), value.written[1]]
+        if not isinstance(value, Variable):
+            raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
+        self.array, self.written = value.array, value.written
+        self.written[1] = True
 
     @property
     def is_leaf(self) -> bool:

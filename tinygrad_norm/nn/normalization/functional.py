@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd.graph import Variable, tick, wrap
-from ...autograd.mode import statistics_enabled
+from ...autograd.mode import STATISTICS, flags
 from ...backend.array import array_module
 from ...errors import DtypeError, ShapeError
 from ...ops.normalize import normalize
@@ -63,12 +63,11 @@ def running_average(buffer: Tensor | None, value: Any, momentum: Any, factor: fl
 
     Nothing happens inside ``autograd.keep_statistics()``.
     """
-    if buffer is None or not statistics_enabled():
-        return
-    array = buffer.array
-    array *= 1 - momentum
-    array += value.reshape(array.shape) * (momentum * factor)
-    buffer.written[0] = tick()
+    if buffer is not None and flags.get() & STATISTICS:
+        array = buffer.array
+        array *= 1 - momentum
+        array += value.reshape(-1) * (momentum * factor)
+        buffer.written[0] = tick()
 
 
 def bessel(n: int) -> float:

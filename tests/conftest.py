@@ -1,0 +1,40 @@
+"""Devices and the state that tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import strict
+
+import tinygrad_norm as tn
+from tinygrad_norm.backend.array import BACKENDS, as_device
+
+
+def _missing_gpu() -> str | None:
+    """Why the cuda half cannot run, or None."""
+    try:
+        as_device("cuda")
+    except tn.errors.DeviceError as error:
+        return str(error)
+    return None
+
+
+BACKENDS["strict"] = strict.StrictBackend()
+_REASON = _missing_gpu()
+CUDA = pytest.param("cuda", marks=[
+    pytest.mark.cuda, pytest.mark.skipif(_REASON is not None, reason=str(_REASON))])
+
+
+@pytest.fixture(params=["cpu", "strict", CUDA])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each kind of device: one test body for all. ``pytest -m cuda`` runs the GPU's half alone."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> Iterator[None]:
+    """Each test starts from the same random numbers, whichever ran before it."""
+    tn.manual_seed(0)
+    yield
+    assert tn.is_grad_enabled(), "the test left recording off"

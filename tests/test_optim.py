@@ -1,0 +1,364 @@
+"""SGD: what it computes, what it refuses, and that it resumes exactly."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import strict
+
+import tinygrad_norm as tn
+from tinygrad_norm.backend.array import to_numpy
+from tinygrad_norm.checkpoint import load, save
+from tinygrad_norm.optim import SGD, Optimizer
+from tinygrad_norm.optim.sgd import BLOCK, SMALL
+
+SHAPES = [(3, 4), (4,), ()]
+
+
+def parameters(device: str = "cpu", shapes: Any = None, dtype: str = "float64") -> list[tn.Tensor]:
+    return [tn.randn(*shape, dtype=dtype, device=device, requires_grad=True)
+            for shape in shapes or SHAPES]
+
+
+def set_gradients(params: list[tn.Tensor], seed: int = 0) -> None:
+    random = np.random.default_rng(seed)
+    for p in params:
+        p.grad = tn.tensor(random.normal(size=p.shape), dtype=p.dtype, device=p.device)
+
+
+def values(params: list[tn.Tensor]) -> list[np.ndarray]:
+    return [to_numpy(p.array).copy() for p in params]
+
+
+def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+# -- steps ---------------------------------------------------------------------------------------
+
+
+def formula(p: Any, g: Any, b: Any, o: dict[str, Any]) -> tuple[Any, Any]:
+    """SGD as its docstring has it."""
+    g = (-g if o["maximize"] else g) + o["weight_decay"] * p
+    d = g
+    if o["momentum"]:
+        b = g if b is None else o["momentum"] * b + (1 - o["dampening"]) * g
+        d = g + o["momentum"] * b if o["nesterov"] else b
+    return p - o["lr"] * d, b
+
+
+OPTIONS = [
+    {},
+    {"momentum": 0.9},
+    {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1},
+    {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1, "maximize": True},
+    {"weight_decay": 0.1, "maximize": True},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_steps_follow_the_formula_on_every_device(device: str, options: dict[str, Any]) -> None:
+    params = parameters(device)
+    optimizer = SGD(params, lr=0.1, **options)
+    expected, buffers = values(params), [None] * len(params)
+    for step in range(4):
+        set_gradients(params, step)
+        for i, g in enumerate(values([p.grad for p in params])):
+            expected[i], buffers[i] = formula(expected[i], g, buffers[i], optimizer.param_groups[0])
+        strict.traffic.clear()
+        optimizer.step()
+        assert not strict.traffic, "a step moves nothing between devices"
+    for got, want in zip(values(params), expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
+LARGE = [(BLOCK + 1,), (3, SMALL), (300, 300), (1, 2 * BLOCK), (2, 0)]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_blocks_give_the_bits_of_whole_arrays(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], dtype: str
+) -> None:
+    results = []
+    for small in (0, 10**9):
+        monkeypatch.setattr("tinygrad_norm.optim.sgd.SMALL", small)
+        tn.manual_seed(1)
+        params = parameters(shapes=[*LARGE, (5, 7)], dtype=dtype)
+        optimizer = SGD(params, lr=0.1, **options)
+        for step in range(3):
+            set_gradients(params, step)
+            optimizer.step()
+        results.append(values(params))
+    assert same(*results)
+
+
+def test_arrays_out_of_order_are_stepped_too() -> None:
+    weight = np.random.default_rng(0).normal(size=(200, 300))
+    p = tn.from_numpy(weight.copy()).T.detach().requires_grad_()
+    q = tn.tensor(weight.T.copy(), requires_grad=True)
+    assert not p.is_contiguous()
+    for one in (p, q):
+        optimizer = SGD([one], lr=0.1, momentum=0.9)
+        for step in range(2):
+            set_gradients([one], step)
+            optimizer.step()
+    assert same(values([p]), values([q]))
+
+
+def test_steps_go_into_the_memory_and_are_stamped() -> None:
+    p = tn.ones(3, requires_grad=True)
+    array = p.array
+    y = (p * p).sum()
+    set_gradients([p])
+    gradient = values([p.grad])
+    SGD([p], lr=0.1, momentum=0.9, weight_decay=0.1, maximize=True).step()
+    assert p.array is array
+    assert same(values([p.grad]), gradient)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_parameters_without_a_gradient_are_skipped() -> None:
+    params = parameters()
+    optimizer = SGD(params, lr=0.1, momentum=0.9, weight_decay=0.1)
+    set_gradients(params[:1])
+    before = values(params)
+    optimizer.step()
+    assert same(values(params)[1:], before[1:])
+    assert not same(values(params)[:1], before[:1])
+    assert list(optimizer.state_dict()["state"]) == [0]
+
+
+def test_closure_is_called_with_recording_on() -> None:
+    p = tn.tensor([2.0], requires_grad=True)
+    optimizer = SGD([p], lr=0.25)
+
+    def closure() -> tn.Tensor:
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    with tn.no_grad():
+        assert optimizer.step(closure).item() == 4
+    assert p.item() == 1
+    assert optimizer.step() is None
+
+
+def test_zero_grad() -> None:
+    params = parameters()
+    optimizer = SGD(params, lr=0.1)
+    set_gradients(params[:2])
+    held = params[0].grad
+    optimizer.zero_grad(set_to_none=False)
+    assert held.tolist() == np.zeros((3, 4)).tolist()
+    assert params[2].grad is None
+    optimizer.zero_grad()
+    assert [p.grad for p in params] == [None] * 3
+
+
+def test_momentum_on_another_device_than_its_parameter_is_named() -> None:
+    params = parameters()
+    optimizer = SGD(params, lr=0.1, momentum=0.9)
+    set_gradients(params)
+    optimizer.step()
+    for p in params:  # as Module.to does it
+        p.data = p.detach().to("strict")
+    set_gradients(params)
+    with pytest.raises(tn.errors.DeviceError, match=re.escape(
+            "SGD: a parameter of shape (3, 4) is on strict:0, its momentum buffer on cpu; move the "
+            "model first")):
+        optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())  # the cure that the message names
+    optimizer.step()
+
+
+# -- groups --------------------------------------------------------------------------------------
+
+
+def test_groups_have_options_of_their_own() -> None:
+    a, b, c = parameters()
+    optimizer = SGD([{"params": a, "lr": 0.5}, {"params": [b]}], lr=0.1, momentum=0.9)
+    optimizer.add_param_group({"params": iter([c]), "momentum": np.float32(0.5)})
+    assert [g["lr"] for g in optimizer.param_groups] == [0.5, 0.1, 0.1]
+    assert [g["momentum"] for g in optimizer.param_groups] == [0.9, 0.9, 0.5]
+    assert type(optimizer.param_groups[2]["momentum"]) is float
+    assert optimizer.defaults["lr"] == 0.1
+    assert "    lr: 0.5\n" in repr(optimizer)
+    assert repr(optimizer).startswith("SGD (\nParameter Group 0\n")
+
+
+def test_options_are_plain_numbers_whatever_they_came_as() -> None:
+    optimizer = SGD(parameters(), lr=tn.tensor(0.5), momentum=np.float64(0.5))
+    assert [type(optimizer.param_groups[0][k]) for k in ("lr", "momentum")] == [float, float]
+
+
+def test_named_parameters() -> None:
+    named = list(zip(["weight", "bias"], parameters()[:2], strict=True))
+    optimizer = SGD(iter(named), lr=0.1)
+    assert optimizer.param_groups[0]["param_names"] == ["weight", "bias"]
+    assert optimizer.param_groups[0]["params"][1] is named[1][1]
+    assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["weight", "bias"]
+
+
+def leaf() -> tn.Tensor:
+    return tn.ones(2, requires_grad=True)
+
+
+P = leaf()
+REFUSED = {
+    "lr": (lambda: SGD([P], lr=-1), ValueError, "Invalid learning rate: expected lr >= 0, got -1"),
+    "nan": (lambda: SGD([P], lr=math.nan), ValueError, "Invalid learning rate: .* got nan"),
+    "momentum": (lambda: SGD([P], momentum=-1), ValueError, "Invalid momentum value: .* got -1"),
+    "decay": (lambda: SGD([P], weight_decay=-1), ValueError, "Invalid weight_decay value"),
+    "text": (lambda: SGD([P], lr="0.1"), TypeError, "expected a number for lr, got '0.1'"),
+    "group lr": (lambda: SGD([{"params": [P], "lr": -1}]), ValueError, "Invalid learning rate"),
+    "nesterov": (lambda: SGD([P], nesterov=True), ValueError,
+                 "Nesterov momentum requires a momentum and zero dampening, got momentum=0"),
+    "dampened": (lambda: SGD([P], momentum=0.9, dampening=0.1, nesterov=True), ValueError,
+                 "zero dampening, got momentum=0.9, dampening=0.1"),
+    "empty": (lambda: SGD([]), ValueError, "got an empty parameter list; does the model have"),
+    "momentum on empty": (lambda: SGD(iter(()), momentum=0.9), ValueError, "empty parameter list"),
+    "tensor": (lambda: SGD(P), TypeError, "expected an iterable of tensors or dicts, got a single"),
+    "no tensor": (lambda: SGD([P, 1.0]), TypeError,
+                  "can only optimize tensors, got float at position 1"),
+    "non-leaf": (lambda: SGD([P, P * 2]), ValueError,
+                 r"can't optimize a non-leaf tensor: number 1, of shape \(2,\), was computed by mul"),
+    "two groups": (lambda: SGD([{"params": [leaf(), P]}, {"params": [leaf(), P]}]), ValueError,
+                   r"more than one parameter group: number 1 of group 1, of shape \(2,\)"),
+    "set": (lambda: SGD([{"params": {P}}]), TypeError, "expected an ordered collection"),
+    "no dict": (lambda: SGD([P]).add_param_group([P]), TypeError,
+                "expected a param_group dict, got list"),
+    "no params": (lambda: SGD([P]).add_param_group({"lr": 1}), ValueError,
+                  "needs the key 'params', got 'lr'"),
+    "some names": (lambda: SGD([("a", P), leaf()]), ValueError,
+                   "all parameters with names or all without, got 1 names for 2"),
+    "group names": (lambda: SGD([{"params": [P]}, {"params": [("a", leaf())]}]), ValueError,
+                    "all parameter groups with names or all without"),
+    "no step": (lambda: Optimizer([P], {}).step(), NotImplementedError,
+                r"Optimizer: define step\(self, closure=None\)"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_an_optimizer_refuses(name: str) -> None:
+    call, kind, message = REFUSED[name]
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_a_parameter_twice_in_a_group_is_warned_of() -> None:
+    with pytest.warns(UserWarning, match="holds a parameter twice"):
+        SGD([P, P])
+
+
+# -- state dicts ---------------------------------------------------------------------------------
+
+
+def trained(device: str = "cpu") -> SGD:
+    params = parameters(device)
+    optimizer = SGD([{"params": params[:2], "lr": 0.5}, {"params": params[2:]}], lr=0.1,
+                    momentum=0.9)
+    set_gradients(params)
+    optimizer.step()
+    return optimizer
+
+
+def all_params(optimizer: Optimizer) -> list[tn.Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def test_state_dict_has_pytorchs_layout() -> None:
+    optimizer = trained()
+    state = optimizer.state_dict()
+    assert list(state) == ["state", "param_groups"]
+    assert list(state["state"]) == [0, 1, 2]
+    assert state["state"][1]["momentum_buffer"].shape == (4,)
+    assert [group["params"] for group in state["param_groups"]] == [[0, 1], [2]]
+    assert state["param_groups"][0] == {
+        "lr": 0.5, "momentum": 0.9, "dampening": 0, "weight_decay": 0, "nesterov": False,
+        "maximize": False, "params": [0, 1]}
+
+
+def test_resumed_from_a_file_the_bits_are_the_same(tmp_path: Any, device: str) -> None:
+    first = trained(device)
+    save(first.state_dict(), tmp_path / "a.safetensors")
+    copies = [p.detach().clone().requires_grad_() for p in all_params(first)]
+    second = SGD([{"params": copies[:2]}, {"params": copies[2:]}], lr=7)
+    second.load_state_dict(load(tmp_path / "a.safetensors"))  # its tensors come on the cpu
+    for step in range(1, 4):
+        for optimizer in (first, second):
+            set_gradients(all_params(optimizer), step)
+            optimizer.step()
+    assert same(values(all_params(first)), values(copies))
+
+
+def test_loading_copies_and_casts() -> None:
+    first = trained()
+    floats = [p.detach().float().requires_grad_() for p in all_params(first)]
+    second = SGD([{"params": floats[:2]}, {"params": floats[2:]}])
+    state = first.state_dict()
+    second.load_state_dict(state)
+    held = second.state[floats[0]]["momentum_buffer"]
+    assert held.dtype == tn.float32
+    third = SGD([{"params": all_params(first)[:2]}, {"params": all_params(first)[2:]}])
+    third.load_state_dict(state)
+    assert third.state_dict()["state"][0]["momentum_buffer"].array is not (
+        state["state"][0]["momentum_buffer"].array)
+
+
+def test_options_that_a_state_dict_lacks_stay() -> None:
+    state = trained().state_dict()
+    for group in state["param_groups"]:
+        del group["lr"]
+    state["state"][0]["momentum_buffer"] = None  # as PyTorch once wrote it
+    optimizer = trained()
+    optimizer.load_state_dict(state)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.1]
+    set_gradients(all_params(optimizer))
+    optimizer.step()
+
+
+def _without(key: str) -> Any:
+    return lambda state: state.pop(key)
+
+
+def _wider(state: dict[str, Any]) -> None:
+    state["state"][1]["momentum_buffer"] = tn.zeros(5)
+
+
+MISFITS = {
+    "no state": (_without("state"), "expected a state dict with the keys 'state' and"),
+    "no params": (lambda s: s["param_groups"][0].pop("params"), "to be a dict with 'params'"),
+    "groups": (lambda s: s["param_groups"].pop(),
+               "different number of parameter groups: expected 2, got 1; is it of another model"),
+    "sizes": (lambda s: s["param_groups"][1]["params"].append(3),
+              r"doesn't match the size of optimizer's group: expected \[2, 1\] parameters, got "
+              r"\[2, 2\]"),
+    "shapes": (_wider, r"a momentum_buffer of shape \(5,\) for parameter 1: expected \(4,\)"),
+    "numbers": (lambda s: s["state"].update({9: {}}),
+                "a state for parameter 9, but its groups hold 0, 1, 2"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_state_that_does_not_fit_changes_nothing(name: str) -> None:
+    change, message = MISFITS[name]
+    optimizer = trained()
+    before = copy.deepcopy(optimizer.state_dict())
+    state = copy.deepcopy(before)
+    state["param_groups"][0]["lr"] = 99
+    change(state)
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(state)
+    after = optimizer.state_dict()
+    assert after["param_groups"] == before["param_groups"]
+    for number, held in after["state"].items():
+        wanted = before["state"][number]["momentum_buffer"]
+        assert held["momentum_buffer"].tolist() == wanted.tolist()

@@ -1,0 +1,42 @@
+"""``python -m tinygrad_norm COMMAND``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from . import doctor
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for an error, and exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; --help lists what there is\n")
+
+
+def parser() -> Parser:
+    """The commands: a line for each, with the function that takes its arguments."""
+    result = Parser(prog="python -m tinygrad_norm",
+                    description="A tensor and autograd engine for normalized networks.")
+    commands: Any = result.add_subparsers(metavar="COMMAND", dest="command", required=True)
+
+    def command(name: str, run: Any, help: str) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
+        added.set_defaults(run=run)
+        return added
+
+    command("doctor", doctor.run, "Print versions, BLAS, GPU and what to do about each gap.")
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    args = parser().parse_args(argv)
+    return int(args.run(args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

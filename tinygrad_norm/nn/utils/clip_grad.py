@@ -1,0 +1,96 @@
+"""Gradients limited in place, by the norm of all of them or value by value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ...autograd.graph import Variable, tick, wrap
+from ...backend.array import CPU, Array, array_module, device_of, to_device
+from ...tensors.creation import tensor
+from ...tensors.tensor import Tensor
+
+Parameters = Tensor | Iterable[Tensor]
+
+
+def _gradients(parameters: Parameters) -> list[Variable]:
+    """The gradients there are; a parameter without one is passed over."""
+    if isinstance(parameters, Variable):
+        parameters = [parameters]
+    return [p._grad for p in parameters if p._grad is not None]
+
+
+def _norm(x: Array, norm_type: float) -> Array:
+    """The norm of one array, without dimensions; in float32 at least, squares overflow float16."""
+    if not x.size:
+        return array_module(x).zeros((), dtype=x.dtype)
+    if x.dtype.itemsize < 4:
+        x = x.astype("float32")
+    if norm_type == math.inf:
+        return abs(x).max()
+    if norm_type == -math.inf:
+        return abs(x).min()
+    if norm_type == 2:
+        flat = x.reshape(-1)
+        return array_module(x).sqrt(flat.dot(flat))
+    if norm_type == 0:
+        return (x != 0).sum().astype(x.dtype)
+    return (abs(x) ** norm_type).sum() ** (1 / norm_type)
+
+
+def _total(arrays: Sequence[Array], norm_type: float) -> Array:
+    """The norm of all values together, which is the norm of the norms."""
+    norms = [_norm(x, norm_type) for x in arrays]
+    module, home = array_module(norms[0]), device_of(arrays[0])
+    together = module.stack([to_device(module.asarray(n) if home == CPU else n, home)
+                             for n in norms])
+    return _norm(together, norm_type)
+
+
+def clip_grad_norm_(
+    parameters: Parameters, max_norm: float, norm_type: float = 2.0,
+    error_if_nonfinite: bool = False, foreach: bool | None = None,
+) -> Tensor:
+    """Scale all gradients by one factor, so that their norm together is at most ``max_norm``.
+
+    The norm stays on the device: nothing waits for a GPU, but ``error_if_nonfinite`` once.
+
+    Args:
+        parameters: tensors, or one; their ``.grad`` is changed in place.
+        norm_type: p of the p-norm; inf is the largest absolute value.
+        error_if_nonfinite: raise instead of scaling by NaN or 0.
+        foreach: accepted, without effect.
+
+    Returns:
+        The norm before scaling, without dimensions.
+
+    Raises:
+        RuntimeError: the norm is NaN or infinite, if ``error_if_nonfinite``.
+    """
+    gradients = _gradients(parameters)
+    if not gradients:
+        return tensor(0.0)
+    total = _total([g.array for g in gradients], float(norm_type))
+    module = array_module(total)
+    if error_if_nonfinite and not bool(module.isfinite(total).item()):
+        raise RuntimeError(f"clip_grad_norm_: the total norm of order {norm_type} is "
+                           f"{total.item()}, so gradients cannot be clipped; find its origin with "
+                           "detect_anomaly(), or pass error_if_nonfinite=False")
+    factor = module.minimum(max_norm / (total + 1e-6), 1.0)
+    for gradient in gradients:
+        array = gradient.array
+        array *= to_device(module.asarray(factor), device_of(array)).astype(array.dtype)
+        gradient.written[0] = tick()
+    dtype = gradients[0].array.dtype
+    return wrap(Tensor, module.asarray(total).astype(dtype))
+
+
+def clip_grad_value_(
+    parameters: Parameters, clip_value: float, foreach: bool | None = None
+) -> None:
+    """Limit every gradient to [-clip_value, clip_value], in place; ``foreach`` has no effect."""
+    limit = float(clip_value)
+    for gradient in _gradients(parameters):
+        array = gradient.array
+        array_module(array).clip(array, -limit, limit, out=array)
+        gradient.written[0] = tick()
