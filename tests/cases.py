@@ -1,4 +1,4 @@
-"""The table of operations. A new one is a new row; ``test_ops.py`` and ``test_torch_ops.py`` read it.
+"""The table of operations. A new one is a new row; test_ops.py and test_torch_ops.py read it.
 
 A row: a name; a function ``(module, *tensors)`` in the words that tinygrad_norm and PyTorch share;
 what NumPy makes of the same arrays, in any precision; the inputs' shapes; where the inputs lie.
@@ -130,7 +130,7 @@ BINARY = [
          (R, R), "distinct shifted"),
     Case("where", lambda m, a, b: m.where(a > b, a * b, b * b),
          lambda a, b: np.where(a > b, a * b, b * b), (R, R), "distinct shifted"),
-    Case("where method", lambda m, a, b: (a * b).where(a < b, a),
+    Case("where()", lambda m, a, b: (a * b).where(a < b, a),
          lambda a, b: np.where(a < b, a * b, a), (R, R), "distinct shifted"),
     Case("where number", lambda m, a: m.where(a > 0, a * a, 2.0),
          lambda a: np.where(a > 0, a * a, 2), (R,), "signed"),
@@ -239,7 +239,7 @@ COMPARISONS = [
         ("gt", lambda m, a, b: a > b, np.greater),
         ("ge", lambda m, a, b: a >= b, np.greater_equal),
         ("number <", lambda m, a, b: (0.1 < a) & (b >= 0) | ~(a < b),
-         lambda a, b: (a > 0.1) & (b >= 0) | ~(a < b)),
+         lambda a, b: (a > 0.1) & (b >= 0) | (a >= b)),
         ("xor", lambda m, a, b: (a > 0) ^ (b > 0), lambda a, b: (a > 0) ^ (b > 0)),
         ("isfinite", lambda m, a, b: m.where(a > b, a, math.inf).isfinite() | b.isnan(),
          lambda a, b: a > b),
@@ -293,7 +293,9 @@ SHAPES = [
 ]
 
 
-def _indexing(name: str, index: Any, shape: tuple[int, ...] = (4, 3, 5)) -> Case:
+def _indexing(
+    name: str, index: Any, shape: tuple[int, ...] = (4, 3, 5), expected: Any = None
+) -> Case:
     """x[index]; a list in the index becomes an integer or bool tensor on the device of x."""
 
     def place(m: Any, x: Any) -> Any:
@@ -303,8 +305,8 @@ def _indexing(name: str, index: Any, shape: tuple[int, ...] = (4, 3, 5)) -> Case
 
     arrays = tuple(np.array(p) if isinstance(p, list) else p for p in index) if isinstance(
         index, tuple) else np.array(index) if isinstance(index, list) else index
-    return Case("index " + name, lambda m, x: x[place(m, x)] ** 2, lambda x: x[arrays] ** 2,
-                (shape,))
+    return Case("index " + name, lambda m, x: x[place(m, x)] ** 2,
+                expected or (lambda x: x[arrays] ** 2), (shape,))
 
 
 INDEXING = [
@@ -323,7 +325,10 @@ INDEXING = [
     _indexing("two integer tensors", ([0, 3, 3], [1, 2, 2])),
     _indexing("tensors apart", ([0, 3], slice(None), [1, 4])),
     _indexing("tensors broadcast", ([[0], [2]], [1, 2, 0])),
-    _indexing("integer and tensor", (1, slice(None), [0, 4, 4])),
+    _indexing("integer and tensor", (1, slice(None), [0, 4]), expected=lambda x: x[1][:, [0, 4]] ** 2),
+    _indexing("integer beside tensor", (slice(None), 1, [0, 4, 4])),
+    _indexing("integer, mask and None", (None, [[True, False, False]] * 4, ..., 1),
+              expected=lambda x: x[..., 1][:, 0][None] ** 2),
     _indexing("mask", [True, False, False, True]),
     _indexing("mask later", (slice(1, 3), [True, False, True])),
     _indexing("mask of two axes", [[True, False, False], [False, True, True]], (2, 3, 2)),

@@ -1,4 +1,4 @@
-"""``python -m tinygrad_norm doctor`` and ``tn.cuda``, with and without what they look for."""
+"""``python -m tinygrad_norm doctor``, with and without what it looks for."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from fake_cupy import Fails, fake_cupy, have
 
-from tinygrad_norm import __main__, cuda, doctor
-from tinygrad_norm.errors import DeviceError
+from tinygrad_norm import __main__, doctor
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONAL = ("threadpoolctl", "safetensors", "sklearn", "matplotlib", "pygraphviz", "numba", "cupy")
@@ -24,14 +22,6 @@ OPTIONAL = ("threadpoolctl", "safetensors", "sklearn", "matplotlib", "pygraphviz
 
 def found() -> dict[str, doctor.Finding]:
     return {finding.name: finding for finding in doctor.findings()}
-
-
-def have(monkeypatch: pytest.MonkeyPatch, name: str, **parts: Any) -> ModuleType:
-    """A stand-in for a package that is not here."""
-    module = ModuleType(name)
-    module.__dict__.update(__version__="9.8", **parts)
-    monkeypatch.setitem(sys.modules, name, module)
-    return module
 
 
 @pytest.fixture
@@ -177,49 +167,6 @@ def test_a_system_dot_is_enough_for_pictures(bare: Any, tmp_path: Path) -> None:
 # -- the GPU -------------------------------------------------------------------------------------
 
 
-class Fails:
-    """A computation that does not compile."""
-
-    def sum(self) -> int:
-        raise RuntimeError("cannot open cuda_fp16.h")
-
-
-def fake_cupy(
-    monkeypatch: pytest.MonkeyPatch, *, gpus: int, driver: int = 12080, built: int = 12090,
-    result: Any = None, wheels: tuple[str, ...] = ("cupy-cuda12x",),
-) -> list[int]:
-    """A CuPy that sees ``gpus`` GPUs; returned is the list of those that were synchronized."""
-    waited: list[int] = []
-
-    def version(name: str) -> str:
-        if name in wheels:
-            return "14.0"
-        raise importlib.metadata.PackageNotFoundError(name)
-
-    class Device(nullcontext[None]):
-        def __init__(self, index: int = 0) -> None:
-            super().__init__()
-            self.id = index
-
-        def synchronize(self) -> None:
-            waited.append(self.id)
-
-    def count() -> int:
-        if not gpus:
-            raise RuntimeError("cudaErrorNoDevice")
-        return gpus
-
-    runtime = SimpleNamespace(
-        driverGetVersion=lambda: driver, runtimeGetVersion=lambda: built, getDeviceCount=count,
-        memGetInfo=lambda: (3 * 2**29, 2**31),
-        getDeviceProperties=lambda index: {"name": f"Fake GPU {index}".encode()})
-    have(monkeypatch, "cupy", is_available=lambda: gpus > 0,
-         cuda=SimpleNamespace(runtime=runtime, Device=Device),
-         arange=lambda n: np.arange(n) if result is None else result)
-    monkeypatch.setattr(importlib.metadata, "version", version)
-    return waited
-
-
 def test_cupy_without_a_gpu(bare: Any) -> None:
     fake_cupy(bare, gpus=0, driver=0)
     lines = found()
@@ -285,50 +232,3 @@ def test_a_cupy_that_cannot_be_imported(bare: Any, tmp_path: Path) -> None:
 def test_with_a_driver_but_no_cupy_it_is_to_be_installed(bare: Any) -> None:
     bare.setattr("shutil.which", lambda name: "/bin/x" if name == "nvidia-smi" else None)
     assert found()["cupy"].cure.startswith("pip install 'tinygrad_norm[cuda12]' or '[cuda13]'")
-
-
-# -- tn.cuda -------------------------------------------------------------------------------------
-
-
-def test_cuda_without_cupy(bare: Any) -> None:
-    assert (cuda.is_available(), cuda.device_count()) == (False, 0)
-    for function in (cuda.get_device_name, cuda.synchronize):
-        with pytest.raises(DeviceError, match="needs CuPy, which is not installed; pip install"):
-            function()
-
-
-def test_cuda_without_a_gpu(bare: Any) -> None:
-    fake_cupy(bare, gpus=0)
-    assert (cuda.is_available(), cuda.device_count()) == (False, 0)
-    for function in (cuda.get_device_name, cuda.synchronize):
-        with pytest.raises(DeviceError, match="CuPy is installed but finds no GPU"):
-            function("cuda")
-
-
-def test_cuda_with_a_broken_driver(bare: Any) -> None:
-    fake_cupy(bare, gpus=2)
-    bare.delattr(sys.modules["cupy"].cuda.runtime, "getDeviceCount")  # type: ignore[attr-defined]
-    assert (cuda.is_available(), cuda.device_count()) == (False, 0)
-
-
-def test_cuda_with_two_gpus(bare: Any) -> None:
-    waited = fake_cupy(bare, gpus=2)
-    assert (cuda.is_available(), cuda.device_count()) == (True, 2)
-    assert cuda.get_device_name() == "Fake GPU 0"
-    assert cuda.get_device_name("cuda:1") == cuda.get_device_name(1) == "Fake GPU 1"
-    cuda.synchronize()
-    cuda.synchronize(1)
-    assert waited == [0, 1]
-    with pytest.raises(DeviceError, match="there are 2 GPUs, numbered from 0"):
-        cuda.get_device_name(2)
-    with pytest.raises(DeviceError, match=r"cuda.synchronize: expected a cuda device, got cpu"):
-        cuda.synchronize("cpu")
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not cuda.is_available(), reason="no GPU, or no CuPy")
-def test_cuda_for_real() -> None:
-    assert cuda.device_count() >= 1
-    assert cuda.get_device_name()
-    cuda.synchronize()
-    assert found()["gpu 0"].cure == ""

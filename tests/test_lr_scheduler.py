@@ -144,7 +144,8 @@ def plateau(**options: Any) -> Any:
 
 
 BAD: dict[str, tuple[Any, type[Exception], str]] = {
-    "optimizer": (lambda: lr_scheduler.StepLR(leaf(), 3), TypeError, "expected an Optimizer, got Tensor"),
+    "optimizer": (lambda: lr_scheduler.StepLR(leaf(), 3), TypeError,
+                  "expected an Optimizer, got Tensor"),
     "base": (lambda: lr_scheduler.LRScheduler(trained()), NotImplementedError,
              r"define get_lr\(self\)"),
     "last_epoch": (lambda: lr_scheduler.StepLR(trained(), 3, last_epoch=4), KeyError,

@@ -69,8 +69,8 @@ def pairs(m: Any) -> dict[str, Any]:
     """Tensors with and without dimensions of each dtype, and Python numbers."""
     values: dict[str, Any] = {"True": True, "2": 2, "2.5": 2.5}
     for name in DTYPES:
-        values[name] = m.ones(2, dtype=getattr(m, name, None) or m.bool)
-        values["0-dim " + name] = m.ones((), dtype=getattr(m, name, None) or m.bool)
+        values[name] = m.ones(2, dtype=getattr(m, name))
+        values["0-dim " + name] = m.ones((), dtype=getattr(m, name))
     return values
 
 
@@ -127,7 +127,7 @@ UNARY = (
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dtype_of_one(name: str, dtype: str) -> None:
     def run(m: Any) -> str:
-        x = m.ones(3, dtype=getattr(m, dtype, None) or m.bool)
+        x = m.ones(3, dtype=getattr(m, dtype))
         try:
             y = getattr(x, name.rstrip("0"))(*((0,) if name.endswith("0") else ()))
         except (RuntimeError, TypeError, NotImplementedError):
@@ -338,7 +338,7 @@ SAME: dict[str, Callable[[Any], Any]] = {
     "dot ints": lambda m: m.arange(3).dot(m.arange(3)),
     "matmul ints": lambda m: m.eye(2, dtype=m.int64) @ m.ones(2, 2, dtype=m.int64),
     "mean float16": lambda m: m.full((2000,), 100.0, dtype=m.float16).mean(),
-    "var float16": lambda m: (m.arange(100, dtype=m.float16) * 10).var(correction=0) * 0,
+    "var float16": lambda m: (m.arange(100, dtype=m.float16) * 5).var(correction=0),
     "format": lambda m: m.tensor([float(f"{m.tensor(2.0)}"), float(f"{m.tensor(2.0):.3f}")]),
     "nested reduce": lambda m: m.ones(2, 3).sum(0).sum(0),
     "bool sum dim": lambda m: (m.arange(6).reshape(2, 3) > 2).sum(1),

@@ -153,8 +153,8 @@ def _built_with() -> dict[str, Any]:
 
 def _advice(threads: int, cpus: int, setting: str | None) -> str:
     if threads < cpus:
-        return (f"BLAS uses {threads} of {cpus} cores; "
-                + (f"unset {setting} to use all" if setting else f"set OPENBLAS_NUM_THREADS={cpus}"))
+        cure = f"unset {setting} to use all" if setting else f"set OPENBLAS_NUM_THREADS={cpus}"
+        return f"BLAS uses {threads} of {cpus} cores; {cure}"
     if threads > cpus:
         return (f"BLAS starts {threads} threads on {cpus} cores, which slows it down; "
                 f"set {setting or 'OPENBLAS_NUM_THREADS'}={cpus}")

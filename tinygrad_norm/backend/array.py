@@ -30,6 +30,12 @@ class Device:
     type: str
     index: int | None = None
 
+    def __post_init__(self) -> None:
+        kind, colon, number = self.type.partition(":")
+        if colon:  # Device("cuda:1")
+            object.__setattr__(self, "type", kind)
+            object.__setattr__(self, "index", int(number))
+
     def __str__(self) -> str:
         return self.type if self.index is None else f"{self.type}:{self.index}"
 

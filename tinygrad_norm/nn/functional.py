@@ -23,8 +23,17 @@ from .loss import (
     mse_loss,
     smooth_l1_loss,
 )
+from .normalization.functional import (
+    batch_norm,
+    batch_renorm,
+    group_norm,
+    instance_norm,
+    layer_norm,
+    rms_norm,
+)
 
 __all__ = [
+    "batch_norm", "batch_renorm", "group_norm", "instance_norm", "layer_norm", "rms_norm",
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cross_entropy", "dropout", "elu",
     "gelu", "huber_loss", "l1_loss", "leaky_relu", "linear", "log_softmax", "mse_loss", "nll_loss",
     "relu", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",

@@ -109,7 +109,7 @@ amin.gradient(x=extremum_dx)
 @primitive
 def cumsum(x: Array, *, axis: int) -> Array:
     """yᵢ = Σ xⱼ over j <= i"""
-    return x.cumsum(axis=axis)
+    return x.cumsum(axis=axis) if x.ndim else x.copy()
 
 
 @cumsum.gradient_of("x")
@@ -123,8 +123,9 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """y = ln Σ eˣ, from the largest x down, so that nothing overflows"""
     module = array_module(x)
     top = x.max(axis=axis, keepdims=True)
-    top = module.where(module.isfinite(top), top, 0).astype(x.dtype)
-    y = module.log(module.exp(x - top).sum(axis=axis, keepdims=True)) + top
+    shift = module.where(module.isfinite(top), top, 0).astype(x.dtype)
+    sums = total(module.exp(x - shift), axis, True)
+    y = module.log(module.where(sums == 0, 1, sums).astype(x.dtype)) + top  # ln 0 is top, -inf
     return y if keepdims else y.squeeze(axis=reduced_axes(x.shape, axis))
 
 

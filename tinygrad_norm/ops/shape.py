@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import operator
+import math
+from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any
 
@@ -98,6 +99,22 @@ def stack_dxs(dy: Any, *xs_shape: Shape, axis: int) -> tuple[Any, ...]:
 # -- reading and writing at an index ----------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Stepped:
+    """An index in two steps, ``x[basic][advanced]``: PyTorch applies ints before index arrays.
+
+    NumPy counts the int of ``x[0, :, [1, 2]]`` as an array and moves its axes to the front.
+    """
+
+    basic: tuple[Any, ...]
+    advanced: tuple[Any, ...]
+
+
+def resolved(x: Array, index: Any) -> tuple[Array, Any]:
+    """(x, index), after the first step of a :class:`Stepped` index; the step gives a view."""
+    return (x[index.basic], index.advanced) if index.__class__ is Stepped else (x, index)
+
+
 def is_injective(index: Any) -> bool:
     """Whether the index names no place twice: only integer arrays can."""
     parts = index if isinstance(index, tuple) else (index,)
@@ -107,6 +124,7 @@ def is_injective(index: Any) -> bool:
 @primitive(name="index", view=True)
 def take(x: Array, *, index: Any) -> Array:
     """y = x[index]"""
+    x, index = resolved(x, index)
     y = x[index]
     if isinstance(y, np.generic):  # a view also of a single value, so that a write reaches x
         y = x[(*index, ...) if isinstance(index, tuple) else (index, ...)]
@@ -120,10 +138,11 @@ take.gradient(x=lambda dy, x_shape, *, index: put(dy, index=index, shape=x_shape
 def put(x: Array, *, index: Any, shape: Shape) -> Array:
     """y = zeros of ``shape`` with x added at the index"""
     y = array_module(x).zeros(shape, dtype=x.dtype)
+    part, index = resolved(y, index)
     if is_injective(index):
-        y[index] = x
+        part[index] = x
     else:
-        add_at(y, index, x)
+        add_at(part, index, x)
     return y
 
 
@@ -134,7 +153,8 @@ put.gradient(x=lambda dy, *, index, shape: take(dy, index=index))
 def replace(x: Array, value: Array, *, index: Any) -> Array:
     """y = x with y[index] = value"""
     y = x.copy()
-    y[index] = value
+    part, index = resolved(y, index)
+    part[index] = value
     return y
 
 
@@ -146,8 +166,16 @@ def replace_dx(dy: Any, *, index: Any) -> Any:
 
 @replace.gradient_of("value")
 def replace_dvalue(dy: Any, *, index: Any) -> Any:
-    """dvalue = dy[index]"""
-    return take(dy, index=index)
+    """dvalue = dy[index], and 0 for a value that another one of the same place overwrote"""
+    dvalue = take(dy, index=index)
+    first, rest = resolved(constant(dy), index)
+    if is_injective(rest):
+        return dvalue
+    module = array_module(first)
+    number = module.arange(math.prod(dvalue.shape)).reshape(dvalue.shape)
+    last = module.zeros(first.shape, dtype="int64")
+    last[rest] = number
+    return dvalue * (last[rest] == number)
 
 
 @primitive(name="gather")
@@ -178,14 +206,32 @@ def plain_index(index: Any, x: Array) -> Any:
     if isinstance(index, int | slice | EllipsisType | None):
         return index
     if isinstance(index, tuple):
-        return tuple(plain_index(part, x) for part in index)
+        return _in_order(tuple(plain_index(part, x) for part in index))
     if isinstance(index, list):
         return array_module(x).asarray(index, dtype=None if index else "int64")
     if isinstance(index, Variable):
         index = index.array
-    if isinstance(index, np.generic) or not is_array(index):
-        return operator.index(index)
+    if isinstance(index, np.ndarray | np.generic) and not index.ndim and index.dtype.kind in "iu":
+        return int(index)
+    if not is_array(index):
+        raise IndexError(f"index: expected ints, slices, None, ..., and tensors of ints or bools, "
+                         f"got {type(index).__name__}")
     if type(index) is not type(x):
         raise DeviceError(f"index: the tensor is on {device_of(x)}, its index on "
                           f"{device_of(index)}; move one with .to(device)")
     return index.copy()
+
+
+def _in_order(parts: tuple[Any, ...]) -> Any:
+    """The parts, in two steps where ints stand beside arrays."""
+    arrays = [hasattr(p, "dtype") for p in parts]
+    ints = [isinstance(p, int) and not isinstance(p, bool) for p in parts]
+    if not (any(arrays) and any(ints)):
+        return parts
+    basic: list[Any] = []
+    for part, is_one in zip(parts, arrays, strict=True):
+        wide = part.ndim if is_one and part.dtype.kind == "b" else 1
+        basic += [slice(None)] * wide if is_one else [part]
+    advanced = [slice(None) if p is None or isinstance(p, slice) else p
+                for p, dropped in zip(parts, ints, strict=True) if not dropped]
+    return Stepped(tuple(basic), tuple(advanced))

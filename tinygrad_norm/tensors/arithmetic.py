@@ -235,9 +235,9 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
         input, other: tensors or Python numbers, brought to one dtype.
     """
     flags = condition.array if isinstance(condition, Variable) else condition
-    if getattr(flags, "dtype", None) != bool:
-        raise DtypeError(f"where: expected a condition of bools, got "
-                         f"{getattr(flags, 'dtype', type(flags).__name__)}; compare, or call .bool()")
+    if not is_array(flags) or flags.dtype.kind != "b":
+        got = flags.dtype if is_array(flags) else type(flags).__name__
+        raise DtypeError(f"where: expected a condition of bools, got {got}; compare, or .bool()")
     if not isinstance(input, Variable) and not isinstance(other, Variable):
         dtype = result_type(input, other)
         input = wrap(Variable.result_class, array_module(flags).asarray(input, dtype=dtype))

@@ -35,7 +35,7 @@ def as_dtype(dtype: Any) -> np.dtype:
         result = np.dtype(dtype)
     except TypeError:
         result = None
-    if result not in DTYPES:
+    if result is None or result not in DTYPES:  # None == np.dtype("float64")
         raise TypeError(f"dtype: expected one of {', '.join(NAMES)}, got {dtype!r}")
     return result
 

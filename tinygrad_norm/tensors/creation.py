@@ -12,9 +12,19 @@ from ..backend.array import as_device, is_array, to_device
 from ..errors import ShapeError
 from ..ops import linalg
 from ..ops import shape as ops
-from .conversion import as_dtype
+from .conversion import DTYPES, as_dtype
 from .shaping import sizes
 from .tensor import Tensor
+
+
+def lengths(*given: Any) -> tuple[int, ...]:
+    """``f(2, 3)`` and ``f((2, 3))`` alike, as the shape of a new tensor."""
+    while len(given) == 1 and isinstance(given[0], tuple | list):
+        given = tuple(given[0])
+    shape = sizes(given)
+    if any(n < 0 for n in shape):
+        raise ShapeError(f"expected sizes that are not negative, got {shape}")
+    return shape
 
 
 def finished(array: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -47,7 +57,9 @@ def tensor(
         data = data.array
     if is_array(data):
         array = data.copy()
-        if dtype is None and array.dtype not in map(np.dtype, ("f2", "f4", "f8", "i4", "i8", "?")):
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"tensor: expected numbers, got an array of {array.dtype}")
+        if dtype is None and array.dtype not in DTYPES:
             dtype = "float32" if array.dtype.kind == "f" else "int64"
         if device is None and not isinstance(array, np.ndarray | np.generic):
             result = Tensor.__new__(Tensor)
@@ -87,13 +99,13 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Zeros of the shape ``size``, float32 by default."""
-    return full(sizes(size), 0, dtype=dtype or "float32", device=device,
+    return full(size, 0, dtype=dtype or "float32", device=device,
                 requires_grad=requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Ones of the shape ``size``, float32 by default."""
-    return full(sizes(size), 1, dtype=dtype or "float32", device=device,
+    return full(size, 1, dtype=dtype or "float32", device=device,
                 requires_grad=requires_grad)
 
 
@@ -107,9 +119,7 @@ def full(
     if dtype is None:
         dtype = ("bool" if isinstance(fill_value, bool) else
                  "int64" if isinstance(fill_value, int) else "float32")
-    shape = sizes((size,))
-    if any(n < 0 for n in shape):
-        raise ShapeError(f"expected sizes that are not negative, got {shape}")
+    shape = lengths(size)
     return finished(np.full(shape, fill_value, dtype=as_dtype(dtype)), None, device, requires_grad)
 
 
@@ -123,6 +133,7 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """(n, m), ones on the diagonal."""
+    n, m = lengths(n, n if m is None else m)
     return finished(np.eye(n, m, dtype=as_dtype(dtype or "float32")), None, device, requires_grad)
 
 
@@ -149,18 +160,23 @@ def linspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """``steps`` values from ``start`` to ``end``, both included."""
+    (steps,) = lengths(steps)
     return finished(np.linspace(start, end, steps), dtype or "float32", device, requires_grad)
 
 
 def _like(function: Any) -> Any:
+    name = function.__name__ + "_like"
+
     def like(
         input: Variable, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
     ) -> Tensor:
+        if not isinstance(input, Variable):
+            raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
         device = input.device if device is None else device  # type: ignore[attr-defined]
         return function(input.array.shape, dtype=dtype or input.array.dtype, device=device,
                         requires_grad=requires_grad)
 
-    like.__name__ = like.__qualname__ = function.__name__ + "_like"
+    like.__name__ = like.__qualname__ = name
     like.__doc__ = f"As :func:`{function.__name__}`, with the input's shape, dtype and device."
     return like
 
@@ -185,7 +201,7 @@ def _tensors(who: str, tensors: Any) -> Sequence[Any]:
         raise TypeError(f"{who}: expected a tuple or list of tensors, got "
                         f"{type(tensors).__name__}")
     if not tensors:
-        raise RuntimeError(f"{who}: expected a non-empty list of tensors")
+        raise ShapeError(f"{who}: expected a non-empty list of tensors")
     for i, item in enumerate(tensors):
         if not isinstance(item, Variable):
             raise TypeError(f"{who}: expected tensors, got {type(item).__name__} at position {i}")

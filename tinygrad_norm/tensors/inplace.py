@@ -15,7 +15,7 @@ from ..autograd.mode import is_grad_enabled, no_grad
 from ..autograd.op import explained
 from ..backend.array import array_module
 from ..ops import elementwise
-from ..ops.shape import plain_index, replace
+from ..ops.shape import plain_index, replace, resolved
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -58,7 +58,8 @@ class Inplace(Variable):
 
     def _store(self, who: str, index: Any, array: Any) -> None:
         try:
-            self.array[index] = array
+            part, index = resolved(self.array, index)
+            part[index] = array
         except (ValueError, TypeError, IndexError) as error:
             if "read-only" in str(error):
                 raise RuntimeError(

@@ -12,8 +12,7 @@ import numpy as np
 
 from ..autograd.graph import Variable
 from .conversion import as_dtype
-from .creation import finished, tensor
-from .shaping import sizes
+from .creation import finished, lengths, tensor
 from .tensor import Tensor
 
 _WORD = 2**32
@@ -93,7 +92,7 @@ def _floats(draw: str, size: Any, generator: Generator | None, dtype: Any, devic
             requires_grad: bool) -> Tensor:
     dtype = as_dtype(dtype or "float32")
     wide = np.dtype("float32") if dtype.itemsize < 8 else dtype
-    array = getattr(source(generator), draw)(sizes(size), dtype=wide)
+    array = getattr(source(generator), draw)(lengths(*size), dtype=wide)
     return finished(np.asarray(array), dtype, device, requires_grad)
 
 
@@ -116,14 +115,14 @@ def randint(low: int, high: Any = None, size: Any = None, *, generator: Generato
         low, high, size = 0, low, high
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
-    return finished(source(generator).integers(low, high, sizes((size,))), dtype or "int64",
+    return finished(source(generator).integers(low, high, lengths(size)), dtype or "int64",
                     device, False)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
              device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
-    return finished(source(generator).permutation(n), dtype or "int64", device, False)
+    return finished(source(generator).permutation(*lengths(n)), dtype or "int64", device, False)
 
 
 def rand_like(input: Variable, *, dtype: Any = None, device: Any = None) -> Tensor:

@@ -84,11 +84,11 @@ class Reductions(Variable):
         return ops.amin(self, axis=_axis(dim, None), keepdims=keepdim)
 
     def max(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """The largest of all; with ``dim`` (values, indices); with a tensor the elementwise one."""
+        """The largest; with ``dim`` (values, indices); with a tensor the elementwise one."""
         return self._extremum("max", ops.amax, ops.argmax, dim, keepdim)
 
     def min(self, dim: Any = None, keepdim: bool = False) -> Any:
-        """The smallest of all; with ``dim`` (values, indices); with a tensor the elementwise one."""
+        """The smallest; with ``dim`` (values, indices); with a tensor the elementwise one."""
         return self._extremum("min", ops.amin, ops.argmin, dim, keepdim)
 
     def _extremum(self, name: str, whole: Any, at: Any, dim: Any, keepdim: bool) -> Any:
@@ -121,12 +121,12 @@ class Reductions(Variable):
 
     def cumsum(self, dim: int) -> Tensor:
         """Sums of the first, the first two, …"""
-        return ops.cumsum(self, axis=dim)
+        return ops.cumsum(self, axis=dimension("cumsum", dim, self.array.ndim))
 
     def logsumexp(self, dim: Dim, keepdim: bool = False) -> Tensor:
         """ln Σ eˣ without overflow."""
-        self._floating("logsumexp", self)
-        return ops.logsumexp(self, axis=_axis(dim, None), keepdims=keepdim)
+        x: Any = self if self.array.dtype.kind == "f" else cast(self, dtype="float32")
+        return ops.logsumexp(x, axis=_axis(dim, None), keepdims=keepdim)
 
     def softmax(self, dim: int) -> Tensor:
         """eˣ / Σ eˣ"""

@@ -14,7 +14,7 @@ def details(node: Node) -> tuple[str, ...]:
 
     Left out are None and False, which switch nothing on, and the shape of the result.
     """
-    names = [str(name) for name in getattr(node.op, "inputs", ())] if node.plan else []
+    names = [name for name in getattr(node.op, "inputs", ()) if isinstance(name, str)]
     constants = iter(getattr(node, "constants", ()))
     found: list[tuple[str, Any]] = []
     for i, edge in enumerate(node.edges):

@@ -25,7 +25,12 @@ class Names:
         called = list(called)
         if _is_module(params):
             called.insert(0, params)
-        for kind, name, variable in _pairs(params):
+        learned = {id(v) for module in called for _, v in module.named_parameters()}
+        for name, variable in _pairs(params):
+            if variable.tracked or id(variable) in learned:
+                kind = PARAMETER
+            else:  # only a module's Buffer says whether it is saved
+                kind = BUFFER if hasattr(variable, "persistent") else INPUT
             self._add(variable, kind, name)
         for module in called:
             for name, part in module.named_modules():
@@ -68,8 +73,8 @@ def _is_module(params: Any) -> bool:
     return all(hasattr(params, f"named_{what}") for what in ("parameters", "buffers", "modules"))
 
 
-def _pairs(params: Any) -> Iterator[tuple[str, str, Variable]]:
-    """(kind, name, tensor) of what is given by name."""
+def _pairs(params: Any) -> Iterator[tuple[str, Variable]]:
+    """(name, tensor) of what is given by name."""
     if params is None or _is_module(params):
         return
     form = "expected params to be a Module, a dict or pairs (name, tensor)"
@@ -82,8 +87,4 @@ def _pairs(params: Any) -> Iterator[tuple[str, str, Variable]]:
         name, variable = pair
         if not isinstance(variable, Variable):
             raise TypeError(f"graph: {form}, got {type(variable).__name__} for {name!r}")
-        if variable.tracked:
-            kind = PARAMETER
-        else:  # a module's Buffer says whether it is saved
-            kind = BUFFER if hasattr(variable, "persistent") else INPUT
-        yield kind, str(name), variable
+        yield str(name), variable

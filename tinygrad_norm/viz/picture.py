@@ -42,7 +42,8 @@ def graph(tensor: Variable, params: Any = None) -> Picture:
     Args:
         tensor: a result of recorded operations.
         params: names for tensors: a module, a dict, or pairs (name, tensor). By default those of
-            the modules that were called on the way.
+            the modules that were called on the way. A dict may name the data too: a tensor in it
+            that does not require grad is an input, or a buffer if it is a ``Buffer``.
 
     Raises:
         TypeError: no tensor, or names in another form.

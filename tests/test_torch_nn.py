@@ -1,0 +1,492 @@
+"""Layers, losses and functions against PyTorch: value, first and second derivative."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import tinygrad_norm as tn
+import tinygrad_norm.nn
+import tinygrad_norm.nn.functional
+
+torch = pytest.importorskip("torch")
+torch.set_num_threads(1)
+
+random = np.random.default_rng(7)
+N, C = 5, 4
+X = random.standard_normal((N, C))
+SPATIAL = random.standard_normal((3, C, 2, 2))
+VECTOR = random.standard_normal(C)
+WIDE = np.array([-30.0, -5.0, -2.0, -0.5, -1e-3, 1e-3, 0.5, 1.0, 3.0, 5.5, 25.0])
+KINKS = np.array([-1.0, 0.0, 1.0, 2.0])
+
+
+class Case(NamedTuple):
+    """``function(nn, functional, *tensors)``; the first ``floats`` tensors are differentiated."""
+
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    floats: int = 1
+
+
+def options(**grid: Any) -> list[dict[str, Any]]:
+    """Every combination of the options."""
+    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+
+
+def named(name: str, settings: dict[str, Any]) -> str:
+    shown = {k: "w" if isinstance(v, np.ndarray) else v for k, v in settings.items()}
+    return name + "".join(f" {key}={value}" for key, value in shown.items())
+
+
+# -- activations -------------------------------------------------------------------------------
+
+LAYERS = [
+    ("ReLU", options(inplace=[False])),
+    ("LeakyReLU", options(negative_slope=[0.01, 0.3])),
+    ("ELU", options(alpha=[1.0, 0.4])),
+    ("GELU", options(approximate=["none", "tanh"])),
+    ("SiLU", [{}]),
+    ("Softplus", options(beta=[1.0, 2.0], threshold=[20.0, 0.9])),
+    ("Tanh", [{}]),
+    ("Sigmoid", [{}]),
+    ("Softmax", options(dim=[0, -1])),
+    ("LogSoftmax", options(dim=[0, -1])),
+    ("Identity", [{}]),
+]
+FUNCTIONS = {
+    "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu", "GELU": "gelu", "SiLU": "silu",
+    "Softplus": "softplus", "Tanh": "tanh", "Sigmoid": "sigmoid", "Softmax": "softmax",
+    "LogSoftmax": "log_softmax",
+}  # fmt: skip
+
+
+def activation_cases() -> list[Case]:
+    cases = []
+    for layer, grid in LAYERS:
+        for settings in grid:
+            def run(nn: Any, F: Any, x: Any, layer: str = layer, settings: Any = settings) -> Any:
+                return getattr(nn, layer)(**settings)(x)
+
+            cases.append(Case(named(layer, settings), run, (WIDE,)))
+            kinked = Case(named(layer, settings) + " at kinks", run, (KINKS,))
+            cases.append(kinked)
+            if layer not in FUNCTIONS:
+                continue
+
+            def call(nn: Any, F: Any, x: Any, layer: str = layer, settings: Any = settings) -> Any:
+                return getattr(F, FUNCTIONS[layer])(x, **settings)
+
+            cases.append(Case(named("F." + FUNCTIONS[layer], settings), call, (WIDE,)))
+    cases.append(Case("Flatten", lambda nn, F, x: nn.Flatten()(x), (SPATIAL,)))
+    cases.append(Case("Flatten 0 1", lambda nn, F, x: nn.Flatten(0, 1)(x), (SPATIAL,)))
+    cases.append(Case("F.linear", lambda nn, F, x, w, b: F.linear(x, w, b),
+                      (X, random.standard_normal((3, C)), random.standard_normal(3)), 3))
+    cases.append(Case("F.linear deep", lambda nn, F, x, w: F.linear(x, w),
+                      (SPATIAL.swapaxes(1, 3), random.standard_normal((3, C))), 2))
+    cases.append(Case("F.linear vector", lambda nn, F, x, w: F.linear(x, w), (X, VECTOR), 2))
+    return cases
+
+
+# -- losses between two floats -----------------------------------------------------------------
+
+TARGET = X + random.standard_normal((N, C)) * 2
+TARGET[0, 0] = X[0, 0]  # no error at all
+TARGET[0, 1], TARGET[0, 2] = X[0, 1] + 0.5, X[0, 2] - 1.0  # on a kink
+POSITIVE = random.uniform(0.5, 2, (N, C))
+P, Q = random.uniform(0.02, 0.98, (N, C)), random.uniform(0, 1, (N, C))
+HARD = (Q > 0.5).astype(float)
+REDUCTIONS = ["mean", "sum", "none"]
+
+
+def error_cases() -> list[Case]:
+    table = [
+        ("MSELoss", "mse_loss", options(reduction=REDUCTIONS)),
+        ("L1Loss", "l1_loss", options(reduction=REDUCTIONS)),
+        ("SmoothL1Loss", "smooth_l1_loss", options(reduction=REDUCTIONS, beta=[0.0, 0.5, 1.0])),
+        ("HuberLoss", "huber_loss", options(reduction=REDUCTIONS, delta=[0.5, 1.0, 3.0])),
+    ]
+    cases = []
+    for layer, function, grid in table:
+        for settings in grid:
+            cases.append(Case(
+                named(layer, settings),
+                lambda nn, F, x, t, l=layer, s=settings: getattr(nn, l)(**s)(x, t),
+                (X, TARGET), 2))
+            cases.append(Case(
+                named("F." + function, settings),
+                lambda nn, F, x, t, f=function, s=settings: getattr(F, f)(x, t, **s),
+                (X, TARGET), 2))
+            if layer != "SmoothL1Loss":
+                cases.append(Case(
+                    named("F." + function, settings) + " weight",
+                    lambda nn, F, x, t, w, f=function, s=settings: getattr(F, f)(
+                        x, t, weight=w, **s),
+                    (X, TARGET, POSITIVE), 2))
+    return cases
+
+
+def binary_cases() -> list[Case]:
+    cases = []
+    for reduction, weight, target in itertools.product(
+            REDUCTIONS, [None, POSITIVE, POSITIVE[0]], [Q, HARD]):
+        given = () if weight is None else (weight,)
+        shape = "" if weight is None else f" weight {weight.shape}"
+        hard = " hard" if target is HARD else ""
+        for layer, function, x in [
+            ("BCELoss", "binary_cross_entropy", P),
+            ("BCEWithLogitsLoss", "binary_cross_entropy_with_logits", X * 5),
+        ]:
+            cases.append(Case(
+                f"{layer} {reduction}{shape}{hard}",
+                lambda nn, F, x, t, *w, l=layer, r=reduction: getattr(nn, l)(*w, reduction=r)(x, t),
+                (x, target, *given), 1))
+            cases.append(Case(
+                f"F.{function} {reduction}{shape}{hard}",
+                lambda nn, F, x, t, *w, f=function, r=reduction: getattr(F, f)(
+                    x, t, *w, reduction=r),
+                (x, target, *given), 2 if target is Q else 1))
+        for pos_weight in (POSITIVE[1], np.array([2.5])):
+            cases.append(Case(
+                f"BCEWithLogitsLoss {reduction}{shape}{hard} pos_weight {pos_weight.shape}",
+                lambda nn, F, x, t, q, *w, r=reduction: nn.BCEWithLogitsLoss(
+                    *w, reduction=r, pos_weight=q)(x, t),
+                (X * 5, target, pos_weight, *given), 1))
+    return cases
+
+
+# -- losses over classes -------------------------------------------------------------------------
+
+CLASS_WEIGHT = np.array([0.5, 2.0, 0.0, 1.5])
+
+
+def class_cases() -> list[Case]:
+    cases = []
+    shapes = [("(N, C)", X, (N,)), ("(C,)", VECTOR, ()), ("(N, C, d1, d2)", SPATIAL, (3, 2, 2))]
+    for (shape, x, ks), reduction, weight, ignored in itertools.product(
+            shapes, REDUCTIONS, [None, CLASS_WEIGHT], [-100, 1, -1]):
+        labels = random.integers(0, C, ks)
+        labels = np.where(np.arange(labels.size).reshape(ks) % 3 == 1, ignored, labels) \
+            if ignored < 0 and ks else labels
+        given = () if weight is None else (weight,)
+        tail = f" {shape} {reduction}{' weight' if given else ''} ignore_index={ignored}"
+        cases.append(Case("NLLLoss" + tail, lambda nn, F, x, k, *w, r=reduction, i=ignored:
+                          nn.NLLLoss(*w, reduction=r, ignore_index=i)(x, k),
+                          (x, np.asarray(labels), *given)))
+        for smoothing in (0.0, 0.1, 1.0):
+            cases.append(Case(
+                f"CrossEntropyLoss{tail} label_smoothing={smoothing}",
+                lambda nn, F, x, k, *w, r=reduction, i=ignored, s=smoothing: nn.CrossEntropyLoss(
+                    *w, reduction=r, ignore_index=i, label_smoothing=s)(x, k),
+                (x, np.asarray(labels), *given)))
+    for (shape, x, _), reduction, weight, smoothing in itertools.product(
+            shapes, REDUCTIONS, [None, CLASS_WEIGHT], [0.0, 0.2]):
+        q = random.uniform(0, 1, x.shape)
+        q /= q.sum(1 if q.ndim > 1 else 0, keepdims=True)
+        given = () if weight is None else (weight,)
+        cases.append(Case(
+            f"F.cross_entropy probabilities {shape} {reduction}{' weight' if given else ''} "
+            f"label_smoothing={smoothing}",
+            lambda nn, F, x, q, *w, r=reduction, s=smoothing: F.cross_entropy(
+                x, q, *w, reduction=r, label_smoothing=s),
+            (x, q, *given), 2))
+    return cases
+
+
+CASES = activation_cases() + error_cases() + binary_cases() + class_cases()
+
+
+# -- the comparison --------------------------------------------------------------------------------
+
+
+def second_order(case: Case, library: Any, tensors: list[Any]) -> tuple[Any, list[Any], list[Any]]:
+    """(value, first derivatives, second derivatives) along fixed directions."""
+    y = case.function(library.nn, library.nn.functional, *tensors)
+    xs = tensors[: case.floats]
+    v = library.from_numpy(np.cos(np.arange(y.numel() or 1.0)).reshape(tuple(y.shape)))
+    first = library.autograd.grad(y, xs, v, create_graph=True, allow_unused=True)
+    total = 0
+    for i, g in enumerate(first):
+        if g is not None:
+            along = np.sin(np.arange(float(g.numel())) + i).reshape(tuple(g.shape))
+            total = total + (g * library.from_numpy(along)).sum()
+    if not getattr(total, "requires_grad", False):
+        return y, list(first), [None] * len(xs)
+    return y, list(first), list(library.autograd.grad(total, xs, allow_unused=True))
+
+
+def tensors(case: Case, library: Any) -> list[Any]:
+    made = [library.from_numpy(np.array(x)) for x in case.inputs]
+    for x in made[: case.floats]:
+        x.requires_grad_()
+    return made
+
+
+def as_array(value: Any, like: np.ndarray) -> np.ndarray:
+    """A derivative; PyTorch has None where ours is a 0 that depends on nothing, or the reverse."""
+    if isinstance(value, torch.Tensor):
+        return value.numpy(force=True)
+    return np.zeros_like(like) if value is None else value.detach().numpy()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_value_and_two_derivatives(case: Case) -> None:
+    ours = second_order(case, tn, tensors(case, tn))
+    theirs = second_order(case, torch, tensors(case, torch))
+    np.testing.assert_allclose(ours[0].detach().numpy(), theirs[0].detach().numpy(),
+                               rtol=1e-10, atol=1e-10)
+    for order in (1, 2):
+        for i, (a, b) in enumerate(zip(ours[order], theirs[order], strict=True)):
+            like = case.inputs[i]
+            np.testing.assert_allclose(as_array(a, like), as_array(b, like), rtol=1e-10,
+                                       atol=1e-10, err_msg=f"order {order}, input {i}")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
+def test_float32_stays_float32(case: Case) -> None:
+    small = case._replace(inputs=tuple(
+        x.astype("f4") if x.dtype.kind == "f" else x for x in case.inputs))
+    ours = small.function(tn.nn, tn.nn.functional, *tensors(small, tn))
+    theirs = small.function(torch.nn, torch.nn.functional, *tensors(small, torch))
+    assert ours.numpy if not ours.requires_grad else ours.detach().numpy().dtype == np.float32
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=2e-5, atol=2e-5)
+    ours.sum().backward()
+
+
+# -- states ----------------------------------------------------------------------------------------
+
+
+def models(library: Any, dtype: str) -> dict[str, Any]:
+    """The same modules from either library."""
+    nn = library.nn
+    weight = library.ones(3, dtype=getattr(library, dtype))
+    return {
+        "Linear": nn.Linear(3, 2),
+        "Linear no bias": nn.Linear(3, 2, bias=False),
+        "CrossEntropyLoss": nn.CrossEntropyLoss(weight),
+        "CrossEntropyLoss plain": nn.CrossEntropyLoss(),
+        "NLLLoss": nn.NLLLoss(weight),
+        "BCELoss": nn.BCELoss(weight),
+        "BCEWithLogitsLoss": nn.BCEWithLogitsLoss(weight, pos_weight=weight),
+        "Sequential": nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)),
+        "Sequential named": nn.Sequential(OrderedDict(
+            [("first", nn.Linear(2, 3)), ("act", nn.Tanh()), ("last", nn.Linear(3, 1))])),
+        "Sequential sliced": nn.Sequential(
+            nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1), nn.Linear(1, 1))[2:],
+        "ModuleList": nn.ModuleList([nn.Linear(1, 2), nn.ModuleList([nn.Linear(2, 1)])]),
+        "ModuleDict": nn.ModuleDict({"b": nn.Linear(1, 2), "a": nn.Identity()}),
+    }
+
+
+@pytest.mark.parametrize("name", models(tn, "float32"))
+def test_state_dict_has_the_same_keys_and_goes_across(name: str) -> None:
+    ours, theirs = models(tn, "float32")[name], models(torch, "float32")[name]
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert [n for n, _ in ours.named_modules()] == [n for n, _ in theirs.named_modules()]
+    assert [n for n, _ in ours.named_parameters("p")] == [
+        n for n, _ in theirs.named_parameters("p")]
+    assert list(ours.state_dict(prefix="p.")) == list(theirs.state_dict(prefix="p."))
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    for key, value in theirs.state_dict().items():
+        np.testing.assert_array_equal(ours.state_dict()[key].numpy(), value.numpy())
+
+
+def test_tied_and_shared_names_are_the_same() -> None:
+    def build(library: Any) -> Any:
+        nn = library.nn
+        one = nn.Linear(2, 2)
+        model = nn.Sequential(one, nn.ReLU(), one, nn.Linear(2, 2))
+        model[3].weight = one.weight
+        model.extra = nn.ModuleList([one])
+        return model
+
+    ours, theirs = build(tn), build(torch)
+    for names in ("named_parameters", "named_modules", "named_children"):
+        assert [n for n, _ in getattr(ours, names)()] == [n for n, _ in getattr(theirs, names)()]
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    order: dict[str, list[str]] = {"ours": [], "theirs": []}
+    ours.apply(lambda m: order["ours"].append(type(m).__name__))
+    theirs.apply(lambda m: order["theirs"].append(type(m).__name__))
+    assert order["ours"] == order["theirs"]
+
+
+def test_parameters_come_before_buffers_in_the_state() -> None:
+    def build(library: Any) -> Any:
+        class Mixed(library.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("seen", library.zeros(1))
+                self.child = library.nn.Linear(1, 1)
+                self.register_buffer("hidden", library.zeros(1), persistent=False)
+                self.register_parameter("none", None)
+                self.weight = library.nn.Parameter(library.ones(1))
+
+        return Mixed()
+
+    assert list(build(tn).state_dict()) == list(build(torch).state_dict())
+
+
+# -- special points, errors ---------------------------------------------------------------------
+
+
+def test_certain_and_wrong_probabilities_as_in_pytorch() -> None:
+    x, t = np.array([0.0, 1.0, 0.0, 1.0, 0.3]), np.array([1.0, 0.0, 0.0, 1.0, 0.6])
+    results = []
+    for library in (tn, torch):
+        p = library.from_numpy(x.copy()).requires_grad_()
+        each = library.nn.functional.binary_cross_entropy(
+            p, library.from_numpy(t), reduction="none")
+        each.sum().backward()
+        results.append((each.detach().numpy(), p.grad.numpy()))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-12)
+    wrong = [0, 1, 4]  # PyTorch gives 0 at the certain and right ones, where the slope is ±1
+    np.testing.assert_allclose(results[0][1][wrong], results[1][1][wrong], rtol=1e-9)
+    np.testing.assert_allclose(results[0][1][2:4], [1, -1])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_nothing_but_ignored_labels(smoothing: float) -> None:
+    for library in (tn, torch):
+        x = library.from_numpy(X.copy()).requires_grad_()
+        loss = library.nn.functional.cross_entropy(
+            x, library.from_numpy(np.full(N, -100)), label_smoothing=smoothing)
+        loss.backward()
+        assert np.isnan(loss.item())
+        np.testing.assert_array_equal(x.grad.numpy(), 0)
+
+
+L = np.arange(N) % C
+ERRORS: dict[str, Callable[..., Any]] = {
+    "out of range": lambda t, F, x: F.cross_entropy(x, t(L + 1)),
+    "negative": lambda t, F, x: F.cross_entropy(x, t(L - 1)),
+    "nll out of range": lambda t, F, x: F.nll_loss(x, t(L + 1)),
+    "float labels": lambda t, F, x: F.cross_entropy(x, t(L.astype(float))),
+    "short labels": lambda t, F, x: F.cross_entropy(x, t(L[:-1])),
+    "labels of two dimensions": lambda t, F, x: F.cross_entropy(x, t(L[:, None])),
+    "no tensor": lambda t, F, x: F.cross_entropy(x, L.tolist()),
+    "weight shape": lambda t, F, x: F.cross_entropy(x, t(L), t(np.ones(C + 1))),
+    "weight requires grad": lambda t, F, x: F.cross_entropy(
+        x, t(L), t(np.ones(C)).requires_grad_()),
+    "reduction": lambda t, F, x: F.cross_entropy(x, t(L), reduction="avg"),
+    "mse reduction": lambda t, F, x: F.mse_loss(x, x, reduction="avg"),
+    "smoothing": lambda t, F, x: F.cross_entropy(x, t(L), label_smoothing=1.5),
+    "ignored probabilities": lambda t, F, x: F.cross_entropy(x, x.softmax(1), ignore_index=0),
+    "integer probabilities": lambda t, F, x: F.cross_entropy(x, t(np.ones((N, C), int))),
+    "mse shapes": lambda t, F, x: F.mse_loss(x, x[:2]),
+    "bce shapes": lambda t, F, x: F.binary_cross_entropy(x.sigmoid(), t(np.ones(N))),
+    "bce range": lambda t, F, x: F.binary_cross_entropy(x * 100, t(np.ones((N, C)))),
+    "bce nan": lambda t, F, x: F.binary_cross_entropy(x * np.nan, t(np.ones((N, C)))),
+    "bce target range": lambda t, F, x: F.binary_cross_entropy(x.sigmoid(), t(X * 9)),
+    "bce logits shapes": lambda t, F, x: F.binary_cross_entropy_with_logits(x, t(np.ones(N))),
+    "huber delta": lambda t, F, x: F.huber_loss(x, x, delta=0),
+    "smooth_l1 beta": lambda t, F, x: F.smooth_l1_loss(x, x, beta=-1),
+    "dropout p": lambda t, F, x: F.dropout(x, 1.5),
+    "gelu": lambda t, F, x: F.gelu(x, approximate="fast"),
+    "softmax dim": lambda t, F, x: F.softmax(x, dim=5),
+    "softmax of ints": lambda t, F, x: F.softmax(t(L), dim=0),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_can_be_caught_as_pytorchs(name: str) -> None:
+    def failure(library: Any) -> BaseException:
+        def make(values: np.ndarray) -> Any:
+            return library.from_numpy(np.array(values))
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(Exception) as caught:  # noqa: PT011
+                ERRORS[name](make, library.nn.functional, make(X).requires_grad_())
+        return caught.value
+
+    theirs = failure(torch)
+    kind = RuntimeError if isinstance(theirs, RuntimeError) else type(theirs)
+    assert isinstance(failure(tn), kind)
+
+
+@pytest.mark.parametrize("shapes", [((3, 2), (3, 1)), ((3,), (3, 1))])
+def test_shapes_that_differ_warn_and_broadcast(shapes: Any) -> None:
+    a, b = (random.standard_normal(s) for s in shapes)
+    for function in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"):
+        values = []
+        for library in (tn, torch):
+            with pytest.warns(UserWarning, match=r"target size|broadcast"):
+                values.append(getattr(library.nn.functional, function)(
+                    library.from_numpy(a), library.from_numpy(b)).item())
+        assert values[0] == pytest.approx(values[1], rel=1e-12)
+
+
+def test_an_implicit_dimension_is_pytorchs() -> None:
+    for shape in [(3,), (3, 2), (3, 2, 2), (3, 2, 2, 2)]:
+        x = random.standard_normal(shape)
+        values = []
+        for library in (tn, torch):
+            with pytest.warns(UserWarning, match="dim"):
+                values.append(library.nn.Softmax()(library.from_numpy(x)).numpy())
+        np.testing.assert_allclose(values[0], values[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, 3.0, 0.5, np.inf, -np.inf, 0.0])
+@pytest.mark.parametrize("max_norm", [0.7, 1e3])
+def test_clip_grad_norm(norm_type: float, max_norm: float) -> None:
+    results = []
+    for library in (tn, torch):
+        parameters = [library.nn.Parameter(library.from_numpy(np.zeros_like(x)))
+                      for x in (X, VECTOR, np.array(1.5), X)]
+        for p, x in zip(parameters[:3], (X, VECTOR, np.array(1.5)), strict=True):
+            p.grad = library.from_numpy(x.copy())
+        total = library.nn.utils.clip_grad_norm_(parameters, max_norm, norm_type)
+        assert parameters[3].grad is None
+        assert total.shape == ()
+        results.append((total.item(), [p.grad.numpy() for p in parameters[:3]]))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-12)
+    for a, b in zip(results[0][1], results[1][1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_clip_grad_value() -> None:
+    results = []
+    for library in (tn, torch):
+        p = library.nn.Parameter(library.from_numpy(np.zeros_like(X)))
+        p.grad = library.from_numpy(X.copy())
+        library.nn.utils.clip_grad_value_(p, 0.3)
+        results.append(p.grad.numpy())
+    np.testing.assert_array_equal(*results)
+
+
+INITS = [
+    ("xavier_uniform_", {"gain": 2.0}), ("xavier_normal_", {}), ("kaiming_uniform_", {"a": 0.3}),
+    ("kaiming_normal_", {"mode": "fan_out", "nonlinearity": "relu"}), ("orthogonal_", {}),
+    ("uniform_", {"a": -1.0, "b": 3.0}), ("normal_", {"mean": 1.0, "std": 2.0}),
+    ("trunc_normal_", {"std": 0.5, "a": -0.3, "b": 0.4}), ("ones_", {}), ("zeros_", {}),
+    ("constant_", {"val": 3.0}), ("eye_", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "settings"), INITS, ids=[n for n, _ in INITS])
+def test_initial_values_have_pytorchs_spread(name: str, settings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    facts = []
+    for library in (tn, torch):
+        w = library.zeros(80, 120)
+        assert getattr(library.nn.init, name)(w, **settings) is w
+        values = w.numpy()
+        facts.append([values.mean(), values.std(), values.min(), values.max()])
+    spread = facts[1][1]
+    np.testing.assert_allclose(facts[0][:2], facts[1][:2], atol=0.03 * spread + 1e-7)
+    np.testing.assert_allclose(facts[0][2:], facts[1][2:], atol=1.2 * spread + 1e-7)
+
+
+@pytest.mark.parametrize("name", ["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"])
+def test_gains(name: str) -> None:
+    for param in (None, 0.2) if name == "leaky_relu" else (None,):
+        assert tn.nn.init.calculate_gain(name, param) == pytest.approx(
+            torch.nn.init.calculate_gain(name, param))
