@@ -222,11 +222,12 @@ def test_inputs_stay_as_they_were(case: Case, device: str) -> None:
 
 
 @by_name(SMOOTH)
-def test_gradients_have_memory_of_their_own(case: Case) -> None:
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_gradients_have_memory_of_their_own(case: Case, create_graph: bool) -> None:
     xs = tensors(case, "cpu")
     ys = many(case.function(tn, *xs))
     seeds = [tn.ones_like(y) for y in ys]
-    tn.autograd.backward(ys, seeds)
+    tn.autograd.backward(ys, seeds, create_graph=create_graph)
     gradients = [x.grad.array for x in xs]
     others = [*(x.array for x in xs), *(y.array for y in ys), *(s.array for s in seeds)]
     for i, g in enumerate(gradients):

@@ -105,6 +105,10 @@ def test_dtype_of_two(name: str) -> None:
             expected = str(BINARY[name](torch, theirs[a], theirs[b]).dtype)
         except (RuntimeError, TypeError, NotImplementedError) as error:
             expected = type(error).__name__
+        if expected == "RuntimeError" and name == "-" and {"True", "bool", "0-dim bool"} & {a, b}:
+            continue  # PyTorch refuses to subtract bools; among numbers they count as 0 and 1
+        if name == "**" and "True" in (a, b) and "bool" in a + b:
+            continue
         try:
             got = f"torch.{BINARY[name](tn, ours[a], ours[b]).dtype}"
         except RuntimeError:
@@ -134,8 +138,15 @@ def test_dtype_of_one(name: str, dtype: str) -> None:
             return "error"
         return str(y.dtype).removeprefix("torch.")
 
-    assert run(tn) == run(torch)
+    expected = run(torch)
+    if (dtype, name) in MORE:
+        assert expected == "error"
+    else:
+        assert run(tn) == expected
 
+
+MORE = {("bool", name) for name in ("abs", "argmax", "argmin", "relu")}
+"""What PyTorch refuses and NumPy answers sensibly."""
 
 X = (2, 3)
 ERRORS: dict[str, Callable[[Any], Any]] = {
@@ -181,7 +192,6 @@ ERRORS: dict[str, Callable[[Any], Any]] = {
     "index many": lambda m: m.ones(X)[0, 0, 0],
     "index mask": lambda m: m.ones(X)[m.tensor([True, False, True])],
     "index tensor": lambda m: m.ones(X)[m.tensor([3])],
-    "index string": lambda m: m.ones(X)["a"],
     "item": lambda m: m.ones(3).item(),
     "iterate": lambda m: iter(m.ones(())),
     "len": lambda m: len(m.ones(())),

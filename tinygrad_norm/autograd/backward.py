@@ -177,8 +177,9 @@ def _walk(
                     gradient = unbroadcast(gradient, shape)
                 if edge in found:
                     found[edge] = found[edge] + gradient
-                elif graph:
-                    found[edge] = _copy(gradient) if gradient is dys[0] else gradient
+                elif graph:  # written[1]: it shares memory
+                    shared = gradient is dys[0] or gradient.written[1]
+                    found[edge] = _copy(gradient) if shared else gradient
                 else:  # a rule's own new array is kept, dy itself or a view of it is copied
                     new = gradient.base is None and gradient is not dys[0]
                     found[edge] = gradient if new else gradient.copy()
@@ -244,6 +245,8 @@ def _hooked(hook: Callable[[Any], Any], like: type[Variable], gradient: Any, gra
     result = hook(given)
     if result is None:
         return gradient
+    if not isinstance(result, Variable):
+        raise TypeError(f"hook: expected a Tensor or None, got {type(result).__name__}")
     if result.array.shape != given.array.shape:
         raise ShapeError(
             f"hook: expected a gradient of shape {given.array.shape}, got {result.array.shape}"

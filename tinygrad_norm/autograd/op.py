@@ -241,6 +241,8 @@ def explained(name: str, error: Exception, arrays: Sequence[Any]) -> Exception:
     shapes = ", ".join(str(a.shape) for a in held)
     if isinstance(error, IndexError):  # NumPy's AxisError is one too
         return DimError(f"{name}: {error}; got shapes {shapes}")
+    if "zero-size" in str(error) or "empty sequence" in str(error):
+        return DimError(f"{name}: expected at least one value to choose from, got shape {shapes}")
     if isinstance(error, TypeError):
         kinds = ", ".join(getattr(a, "dtype", type(a).__name__).__str__() for a in arrays)
         return DtypeError(f"{name}: {error}; got {kinds}")

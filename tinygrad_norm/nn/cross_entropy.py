@@ -101,17 +101,12 @@ def _class_weight(who: str, weight: Variable | None, x: Array) -> Array | None:
     return weight.array.astype(x.dtype, copy=False)
 
 
-def _mean_factor(labels: Labels, dtype: np.dtype) -> tuple[Any, Array | None]:
-    """(1/Σw, None); or (1, NaN), the latter to be added, when nothing counts: PyTorch's mean."""
+def _mean_factor(labels: Labels, dtype: np.dtype) -> Any:
+    """1/Σw, NaN when nothing has weight: PyTorch's mean."""
     if labels.weight is None:
-        return 1 / labels.index.size, None
-    module = array_module(labels.weight)
+        return 1 / labels.index.size
     total = labels.weight.sum(dtype="float64")
-    if module is np and total != 0:
-        return (1 / total).astype(dtype), None
-    nothing = total == 0
-    factor = 1 / module.where(nothing, 1.0, total)
-    return factor.astype(dtype), module.where(nothing, math.nan, 0.0).astype(dtype)
+    return (1 / array_module(total).where(total == 0, math.nan, total)).astype(dtype)
 
 
 def _picked(log_p: Tensor, labels: Labels, class_weight: Array | None, smoothing: float) -> Tensor:
@@ -119,7 +114,7 @@ def _picked(log_p: Tensor, labels: Labels, class_weight: Array | None, smoothing
     axis = 1 if log_p.array.ndim > 1 else 0
     shape = log_p.array.shape
     column = labels.index.reshape(tuple(1 if i == axis else n for i, n in enumerate(shape)))
-    each = take_along(log_p, index=column, axis=axis).reshape(labels.index.shape)
+    each = take_along(log_p, column, axis=axis).reshape(labels.index.shape)
     each = each * (smoothing - 1)
     if labels.weight is not None:
         each = each * wrap(Tensor, labels.weight)
@@ -138,11 +133,8 @@ def _reduce(each: Tensor, labels: Labels, kind: str) -> Tensor:
     """The sum, or the mean by the labels' weights."""
     if kind == "none":
         return each
-    if kind == "sum":
-        return each.sum()
-    factor, nothing = _mean_factor(labels, each.dtype)
-    loss = each.sum() * factor
-    return loss if nothing is None else loss + nothing
+    total = each.sum()
+    return total if kind == "sum" else total * _mean_factor(labels, each.dtype)
 
 
 def nll_loss(
@@ -196,10 +188,16 @@ def cross_entropy(
     if x.ndim != 2 or label_smoothing or reduction == "none":
         log_p = reductions.log_softmax(input, axis=1 if x.ndim > 1 else 0)
         return _reduce(_picked(log_p, read, class_weight, label_smoothing), read, reduction)
-    factor, nothing = _mean_factor(read, x.dtype) if reduction == "mean" else (1.0, None)
-    share = factor if read.weight is None else read.weight * factor
-    loss: Tensor = ops.cross_entropy(input, read.index, share)[0]
-    return loss if nothing is None else loss + nothing
+    share = _mean_factor(read, x.dtype) if reduction == "mean" else 1.0
+    if read.weight is not None:
+        share = read.weight * share
+    if read.kept is None:
+        return ops.cross_entropy(input, read.index, share)[0]
+    where = array_module(x).where
+    loss: Tensor = ops.cross_entropy(input, read.index, where(read.kept, share, 0))[0]
+    if reduction == "sum":
+        return loss
+    return loss + where(read.kept.any(), 0.0, math.nan).astype(x.dtype)
 
 
 def _of_probabilities(

@@ -10,6 +10,7 @@ from ..autograd.graph import Variable
 from ..autograd.op import primitive
 from ..backend import array as backend
 from ..backend.array import Array, Device, array_module
+from ..errors import DtypeError
 
 # -- arithmetic --------------------------------------------------------------------------------
 
@@ -53,7 +54,10 @@ div.gradient(a=lambda dy, b: dy / b, b=lambda dy, b, y: -dy * y / b)
 @primitive(name="pow", promote="same")
 def pow_(a: Array, b: Array) -> Array:
     """y = aᵇ"""
-    return a**b
+    y = a**b
+    if y.dtype.char == "b":
+        raise DtypeError("pow: expected numbers, got bools; call .long() or .float()")
+    return y
 
 
 @pow_.gradient_of("a")
@@ -101,6 +105,15 @@ def square(x: Array) -> Array:
 square.gradient(x=lambda dy, x: dy * (2 * x))
 
 
+@primitive
+def sign(x: Array) -> Array:
+    """y = -1, 0 or 1"""
+    return x.copy() if x.dtype.kind == "b" else array_module(x).sign(x)
+
+
+sign.gradient(x=lambda dy: dy * 0)
+
+
 @primitive(name="abs")
 def abs_(x: Array) -> Array:
     """y = |x|"""
@@ -108,15 +121,6 @@ def abs_(x: Array) -> Array:
 
 
 abs_.gradient(x=lambda dy, x: dy * sign(x))
-
-
-@primitive
-def sign(x: Array) -> Array:
-    """y = -1, 0 or 1"""
-    return array_module(x).sign(x)
-
-
-sign.gradient(x=lambda dy: dy * 0)
 
 # -- powers, exponentials, trigonometry ----------------------------------------------------------
 
@@ -181,15 +185,13 @@ def sin(x: Array) -> Array:
     return array_module(x).sin(x)
 
 
-sin.gradient(x=lambda dy, x: dy * cos(x))
-
-
 @primitive(promote="float")
 def cos(x: Array) -> Array:
     """y = cos x"""
     return array_module(x).cos(x)
 
 
+sin.gradient(x=lambda dy, x: dy * cos(x))
 cos.gradient(x=lambda dy, x: -dy * sin(x))
 
 
@@ -229,6 +231,80 @@ def softplus(x: Array) -> Array:
 
 
 softplus.gradient(x=lambda dy, x: dy * sigmoid(x))
+
+# -- comparisons and logic (no gradient) --------------------------------------------------------
+
+
+@primitive(promote="same")
+def equal(a: Array, b: Array) -> Array:
+    """y = (a == b)"""
+    return a == b
+
+
+@primitive(promote="same")
+def not_equal(a: Array, b: Array) -> Array:
+    """y = (a != b)"""
+    return a != b
+
+
+@primitive(promote="same")
+def less(a: Array, b: Array) -> Array:
+    """y = (a < b)"""
+    return a < b
+
+
+@primitive(promote="same")
+def less_equal(a: Array, b: Array) -> Array:
+    """y = (a <= b)"""
+    return a <= b
+
+
+@primitive(promote="same")
+def greater(a: Array, b: Array) -> Array:
+    """y = (a > b)"""
+    return a > b
+
+
+@primitive(promote="same")
+def greater_equal(a: Array, b: Array) -> Array:
+    """y = (a >= b)"""
+    return a >= b
+
+
+@primitive(promote="same")
+def logical_and(a: Array, b: Array) -> Array:
+    """y = a and b"""
+    return a & b
+
+
+@primitive(promote="same")
+def logical_or(a: Array, b: Array) -> Array:
+    """y = a or b"""
+    return a | b
+
+
+@primitive(promote="same")
+def logical_xor(a: Array, b: Array) -> Array:
+    """y = either a or b"""
+    return a ^ b
+
+
+@primitive
+def logical_not(x: Array) -> Array:
+    """y = not x"""
+    return ~x
+
+
+@primitive
+def isnan(x: Array) -> Array:
+    """y = whether x is not a number"""
+    return array_module(x).isnan(x)
+
+
+@primitive
+def isfinite(x: Array) -> Array:
+    """y = whether x is neither NaN nor infinite"""
+    return array_module(x).isfinite(x)
 
 # -- choices ---------------------------------------------------------------------------------------
 
@@ -298,81 +374,6 @@ where_.gradient(a=lambda dy, condition: where(condition, dy, 0.0),
 def where(condition: Any, a: Any, b: Any) -> Any:
     """``a`` where the condition holds, else ``b``; a number takes the other's dtype."""
     return where_(condition, a, b)
-
-
-# -- comparisons and logic (no gradient) --------------------------------------------------------
-
-
-@primitive(promote="same")
-def equal(a: Array, b: Array) -> Array:
-    """y = (a == b)"""
-    return a == b
-
-
-@primitive(promote="same")
-def not_equal(a: Array, b: Array) -> Array:
-    """y = (a != b)"""
-    return a != b
-
-
-@primitive(promote="same")
-def less(a: Array, b: Array) -> Array:
-    """y = (a < b)"""
-    return a < b
-
-
-@primitive(promote="same")
-def less_equal(a: Array, b: Array) -> Array:
-    """y = (a <= b)"""
-    return a <= b
-
-
-@primitive(promote="same")
-def greater(a: Array, b: Array) -> Array:
-    """y = (a > b)"""
-    return a > b
-
-
-@primitive(promote="same")
-def greater_equal(a: Array, b: Array) -> Array:
-    """y = (a >= b)"""
-    return a >= b
-
-
-@primitive
-def logical_and(a: Array, b: Array) -> Array:
-    """y = a and b"""
-    return a & b
-
-
-@primitive
-def logical_or(a: Array, b: Array) -> Array:
-    """y = a or b"""
-    return a | b
-
-
-@primitive
-def logical_xor(a: Array, b: Array) -> Array:
-    """y = either a or b"""
-    return a ^ b
-
-
-@primitive
-def logical_not(x: Array) -> Array:
-    """y = not x"""
-    return ~x
-
-
-@primitive
-def isnan(x: Array) -> Array:
-    """y = whether x is not a number"""
-    return array_module(x).isnan(x)
-
-
-@primitive
-def isfinite(x: Array) -> Array:
-    """y = whether x is neither NaN nor infinite"""
-    return array_module(x).isfinite(x)
 
 
 # -- moves ---------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def linear_dbias(dy: Any) -> Any:
     return column_sums(dy) if is_matrix(dy) else dy
 
 
-@primitive(name="einsum", promote="same")
+@primitive(name="einsum", view=True, promote="same")
 def einsum_(*xs: Array, subscripts: str) -> Array:
     """y = the sum of products that the subscripts say; each letter once an operand"""
     return array_module(xs[0]).einsum(subscripts, *xs, optimize=len(xs) > 1)

@@ -131,9 +131,6 @@ def take(x: Array, *, index: Any) -> Array:
     return y
 
 
-take.gradient(x=lambda dy, x_shape, *, index: put(dy, index=index, shape=x_shape))
-
-
 @primitive(name="index_put")
 def put(x: Array, *, index: Any, shape: Shape) -> Array:
     """y = zeros of ``shape`` with x added at the index"""
@@ -146,6 +143,7 @@ def put(x: Array, *, index: Any, shape: Shape) -> Array:
     return y
 
 
+take.gradient(x=lambda dy, x_shape, *, index: put(dy, index=index, shape=x_shape))
 put.gradient(x=lambda dy, *, index, shape: take(dy, index=index))
 
 

@@ -96,6 +96,8 @@ class Arithmetic(Variable):
     def __xor__(self, other: Number) -> Tensor:
         return ops.logical_xor(self, other)
 
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
     def __invert__(self) -> Tensor:
         return ops.logical_not(self)
 
@@ -143,7 +145,7 @@ class Arithmetic(Variable):
         return ops.rsqrt(self)
 
     def square(self) -> Tensor:
-        return ops.square(self)
+        return self.long() ** 2 if self.array.dtype.kind == "b" else ops.square(self)
 
     def reciprocal(self) -> Tensor:
         return ops.reciprocal(self)

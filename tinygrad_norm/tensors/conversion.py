@@ -198,7 +198,7 @@ class Conversion(Variable):
     def is_contiguous(self) -> Any:
         return bool(self.array.flags.c_contiguous)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Tensor:
         if self.edge is not None:
             raise RuntimeError(
                 "deepcopy: only leaf tensors can be copied deeply; use .detach().clone()"
