@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.array import Array, array_module
-from ..errors import ShapeError
+from ..backend.array import Array, array_module, device_of
+from ..errors import DeviceError, ShapeError
 from .anomaly import check_backward
 from .graph import Edge, Node, Variable, tick, wrap
 from .mode import ANOMALY, GRAD, flags, set_grad_enabled
@@ -306,6 +306,9 @@ def _roots(
             gradient = module.ones(shape, output.array.dtype)
         elif not isinstance(gradient, Variable):
             gradient = module.asarray(gradient, dtype=output.array.dtype)
+        elif device_of(gradient.array) != device_of(output.array):
+            raise DeviceError(f"{who}: output {i} is on {device_of(output.array)}, its gradient "
+                              f"on {device_of(gradient.array)}; move one with .to(device)")
         if gradient.shape != shape:
             raise ShapeError(
                 f"{who}: expected a gradient of shape {shape}, got {tuple(gradient.shape)}"

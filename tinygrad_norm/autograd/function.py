@@ -8,7 +8,7 @@ from typing import Any
 from ..backend.array import array_module
 from ..errors import ShapeError
 from .anomaly import user_line
-from .graph import Node, Variable, wrap
+from .graph import Node, Variable, constant, wrap
 from .mode import ANOMALY, GRAD, flags, no_grad, set_grad_enabled
 
 
@@ -87,6 +87,8 @@ class Function:
         ctx._saved = ()
         shapes = [y.array.shape if isinstance(y, Variable) else () for y in ys]
         node = Node(_Call(cls, ctx, args), edges, {}, shapes, None, saved, cells)
+        node.constants = tuple(constant(a) for a, edge in zip(args, edges, strict=True)
+                               if edge is None)
         if flags.get() & ANOMALY:
             node.trace = user_line()
         for i, y in enumerate(ys):

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.array import array_module, to_numpy
+from ..backend.array import device_of, to_device, to_numpy
 from .backward import grad
-from .graph import Variable, tick
+from .graph import Variable, tick, wrap
 from .mode import enable_grad, keep_statistics, no_grad
 
 
@@ -83,7 +83,8 @@ def gradgradcheck(
     if grad_outputs is None:
         random = np.random.default_rng(0)
         grad_outputs = [
-            y.detach() * 0 + array_module(y.array).asarray(random.standard_normal(y.array.shape))
+            wrap(y.result_class, to_device(random.standard_normal(y.array.shape),
+                                           device_of(y.array)))
             for y in outputs
         ]
     elif isinstance(grad_outputs, Variable):
@@ -136,8 +137,8 @@ def _analytical(y: Any, x: Any) -> np.ndarray:
     for k in range(y.array.size):
         seed = np.zeros(y.array.size)
         seed[k] = 1
-        (row,) = grad(y, x, array_module(y.array).asarray(seed.reshape(y.array.shape)),
-                      retain_graph=True, allow_unused=True)
+        dy = wrap(y.result_class, to_device(seed.reshape(y.array.shape), device_of(y.array)))
+        (row,) = grad(y, x, dy, retain_graph=True, allow_unused=True)
         if row is not None:
             rows[k] = to_numpy(row.array).reshape(-1)
     return rows

@@ -62,6 +62,32 @@ def wrap(like: type[Variable], array: Array) -> Any:
 _new = object.__new__
 
 
+class Constant:
+    """What a drawing may know of an input without a gradient. It does not keep the memory alive.
+
+    shape:     of the tensor or array; None for what is neither
+    written:   the tensor's list, by which a buffer is known also through a view; None for arrays
+    variable:  the tensor, while somebody else holds it; None for arrays
+    """
+
+    __slots__ = ("shape", "variable", "written")
+
+    def __init__(self, value: Any) -> None:
+        held = isinstance(value, Variable)
+        self.shape: tuple[int, ...] | None = getattr(value.array if held else value, "shape", None)
+        self.written: list[int] | None = value.written if held else None
+        self.variable: weakref.ref[Variable] | None = weakref.ref(value) if held else None
+
+
+PLAIN = frozenset((int, float, type(None)))
+"""Classes of plain numbers: they take the dtype of the tensor beside them."""
+
+
+def constant(value: Any) -> Any:
+    """A plain number as it is, anything else as a Constant."""
+    return value if value.__class__ in PLAIN else Constant(value)
+
+
 class Operation(Protocol):
     """What a node calls on the way back: a primitive, or a user's ``Function``."""
 
@@ -93,6 +119,8 @@ class Node:
     """The outputs that asked to have their gradient stored."""
     trace: str | None = None
     """In anomaly mode, the line of the user's file that made the call."""
+    constants: Sequence[Any] = ()
+    """For each None among the edges, in order: the plain number or None itself, or a Constant."""
     calls: tuple[Any, int, Any] | None = None
     """Modules that returned this node's output: (module, time of its call, next such)."""
 

@@ -30,7 +30,7 @@ import numpy as np
 from ..backend.array import array_module, device_of, is_array
 from ..errors import DeviceError, DimError, DtypeError, ShapeError
 from .anomaly import check_forward, user_line
-from .graph import Edge, Node, Variable, _new, wrap
+from .graph import PLAIN, Edge, Node, Variable, _new, wrap
 from .mode import ANOMALY, GRAD, flags
 from .plan import Names, Plan, Rule, make_plan
 from .promotion import promoted
@@ -155,8 +155,8 @@ class Primitive:
                 ys = (y,)
                 node = Node(self, edges, settings, (results.shape,), plan,
                             plan.keep(arrays, ys), plan.cells(inputs, ys))
-                if state & ANOMALY:
-                    node.trace = user_line()
+                if plan.constants or state & ANOMALY:
+                    self._annotate(node, inputs, state)
                 y.tracked = True
                 y.edge = (node, 0)
             return y
@@ -174,12 +174,20 @@ class Primitive:
             plan = self.plans.get(mask) or self.plan(mask, len(edges))
             node = Node(self, edges, settings, [y.array.shape for y in ys], plan,
                         plan.keep(arrays, ys), plan.cells(inputs, ys))
-            if state & ANOMALY:
-                node.trace = user_line()
+            if plan.constants or state & ANOMALY:
+                self._annotate(node, inputs, state)
             for i, y in enumerate(ys):
                 y.tracked = True
                 y.edge = (node, i)
         return tuple(ys)
+
+    @staticmethod
+    def _annotate(node: Node, inputs: Sequence[Any], state: int) -> None:
+        """What drawings and error messages want to know."""
+        if node.plan.constants:
+            node.constants = node.plan.constants(inputs)
+        if state & ANOMALY:
+            node.trace = user_line()
 
     # -- going back ----------------------------------------------------------------------------
 
@@ -213,10 +221,6 @@ class Primitive:
             tensor.tracked = True
             tensor.edge = edge
         return tensor
-
-
-PLAIN = frozenset((int, float, type(None)))
-"""Classes of plain numbers: they take the dtype of the tensor beside them."""
 
 
 @overload

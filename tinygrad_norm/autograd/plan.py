@@ -1,7 +1,7 @@
 """What one recorded call keeps and what its way back runs, worked out once for each operation.
 
 Which values a rule needs follows from its parameters' names, and which rules run from which inputs
-require grad. For each such subset a Plan holds three small functions, generated as text and
+require grad. For each such subset a Plan holds small functions, generated as text and
 compiled once, as namedtuple's are. For ``mul(a, b)`` with both tracked::
 
     keep  = lambda arrays, ys: (arrays[1], arrays[0])
@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from ..backend.array import device_of, is_array
+from .graph import constant
 
 Rule = Callable[..., Any]
 Rules = Sequence[tuple[tuple[str, ...], Rule]]
@@ -39,12 +40,16 @@ class Source(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The functions for one subset of tracked inputs, and where the saved values come from."""
+    """The functions for one subset of tracked inputs, and where the saved values come from.
+
+    ``constants`` describes the other inputs to drawings; None where there are none.
+    """
 
     sources: tuple[Source, ...]
     keep: Callable[[Any, Any], tuple[Any, ...]]
     cells: Callable[[Any, Any], tuple[list[int], ...]]
     pull: Callable[[Any, Any, Any], Sequence[Any]]
+    constants: Callable[[Any], tuple[Any, ...]] | None
 
 
 class Names(NamedTuple):
@@ -80,7 +85,7 @@ def _cell(value: Any) -> list[int]:
 def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
     """The plan for the inputs whose bits are set in ``mask``."""
     sources: list[Source] = []
-    scope: dict[str, Any] = {"cell": _cell}
+    scope: dict[str, Any] = {"cell": _cell, "constant": constant}
     parts: dict[int, str] = {}
     joint = ""
     for k, (inputs, rule) in enumerate(rules):
@@ -117,6 +122,8 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
             kept.append(array)
             cells.append(f"ys[{index}].written" if output else f"cell(inputs[{index}])")
 
+    untracked = [f"constant(inputs[{i}])" for i in range(names.count) if not mask >> i & 1]
+
     def compiled(parameters: str, body: str) -> Any:
         return eval(f"lambda {parameters}: {body}", scope)
 
@@ -125,6 +132,7 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
         compiled("arrays, ys", _tuple(kept)),
         compiled("inputs, ys", _tuple(cells)),
         compiled("dys, saved, settings", gradients),
+        compiled("inputs", _tuple(untracked)) if untracked else None,
     )
 
 

@@ -42,14 +42,13 @@ def normalize(
     else:
         xc, mean = x, array_module(x).zeros_like(sample)
     var = total(xc * xc, axes, n) / n
-    scale = 1 / array_module(x).sqrt(var + eps)
-    if weight is None:
-        y = xc * scale
-    elif is_constant(weight.shape, axes, x.ndim):
-        y = xc * (scale * weight)
+    std = array_module(x).sqrt(var + eps)
+    if weight is not None and is_constant(weight.shape, axes, x.ndim):
+        y = xc * (weight / std)
     else:
-        y = xc * scale
-        y *= weight
+        y = xc * (1 / std)
+        if weight is not None:
+            y *= weight
     if bias is not None:
         y += bias
     return y, xc, mean, var

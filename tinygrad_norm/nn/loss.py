@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 from ..autograd.graph import Variable
 from ..backend.array import array_module
 from ..errors import DtypeError, ShapeError
@@ -56,12 +58,15 @@ def _difference(who: str, input: Tensor, target: Tensor, kind: str) -> Tensor:
     """input - target; shapes that differ are broadcast with a warning, as in PyTorch."""
     check_reduction(who, kind)
     check_tensors(who, input, target)
-    if input.array.shape != target.array.shape:
-        warnings.warn(
-            f"{who}: input of shape {input.array.shape} and target of shape "
-            f"{target.array.shape} are broadcast, which is seldom meant; give both one shape",
-            stacklevel=3,
-        )
+    shape, other = input.array.shape, target.array.shape
+    if shape != other:
+        try:
+            np.broadcast_shapes(shape, other)
+        except ValueError as error:
+            raise ShapeError(f"{who}: expected a target of the input's shape {shape}, got "
+                             f"{other}") from error
+        warnings.warn(f"{who}: input of shape {shape} and target of shape {other} are broadcast, "
+                      "which is seldom meant; give both one shape", stacklevel=3)
     return elementwise.sub(input, target)
 
 
