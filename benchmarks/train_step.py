@@ -9,6 +9,7 @@ Beside the two stands the time of the step's matrix products alone, in NumPy.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Callable
@@ -41,7 +42,7 @@ def model_step(library: object, case: str) -> Callable[[], None]:
     nn, optim = library.nn, library.optim  # type: ignore[attr-defined]
     _, widths = sizes(case)
     layers: list[object] = []
-    for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (a, b) in enumerate(itertools.pairwise(widths)):
         layers.append(nn.Linear(a, b))
         if i < len(widths) - 2:
             layers += [nn.BatchNorm1d(b), nn.ReLU()]
@@ -75,7 +76,7 @@ def matmuls(case: str) -> Callable[[], None]:
     """Forward, and backward to weights and, but for the first layer, inputs."""
     batch, widths = sizes(case)
     random = np.random.default_rng(0)
-    pairs = list(zip(widths, widths[1:], strict=False))
+    pairs = list(itertools.pairwise(widths))
     weights = [random.standard_normal((b, a), dtype=np.float32) for a, b in pairs]
     values = [random.standard_normal((batch, w), dtype=np.float32) for w in widths]
 

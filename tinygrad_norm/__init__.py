@@ -88,8 +88,8 @@ from .functions import (
     unsqueeze,
     var,
     var_mean,
-    where,
 )  # fmt: skip
+from .tensors.arithmetic import where
 from .tensors.conversion import from_dlpack, from_numpy
 from .tensors.creation import (
     arange,

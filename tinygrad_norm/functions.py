@@ -1,6 +1,5 @@
 """Tensor methods as functions: ``tn.exp(x)`` is ``x.exp()``."""
 
-from .tensors.arithmetic import where
 from .tensors.tensor import Tensor
 
 add, sub, mul, div, pow = Tensor.add, Tensor.sub, Tensor.mul, Tensor.div, Tensor.pow

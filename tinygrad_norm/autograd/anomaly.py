@@ -19,7 +19,7 @@ def has_nan(value: Any) -> bool:
         value = value.array
     if not is_array(value) or value.dtype.kind != "f":
         return False
-    return bool(array_module(value).isnan(value).any())
+    return bool(array_module(value).isnan(value).any().item())
 
 
 def user_line() -> str:

@@ -115,9 +115,9 @@ def reachable(edges: Iterable[Edge]) -> list[Node]:
     seen.update(stack)
     while stack:
         for edge in stack.pop().edges:
-            if edge.__class__ is tuple and edge[0] not in seen:  # type: ignore[index]
-                seen.add(edge[0])  # type: ignore[index]
-                stack.append(edge[0])  # type: ignore[index]
+            if edge.__class__ is tuple and edge[0] not in seen:
+                seen.add(edge[0])
+                stack.append(edge[0])
     return sorted(seen, key=attrgetter("order"), reverse=True)
 
 
@@ -143,8 +143,9 @@ def _walk(
         elif targets is None or edge in targets:
             found[edge] = found[edge] + gradient if edge in found else _copy(gradient)
     nodes = reachable(edge for edge, _ in roots)
+    ends: Set[Node] = frozenset()
     if targets is not None:
-        nodes = _towards(nodes, targets)
+        nodes, ends = _towards(nodes, targets)
     anomaly = flags.get() & ANOMALY
     for node in nodes:
         dys = pending.pop(node, None)  # type: ignore[arg-type]
@@ -156,6 +157,8 @@ def _walk(
             for i, dy in enumerate(dys):
                 if dy is not None and (node, i) in targets:
                     found[node, i] = _copy(dy)
+            if node in ends:
+                continue
         gradients = node.op.pull(node, dys, graph)
         if anomaly:
             check_backward(node, dys, gradients)
@@ -163,7 +166,7 @@ def _walk(
             if edge is None or gradient is None:
                 continue
             if edge.__class__ is tuple:
-                to, i = edge  # type: ignore[misc]
+                to, i = edge
                 if gradient.shape != to.shapes[i]:
                     gradient = unbroadcast(gradient, to.shapes[i])
                 held = pending.get(to)
@@ -189,21 +192,22 @@ def _walk(
 
 
 def _copy(gradient: Any) -> Any:
-    return gradient.clone() if isinstance(gradient, Variable) else gradient.copy()
+    return gradient.copy() if not isinstance(gradient, Variable) else gradient.clone()  # type: ignore[attr-defined]
 
 
-def _towards(nodes: Sequence[Node], targets: Set[Any]) -> list[Node]:
-    """Those of ``nodes`` from which a target can be reached, in the same order."""
+def _towards(nodes: Sequence[Node], targets: Set[Any]) -> tuple[list[Node], Set[Node]]:
+    """Those of ``nodes`` that lead to a target, in the same order, and those where it ends."""
+    captured = {target[0] for target in targets if isinstance(target, tuple)}
     leading: set[Node] = set()
-    ends = {target[0] for target in targets if isinstance(target, tuple)}
     for node in reversed(nodes):
-        if node in ends or any(
-            edge[0] in leading if isinstance(edge, tuple) else edge in targets
+        if any(
+            edge[0] in leading or edge[0] in captured if isinstance(edge, tuple)
+            else edge in targets
             for edge in node.edges
             if edge is not None
         ):
             leading.add(node)
-    return [node for node in nodes if node in leading]
+    return [node for node in nodes if node in leading or node in captured], captured - leading
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:

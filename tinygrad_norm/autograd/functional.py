@@ -148,7 +148,7 @@ def _vectors(who: str, v: Any, targets: Sequence[Any]) -> tuple[Any, ...]:
 
 def _check_scalar(who: str, y: Any) -> None:
     if not isinstance(y, Variable) or y.array.size != 1:
-        got = tuple(y.shape) if isinstance(y, Variable) else type(y).__name__
+        got = y.array.shape if isinstance(y, Variable) else type(y).__name__
         raise RuntimeError(f"{who}: expected a function that returns one scalar, got {got}")
 
 

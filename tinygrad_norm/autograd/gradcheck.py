@@ -41,7 +41,7 @@ def gradcheck(
         ValueError: no input requires grad, or one that does is not float64.
     """
     xs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-    checked = [i for i, x in enumerate(xs) if isinstance(x, Variable) and x.requires_grad]
+    checked = [i for i, x in enumerate(xs) if isinstance(x, Variable) and x.tracked]
     if not checked:
         raise ValueError("gradcheck: expected at least one input with requires_grad=True")
     for i in checked:
@@ -95,7 +95,7 @@ def gradgradcheck(
     @enable_grad
     def gradients(*arguments: Any) -> Any:
         ys, dys = _floats(func(*arguments[:count])), arguments[count:]
-        wanted = [x for x in arguments[:count] if isinstance(x, Variable) and x.requires_grad]
+        wanted = [x for x in arguments[:count] if isinstance(x, Variable) and x.tracked]
         used = [i for i, y in enumerate(ys) if y.requires_grad]
         found = grad([ys[i] for i in used], wanted, [dys[i] for i in used],
                      create_graph=True, allow_unused=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, Union
+from typing import Any, ClassVar, Protocol
 
 from ..backend.array import Array
 
@@ -48,7 +48,7 @@ class Variable:
 
 Variable.result_class = Variable
 
-Edge = Union[tuple["Node", int], Variable, None]
+Edge = tuple["Node", int] | Variable | None
 
 
 def wrap(like: type[Variable], array: Array) -> Any:

@@ -59,7 +59,7 @@ class _Plain(Mode):
         mode = super().__new__(cls)
         if function is None:
             return mode
-        mode.__init__()
+        mode._tokens = []
         return mode(function)
 
     def __init__(self, function: Callable[..., Any] | None = None) -> None:

@@ -32,7 +32,7 @@ from ..errors import DeviceError, DimError, DtypeError, ShapeError
 from .anomaly import check_forward, user_line
 from .graph import PLAIN, Edge, Node, Variable, _new, wrap
 from .mode import ANOMALY, GRAD, flags
-from .plan import Names, Plan, Rule, make_plan
+from .plan import Names, Plan, Rule, Source, make_plan
 from .promotion import promoted
 
 
@@ -106,7 +106,8 @@ class Primitive:
     def __call__(self, *inputs: Any, **settings: Any) -> Any:
         arrays = []
         edges: list[Edge] = []
-        like = dtype = None
+        like: type[Variable] | None = None
+        dtype: Any = None
         mixed = False
         mask, bit = 0, 1
         for value in inputs:
@@ -152,15 +153,14 @@ class Primitive:
                 y.written = [0, False]
             if mask and state & GRAD and self.rules:
                 plan = self.plans.get(mask) or self.plan(mask, len(edges))
-                ys = (y,)
                 node = Node(self, edges, settings, (results.shape,), plan,
-                            plan.keep(arrays, ys), plan.cells(inputs, ys))
+                            plan.keep(arrays, (y,)), plan.cells(inputs, (y,)))
                 if plan.constants or state & ANOMALY:
                     self._annotate(node, inputs, state)
                 y.tracked = True
                 y.edge = (node, 0)
             return y
-        ys = []
+        ys: list[Any] = []
         for result in results:
             y = _new(like)
             y.array = np.asarray(result) if isinstance(result, np.generic) else result
@@ -202,15 +202,15 @@ class Primitive:
             raise node.freed()
         plan = node.plan
         if graph:
-            saved = [self._placed(node, *source, value)
+            saved = [self._placed(node, source, value)
                      for source, value in zip(plan.sources, saved, strict=True)]
         return plan.pull(dys, saved, node.settings)
 
     @staticmethod
-    def _placed(node: Node, output: bool, i: int, property_: str, value: Any) -> Any:
+    def _placed(node: Node, source: Source, value: Any) -> Any:
         """A saved array as a tensor at its place in the graph."""
-        edge = (node, i) if output else node.edges[i]
-        if property_ or not is_array(value):
+        edge: Edge = (node, source.number) if source.output else node.edges[source.number]
+        if source.property or not is_array(value):
             return value
         if isinstance(edge, Variable):
             if edge.array is not value:  # given other memory since, by .data or Module.to

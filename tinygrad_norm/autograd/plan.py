@@ -35,7 +35,7 @@ class Source(NamedTuple):
     """Where a saved value comes from: an input or an output, or a property of one."""
 
     output: bool
-    index: int
+    number: int
     property: str
 
 
@@ -59,7 +59,7 @@ class Names(NamedTuple):
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     variadic: bool
-    count: int
+    total: int
 
     def sources(self, name: str) -> list[Source]:
         """What a rule's parameter of that name stands for; a variadic one for several values."""
@@ -71,7 +71,7 @@ class Names(NamedTuple):
         assert base in self.inputs, f"a rule of {self.operation} names {name}, which it lacks"
         first = self.inputs.index(base)
         if self.variadic and base == self.inputs[-1]:
-            return [Source(False, i, suffix) for i in range(first, self.count)]
+            return [Source(False, i, suffix) for i in range(first, self.total)]
         return [Source(False, first, suffix)]
 
 
@@ -90,7 +90,7 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
     joint = ""
     for k, (inputs, rule) in enumerate(rules):
         whole = names.variadic and inputs == (names.inputs[-1],)
-        served = (tuple(range(names.count)) if whole else
+        served = (tuple(range(names.total)) if whole else
                   tuple(names.inputs.index(name) for name in inputs))
         if not any(mask >> i & 1 for i in served):
             continue
@@ -108,10 +108,10 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
         call = f"rule{k}({', '.join([*arguments, '**settings'])})"
         if len(inputs) > 1 or whole:
             joint = call
-            assert served == tuple(range(names.count)), "a shared rule serves all the inputs"
+            assert served == tuple(range(names.total)), "a shared rule serves all the inputs"
         else:
             parts[served[0]] = call
-    gradients = joint or _tuple(parts.get(i, "None") for i in range(names.count))
+    gradients = joint or _tuple(parts.get(i, "None") for i in range(names.total))
     kept, cells = [], []
     for i, (output, index, property_) in enumerate(sources):
         array = f"ys[{index}].array" if output else f"arrays[{index}]"
@@ -122,7 +122,7 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
             kept.append(array)
             cells.append(f"ys[{index}].written" if output else f"cell(inputs[{index}])")
 
-    untracked = [f"constant(inputs[{i}])" for i in range(names.count) if not mask >> i & 1]
+    untracked = [f"constant(inputs[{i}])" for i in range(names.total) if not mask >> i & 1]
 
     def compiled(parameters: str, body: str) -> Any:
         return eval(f"lambda {parameters}: {body}", scope)

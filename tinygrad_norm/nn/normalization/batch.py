@@ -10,6 +10,8 @@ from .functional import batch_norm
 
 
 class _BatchNorm(ChannelNorm):
+    running_var: Tensor | None
+
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
         affine: bool = True, track_running_stats: bool = True, device: Any = None,

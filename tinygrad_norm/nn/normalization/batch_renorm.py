@@ -11,6 +11,7 @@ from .functional import batch_renorm
 
 class _BatchRenorm(ChannelNorm):
     spread: ClassVar[str] = "running_std"
+    running_std: Tensor | None
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.01,

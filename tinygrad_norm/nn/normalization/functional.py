@@ -138,7 +138,7 @@ def batch_norm(
 
 
 def apply_statistics(
-    who: str, x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float
+    who: str, x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float
 ) -> Tensor:
     """y = (x - mean) / √(var + eps) weight + bias, with statistics that are given.
 
@@ -146,8 +146,9 @@ def apply_statistics(
     """
     dtype = x.array.dtype
     if dtype == FLOAT16:
-        given = [None if v is None else v.float() for v in (x, mean, var, weight, bias)]
-        return apply_statistics(who, *given, eps).half()
+        x, mean, var, weight, bias = (
+            None if v is None else v.float() for v in (x, mean, var, weight, bias))
+        return apply_statistics(who, x, mean, var, weight, bias, eps).half()
     for other in (mean, var, weight, bias):
         if other is not None and other.array.dtype != dtype:
             raise DtypeError(f"{who}: the input is {dtype}, its statistics or affine part "
@@ -265,7 +266,7 @@ def _last_axes(
 
 
 def batch_renorm(
-    input: Tensor, running_mean: Tensor, running_std: Tensor, weight: Tensor | None = None,
+    input: Tensor, running_mean: Any, running_std: Any, weight: Tensor | None = None,
     bias: Tensor | None = None, training: bool = False, momentum: float = 0.01,
     eps: float = 1e-5, rmax: float = 3.0, dmax: float = 5.0,
 ) -> Tensor:

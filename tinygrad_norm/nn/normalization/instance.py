@@ -10,6 +10,8 @@ from .functional import instance_norm
 
 
 class _InstanceNorm(ChannelNorm):
+    running_var: Tensor | None
+
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
         affine: bool = False, track_running_stats: bool = False, device: Any = None,

@@ -1,0 +1,406 @@
+"""The norms: derivatives of order 1 to 4, identities, and the statistics they remember."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from norm_cases import (
+    CASES,
+    Case,
+    Series,
+    array,
+    directional,
+    formula,
+    moments,
+    randomize,
+    tensor,
+)
+
+import tinygrad_norm as tn
+import tinygrad_norm.nn.functional as F
+from tinygrad_norm.ops.normalize import normalize
+
+EPS = 1e-3
+
+cases = pytest.mark.parametrize("case", CASES, ids=map(str, CASES))
+
+
+def close(got: Any, expected: Any, tolerance: float = 1e-12) -> None:
+    """Relative to the largest value."""
+    expected = np.asarray(expected)
+    scale = np.max(np.abs(expected), initial=1e-3)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=float(tolerance * scale))
+
+
+# -- values and derivatives --------------------------------------------------------------------
+
+def prepared(case: Case, device: str, *, affine: bool, training: bool) -> tuple[Any, ...]:
+    """A layer in float64 with random values, and these by name."""
+    layer = case.make(tn.nn, affine=affine, eps=EPS, dtype=tn.float64, device=device)
+    return layer.train(training), randomize(layer, case.random(1))
+
+
+@cases
+@pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_derivatives_of_order_1_to_4(
+    case: Case, affine: bool, training: bool, device: str
+) -> None:
+    """d/dt of Σ w y along x + t v, in which weight and bias move too, against Taylor series."""
+    layer, values = prepared(case, device, affine=affine, training=training)
+    statistics = None
+    if case.remembers and not training:
+        statistics = values["running_mean"], values["running_var"]
+    random = case.random(2)
+    x = case.input()
+    moving = [x, *(values[name] for name in ("weight", "bias") if name in values)]
+    inputs = [tensor(x, device, grad=True), *layer.parameters()]
+    for _ in range(3):
+        outward = random.standard_normal(case.shape)
+        along = [random.standard_normal(m.shape) for m in moving]
+        lines = [Series.line(m, v) for m, v in zip(moving, along, strict=True)]
+        expected = (formula(case, *lines, eps=EPS, statistics=statistics) * outward).sum()
+        with tn.autograd.keep_statistics():
+            value = (layer(inputs[0]) * tensor(outward, device)).sum()
+        assert value.item() == pytest.approx(float(expected.c[0]), rel=1e-12)
+        got = directional(value, inputs, [tensor(v, device) for v in along])
+        np.testing.assert_allclose(got, expected.derivatives, rtol=1e-9, atol=1e-12)
+
+
+@cases
+def test_derivatives_through_the_statistics(case: Case, device: str) -> None:
+    """Every result of the operation can be differentiated: y, x - mean, mean and var."""
+    random = case.random(3)
+    x, weight = random.standard_normal(case.view), random.uniform(0.5, 2, case.view[1:])
+    expected = [random.standard_normal(case.view), random.standard_normal(weight.shape)]
+    lines = [Series.line(a, v) for a, v in zip((x, weight), expected, strict=True)]
+    mean, var = moments(case, lines[0])
+    centred = lines[0].reshape(case.view) - mean
+    scaled = centred * (var + EPS) ** -0.5 * lines[1].reshape((1, *weight.shape))
+    parts = [scaled, centred, mean, var] if case.centred else [scaled, centred, var]
+    outward = [random.standard_normal(p.c.shape[1:]) for p in parts]
+    total = sum(((p * w).sum() for p, w in zip(parts, outward, strict=True)), Series([0.0] * 5))
+
+    inputs = [tensor(x, device, grad=True), tensor(weight, device, grad=True)]
+    y, xc, m, v = normalize(*inputs, None, axes=case.axes, eps=EPS, centred=case.centred)
+    results = [y, xc, m, v] if case.centred else [y, xc, v]
+    value = sum((r * tensor(w, device)).sum() for r, w in zip(results, outward, strict=True))
+    got = directional(value, inputs, [tensor(e, device) for e in expected])
+    np.testing.assert_allclose(got, total.derivatives, rtol=1e-9)
+
+
+@cases
+def test_gradcheck_and_gradgradcheck(case: Case) -> None:
+    """Finite differences agree, and checking a layer in training leaves its buffers alone."""
+    layer, _ = prepared(case, "cpu", affine=True, training=True)
+    before = {name: b.array.tobytes() for name, b in layer.named_buffers()}
+    x = tensor(case.input(), grad=True)
+    assert tn.autograd.gradcheck(layer, x)
+    assert tn.autograd.gradgradcheck(layer, x)
+    assert {name: b.array.tobytes() for name, b in layer.named_buffers()} == before
+
+
+# -- identities --------------------------------------------------------------------------------
+
+def gradient_of(case: Case, *, eps: float = EPS) -> tuple[np.ndarray, ...]:
+    """x̂, the gradient dy weight that reaches it, the gradient of x, and the variance."""
+    layer = case.make(tn.nn, eps=eps, dtype=tn.float64)
+    weight = randomize(layer, case.random(1))["weight"]
+    x, dy = tensor(case.input(), grad=True), case.random(4).standard_normal(case.shape)
+    (dx,) = tn.autograd.grad(layer(x), x, tensor(dy))
+    _, var = moments(case, x.array)
+    x_hat = formula(case, x.array, eps=eps)
+    arrays = x_hat, dy * weight.reshape(case.beside), array(dx)
+    return *(a.reshape(case.view) for a in arrays), var
+
+
+@cases
+def test_what_is_normalized_has_mean_0_and_variance_var_over_var_plus_eps(case: Case) -> None:
+    layer = case.make(tn.nn, affine=False, eps=0.1, dtype=tn.float64)
+    _, var = moments(case, case.input())
+    mean, spread = moments(case, array(layer(tensor(case.input()))))
+    np.testing.assert_allclose(mean, 0, atol=1e-14)
+    np.testing.assert_allclose(spread, var / (var + 0.1), rtol=1e-13)
+
+
+@cases
+def test_the_gradient_is_orthogonal_to_1_and_nearly_to_x_hat(case: Case) -> None:
+    """Σ dx = 0 and Σ dx x̂ = rstd Σ (weight dy x̂) eps/(var + eps): moving x along 1 or along
+    itself changes nothing, or nothing but the share of eps."""
+    x_hat, g, dx, var = gradient_of(case)
+    if case.centred:
+        close(dx.sum(axis=case.axes), np.zeros(()), 1e-11)
+    along = (g * x_hat).sum(axis=case.axes, keepdims=True)
+    expected = (var + EPS) ** -0.5 * along * EPS / (var + EPS)
+    np.testing.assert_allclose((dx * x_hat).sum(axis=case.axes, keepdims=True), expected,
+                               rtol=1e-9, atol=1e-14)
+
+
+def test_the_jacobian_is_a_projection_with_known_eigenvalues() -> None:
+    """J = weight/√(σ²+ε) (I - 11ᵀ/N - x̂x̂ᵀ/N); scaled, its eigenvalues are 0, ε/(σ²+ε), 1, …, 1."""
+    n, eps, weight = 7, 0.05, 1.7
+    x = np.random.default_rng(0).standard_normal((n, 1))
+    jacobian = array(tn.autograd.functional.jacobian(
+        lambda x: F.batch_norm(x, None, None, tensor([weight]), training=True, eps=eps),
+        tensor(x))).reshape(n, n)
+    var = x.var()
+    x_hat = (x - x.mean()) / np.sqrt(var + eps)
+    projection = np.eye(n) - 1 / n - x_hat @ x_hat.T / n
+    close(jacobian, weight / np.sqrt(var + eps) * projection)
+    scaled = np.linalg.eigvalsh(jacobian * np.sqrt(var + eps) / weight)
+    close(scaled, [0, eps / (var + eps), *[1] * (n - 2)])
+
+
+@cases
+def test_second_derivatives_at_weight_0_are_finite_and_right(case: Case) -> None:
+    """The gradient must not be divided by weight anywhere."""
+    layer = case.make(tn.nn, eps=EPS, dtype=tn.float64)
+    tn.nn.init.zeros_(layer.weight)
+    x, v, outward = (case.random(s).standard_normal(case.shape) for s in (5, 6, 7))
+    u = case.random(8).standard_normal(layer.weight.shape)
+    inputs = [tensor(x, grad=True), layer.weight]
+    value = (layer(inputs[0]) * tensor(outward)).sum()
+    lines = Series.line(x, v), Series.line(0 * u, u)
+    expected = (formula(case, *lines, eps=EPS) * outward).sum().derivatives
+    np.testing.assert_allclose(directional(value, inputs, [tensor(v), tensor(u)]), expected,
+                               rtol=1e-9)
+
+
+def outputs_and_gradients(layer: Any, x: np.ndarray) -> list[np.ndarray]:
+    """y, dx, and the gradients of the parameters, with a fixed dy."""
+    leaf = tensor(x, grad=True)
+    y = layer(leaf)
+    dy = np.cos(np.arange(x.size)).reshape(x.shape)
+    layer.zero_grad()
+    y.backward(tensor(dy.reshape(y.shape)))
+    return [array(y), array(leaf.grad), *(array(p.grad) for p in layer.parameters())]
+
+
+def same(a: Any, b: Any, x: np.ndarray, y: np.ndarray | None = None) -> None:
+    """Two layers do the same to x (the second to y, the same values in another shape)."""
+    for one, other in zip(outputs_and_gradients(a, x), outputs_and_gradients(b, x if y is None
+                                                                             else y), strict=True):
+        close(one.reshape(-1), other.reshape(-1))
+
+
+X = np.random.default_rng(1).standard_normal((3, 4, 2, 3)) * 2 + 1
+
+
+def test_group_norm_with_a_group_for_each_channel_is_instance_norm() -> None:
+    same(tn.nn.GroupNorm(4, 4).double(), tn.nn.InstanceNorm2d(4, affine=True).double(), X)
+
+
+def test_group_norm_with_one_group_is_layer_norm_over_channels_and_space() -> None:
+    plain = tn.nn.GroupNorm(1, 4, affine=False)
+    same(plain, tn.nn.LayerNorm((4, 2, 3), elementwise_affine=False), X)
+
+
+def test_instance_norm_is_batch_norm_of_one_sample() -> None:
+    same(tn.nn.InstanceNorm2d(4, affine=True).double(), tn.nn.BatchNorm2d(4).double(), X[:1])
+
+
+def test_instance_norm_is_batch_norm_of_samples_as_channels() -> None:
+    same(tn.nn.InstanceNorm2d(4), tn.nn.BatchNorm2d(12, affine=False), X, X.reshape(1, 12, 2, 3))
+
+
+def test_batch_norm_is_layer_norm_of_the_transposed_matrix() -> None:
+    x = X.reshape(12, 6)
+    one = tn.nn.BatchNorm1d(6, affine=False, track_running_stats=False)
+    other = tn.nn.LayerNorm(12, elementwise_affine=False)
+    close(array(one(tensor(x))), array(other(tensor(x.T))).T)
+
+
+def test_layer_norm_is_rms_norm_of_centred_values() -> None:
+    x = X.reshape(12, 6)
+    centred = x - x.mean(axis=1, keepdims=True)
+    one = tn.nn.LayerNorm(6, elementwise_affine=False)
+    close(array(one(tensor(x))), array(tn.nn.RMSNorm(6, 1e-5, False)(tensor(centred))))
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_batch_renorm_without_correction_is_batch_norm_in_training(dims: int) -> None:
+    x = X.reshape((12, 6), (3, 4, 2, 3), (3, 4, 1, 2, 3))[0] if False else {
+        1: X.reshape(12, 6), 2: X, 3: X.reshape(3, 4, 1, 2, 3)}[dims]
+    c = x.shape[1]
+    renorm = getattr(tn.nn, f"BatchRenorm{dims}d")(c, rmax=1, dmax=0).double()
+    same(renorm, getattr(tn.nn, f"BatchNorm{dims}d")(c).double(), x)
+
+
+# -- statistics --------------------------------------------------------------------------------
+
+class Remembered:
+    """What a norm with running statistics should hold, in float64."""
+
+    def __init__(self, case: Case, channels: int, momentum: float | None) -> None:
+        self.case, self.momentum, self.batches = case, momentum, 0
+        self.mean, self.var = np.zeros(channels), np.ones(channels)
+
+    def see(self, x: np.ndarray) -> None:
+        self.batches += 1
+        weight = 1 / self.batches if self.momentum is None else self.momentum
+        mean, var = (m.reshape(-1, len(self.mean)).mean(axis=0) for m in moments(self.case, x))
+        unbiased = var * self.case.count / (self.case.count - 1)
+        self.mean = (1 - weight) * self.mean + weight * mean
+        self.var = (1 - weight) * self.var + weight * unbiased
+
+
+TRACKED = [c for c in CASES if c.layer.startswith(("BatchNorm", "InstanceNorm"))]
+
+
+@pytest.mark.parametrize("case", TRACKED, ids=map(str, TRACKED))
+@pytest.mark.parametrize("momentum", [0.1, 0.7, None])
+def test_running_statistics_from_step_0(
+    case: Case, momentum: float | None, device: str
+) -> None:
+    """Before any batch they are 0 and 1; then averages of the means and unbiased variances."""
+    layer = case.make(tn.nn, momentum=momentum, track_running_stats=True, eps=EPS,
+                      dtype=tn.float64, device=device)
+    expected = Remembered(case, case.arguments[0], momentum)
+    for step in range(4):
+        assert layer.num_batches_tracked.item() == step
+        close(array(layer.running_mean), expected.mean)
+        close(array(layer.running_var), expected.var)
+        x = case.input(20 + step)
+        y = layer.eval()(tensor(x, device))
+        close(array(y), formula(case, x, eps=EPS, statistics=(expected.mean, expected.var)))
+        y = layer.train()(tensor(x, device))
+        close(array(y), formula(case, x, eps=EPS))
+        expected.see(x)
+    layer.reset_running_stats()
+    assert layer.num_batches_tracked.item() == 0
+    close(array(layer.running_mean), np.zeros(case.arguments[0]))
+    close(array(layer.running_var), np.ones(case.arguments[0]))
+
+
+def test_the_running_variance_is_the_unbiased_one() -> None:
+    """Of the values 0 and 2 it is 2, though the batch is normalized with 1."""
+    layer = tn.nn.BatchNorm1d(1, momentum=1.0)
+    y = layer(tn.tensor([[0.0], [2.0]]))
+    assert layer.running_var.item() == 2
+    close(array(y), [[-1], [1]], 1e-5)
+
+
+def test_momentum_none_is_the_plain_average_of_all_batches() -> None:
+    layer = tn.nn.BatchNorm1d(3, momentum=None, dtype=tn.float64)
+    batches = np.random.default_rng(0).standard_normal((5, 8, 3))
+    for batch in batches:
+        layer(tensor(batch))
+    close(array(layer.running_mean), batches.mean(axis=(0, 1)))
+    close(array(layer.running_var), batches.var(axis=1, ddof=1).mean(axis=0))
+
+
+def test_an_integer_of_momentum_none_and_other_dtypes_keeps_the_buffers_dtypes() -> None:
+    layer = tn.nn.BatchNorm1d(3, momentum=None)
+    for _ in range(2):
+        layer(tn.randn(4, 3))
+    assert layer.running_mean.dtype == layer.running_var.dtype == tn.float32
+    assert layer.num_batches_tracked.dtype == tn.int64
+    assert layer.num_batches_tracked.shape == ()
+
+
+def buffers(layer: Any) -> dict[str, bytes]:
+    return {name: array(value).tobytes() for name, value in layer.named_buffers()}
+
+
+LAYERS = {
+    "BatchNorm1d": lambda: tn.nn.BatchNorm1d(3),
+    "BatchNorm1d momentum=None": lambda: tn.nn.BatchNorm1d(3, momentum=None),
+    "InstanceNorm1d": lambda: tn.nn.InstanceNorm1d(3, track_running_stats=True),
+    "BatchRenorm1d": lambda: tn.nn.BatchRenorm1d(3),
+}
+with_buffers = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+
+
+@with_buffers
+def test_looking_at_a_layer_leaves_its_statistics(make: Any) -> None:
+    layer = make().double()
+    layer(tensor(np.random.default_rng(0).standard_normal((4, 3, 5))))
+    before, x = buffers(layer), tensor(np.random.default_rng(1).standard_normal((4, 3, 5)))
+    with tn.autograd.keep_statistics():
+        layer(x)
+    layer.eval()(x)
+    layer.train()
+    x.requires_grad_()
+    assert tn.autograd.gradcheck(layer, x[:2, :, :3].detach().requires_grad_())
+    assert tn.autograd.gradgradcheck(layer, x[:2, :, :2].detach().requires_grad_())
+    tn.viz.graph(tn.autograd.keep_statistics(layer)(x).sum(), params=layer)
+    assert buffers(layer) == before
+    assert layer.num_batches_tracked.item() == 1
+    assert layer.training
+
+
+@with_buffers
+def test_a_forward_pass_in_training_counts_once_however_it_is_used(make: Any) -> None:
+    """Without recording too; and a second backward through the same forward adds nothing."""
+    layer, x = make(), tn.randn(4, 3, 5)
+    with tn.no_grad():
+        layer(x)
+    assert layer.num_batches_tracked.item() == 1
+    x.requires_grad_()
+    y = (layer(x) ** 2).sum()
+    after = buffers(layer)
+    assert layer.num_batches_tracked.item() == 2
+    (dx,) = tn.autograd.grad(y, x, create_graph=True)
+    dx.sum().backward()
+    assert buffers(layer) == after
+
+
+@with_buffers
+def test_frozen_parameters_do_not_freeze_the_statistics(make: Any) -> None:
+    """As in PyTorch (pytorch#86590): eval() or keep_statistics() do that."""
+    layer = make().requires_grad_(False)
+    before = buffers(layer)
+    layer(tn.randn(4, 3, 5))
+    assert buffers(layer) != before
+
+
+@with_buffers
+def test_a_refused_batch_leaves_the_layer_as_it_was(make: Any) -> None:
+    layer = make()
+    before = buffers(layer)
+    for wrong in (tn.randn(1, 3, 1), tn.randn(4, 2, 5), tn.randn(4, 3, 5).double(),
+                  tn.ones(4, 3, 5).long()):
+        with pytest.raises((ValueError, TypeError)):
+            layer(wrong)
+    assert buffers(layer) == before
+
+
+@with_buffers
+def test_a_batch_with_nan_ruins_the_statistics_until_they_are_reset(make: Any) -> None:
+    """As in PyTorch (pytorch#88474). detect_anomaly stops before it comes to that."""
+    layer, x = make(), tn.randn(4, 3, 5)
+    bad = x.clone()
+    bad[0, 0, 0] = float("nan")
+    before = buffers(layer)
+    with pytest.raises(RuntimeError, match="normalize"), tn.autograd.detect_anomaly():
+        layer(bad.requires_grad_())
+    assert buffers(layer) == before
+    layer(bad)
+    layer(x)
+    assert np.isnan(array(layer.running_mean)).tolist() == [True, False, False]
+    layer.reset_running_stats()
+    assert buffers(layer) == before
+    assert np.isfinite(array(layer.eval()(x))).all()
+
+
+def test_backward_after_the_statistics_moved_on() -> None:
+    """The graph holds no running statistics that a later batch could change under it."""
+    layer, x = tn.nn.BatchNorm1d(3), tn.randn(8, 3, requires_grad=True)
+    y = layer.eval()(x)
+    expected = array(layer.running_var + layer.eps) ** -0.5
+    layer.train()(tn.randn(8, 3) * 9)
+    y.sum().backward()
+    np.testing.assert_allclose(array(x.grad), np.broadcast_to(expected, (8, 3)), rtol=1e-6)
+
+
+def test_shared_statistics_need_no_copies() -> None:
+    """state_dict shares memory; a loaded one copies."""
+    one, other = tn.nn.BatchNorm1d(3), tn.nn.BatchNorm1d(3)
+    one(tn.randn(5, 3))
+    other.load_state_dict(one.state_dict())
+    assert buffers(one) == buffers(other)
+    one(tn.randn(5, 3))
+    assert buffers(one) != buffers(other)
+    assert one.state_dict()["running_mean"].array is one.running_mean.array
