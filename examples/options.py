@@ -116,10 +116,9 @@ def combined(given: Mapping[str, Any], saved: Mapping[str, Any] | None = None) -
     """
     for name, value in given.items():
         if saved is not None and name not in FREE and value != saved[name]:
-            flag = "" if name == "standardize" else f" with {written(name, saved[name])}"
-            raise UsageError(
-                f"{written(name, value)} contradicts the checkpoint, whose run was begun"
-                f"{flag or ' the other way'}; leave the option out, or leave --resume out")
+            raise UsageError(f"{written(name, value)} contradicts the checkpoint, whose run began "
+                             f"with {written(name, saved[name])}; leave that option out, or "
+                             "--resume")
     options = Options(**{**(saved or {}), **given})
     check(options)
     return options
@@ -127,12 +126,12 @@ def combined(given: Mapping[str, Any], saved: Mapping[str, Any] | None = None) -
 
 def written(name: str, value: Any) -> str:
     """An option as it stands on a command line."""
-    flag = "--" + name.replace("_", "-")
-    if name == "standardize":
-        return "standardizing" if value else "--no-standardize"
     if isinstance(value, bool):
-        return flag if value else f"no {flag}"
-    return f"{flag} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        flag, given = ("--no-standardize", not value) if name == "standardize" else (
+            f"--{name}", value)
+        return flag if given else f"no {flag}"
+    shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+    return f"--{name.replace('_', '-')} {shown}"
 
 
 def check(options: Options) -> None:

@@ -62,10 +62,10 @@ class RunFolder:
         with self.metrics.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
-    def draw_graph(self, loss: tn.Tensor, model: tn.nn.Module) -> str:
+    def draw_graph(self, loss: tn.Tensor, names: Mapping[str, tn.Tensor]) -> str:
         """Draw what ``loss`` was computed from; where to, or why not."""
         try:
-            return str(tn.viz.graph(loss, params=model).save(self.graph))
+            return str(tn.viz.graph(loss, names).save(self.graph))
         except (ImportError, RuntimeError, ValueError) as error:
             return f"not drawn: {error}"
 
@@ -73,7 +73,13 @@ class RunFolder:
         """Draw loss and accuracy by epoch; where to, or why not."""
         try:
             from matplotlib.figure import Figure
-            from matplotlib.ticker import MaxNLocator, PercentFormatter
+            from matplotlib.ticker import (
+                LogLocator,
+                MaxNLocator,
+                NullFormatter,
+                PercentFormatter,
+                StrMethodFormatter,
+            )
         except ImportError:
             return ("not drawn: matplotlib is not installed; "
                     "pip install 'tinygrad_norm[examples]'")
@@ -82,17 +88,21 @@ class RunFolder:
         left, right = figure.subplots(1, 2)
         epochs = [record["epoch"] for record in history]
         for axes, what in ((left, "loss"), (right, "accuracy")):
-            for part, color in (("train", "#2f5d92"), ("test", "#c0562b")):
+            for part, color, line in (("train", "#2f5d92", "o-"), ("test", "#c0562b", "s--")):
                 values = [record[f"{part}_{what}"] for record in history]
-                axes.plot(epochs, values, color=color, label=part, linewidth=1.6,
-                          marker="o", markersize=3 if len(epochs) < 50 else 0)
-            axes.set(xlabel="epoch", title=what)
+                axes.plot(epochs, values, line, color=color, label=part, linewidth=1.5,
+                          markersize=3 if len(epochs) < 50 else 0)
+            axes.set_title(what, loc="left", fontsize=10)
+            axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.3)
             axes.legend(frameon=False)
-        left.set_ylim(bottom=0)
-        right.yaxis.set_major_formatter(PercentFormatter(1.0))
+        left.set_yscale("log")
+        left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        left.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        left.yaxis.set_minor_formatter(NullFormatter())
+        right.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
         figure.savefig(self.curves)
         return str(self.curves)
 
@@ -118,7 +128,8 @@ def interrupt() -> Iterator[Interrupt]:
         state.asked = True
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, ask)
     try:
         yield state
     finally:

@@ -4,14 +4,12 @@
     python examples/train_mlp.py --norm layer --data spirals --hidden 64,64,64
     python examples/train_mlp.py --resume runs/digits-batch
 
-options.py holds the command line, run_folder.py the files that a run writes.
+Beside it: options.py, the command line; run_folder.py, the files; report.py, what is printed.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from options import Options, UsageError, chosen, combined, parser
+from report import Report
 from run_folder import RunFolder, checkpoint_at, interrupt
 
 import tinygrad_norm as tn
@@ -64,7 +63,7 @@ def mlp(widths: Sequence[int], norm: str, groups: int) -> nn.Sequential:
         if norm != "none":
             layers[f"norm{i}"] = NORMS[norm](width, groups)
         layers[f"relu{i}"] = nn.ReLU()
-    layers["output"] = nn.Linear(widths[-2], widths[-1])
+    layers[f"linear{len(widths) - 1}"] = nn.Linear(widths[-2], widths[-1])
     return nn.Sequential(layers)
 
 
@@ -109,7 +108,7 @@ class Training:
 
     def begin_epoch(self) -> None:
         """Nothing of the epoch is done yet."""
-        self.batches = 0
+        self.batches = self.samples = 0
         self.seconds = 0.0
         self.losses = tn.zeros((), dtype=tn.float64, device=self.options.device)
 
@@ -122,24 +121,28 @@ class Training:
             loss = self.criterion(self.model(x), y)
             loss.backward()
             self.optimizer.step()
-            self.losses = self.losses + loss.detach()  # a number only later: that would wait
+            self.losses = self.losses + loss.detach() * len(y)  # .item() would wait for a GPU
             self.batches += 1
+            self.samples += len(y)
             self.seconds = time.perf_counter() - begin
             yield
 
     def end_epoch(self) -> dict[str, Any]:
-        """Measure, and go on to the next epoch. Accuracies are of the model in eval mode."""
+        """Measure, and go on to the next epoch.
+
+        The training loss is the mean of what the steps saw; the other three are of the model as
+        it is now, in eval mode.
+        """
         begin = time.perf_counter()
-        losses = self.losses.item()  # waits for the GPU
+        losses = self.losses.item()
         seconds = self.seconds + time.perf_counter() - begin
-        samples = min(self.batches * self.options.batch_size, len(self.train_set))
         train, test = self.evaluate(self.train_set), self.evaluate(self.test_set)
         record = {
             "epoch": len(self.history) + 1,
-            "train_loss": losses / self.batches, "test_loss": test[0],
+            "train_loss": losses / self.samples, "test_loss": test[0],
             "train_accuracy": train[1], "test_accuracy": test[1],
             "learning_rate": self.scheduler.get_last_lr()[0],
-            "samples_per_second": samples / seconds, "seconds": seconds,
+            "samples_per_second": self.samples / seconds, "seconds": seconds,
         }
         self.history.append(record)
         self.scheduler.step()
@@ -155,12 +158,13 @@ class Training:
         right = (scores.argmax(1) == y).sum().item()
         return self.criterion(scores, y).item(), right / len(y)
 
-    def one_step(self) -> tn.Tensor:
-        """The loss of a batch in training mode, recorded; it leaves the statistics as they are."""
-        x, y = self.train_set[: self.options.batch_size]
+    def one_step(self) -> tuple[tn.Tensor, dict[str, tn.Tensor]]:
+        """The loss of a batch in training mode, and the names of the tensors it comes from."""
+        x, labels = self.train_set[: self.options.batch_size]
         self.model.train()
         with tn.autograd.keep_statistics():
-            return self.criterion(self.model(x), y)
+            loss = self.criterion(self.model(x), labels)
+        return loss, {"x": x, "labels": labels, **dict(self.model.named_parameters())}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the numbers to come depend on, and those so far."""
@@ -173,15 +177,121 @@ class Training:
             "loader": self.loader.state_dict(),
             "scale": None if self.scale is None else self.scale.state_dict(),
             "random": tn.get_rng_state(),
-            "epoch": {"batches": self.batches, "seconds": self.seconds, "losses": self.losses},
+            "epoch": {name: getattr(self, name) for name in EPOCH},
             "history": self.history,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Go on from what :meth:`state_dict` gave.
+
+        Raises:
+            ValueError, RuntimeError, LookupError: it is of another model or other data.
+        """
+        if self.scale is not None and not same(self.scale.state_dict(), state["scale"]):
+            raise ValueError(f"the data set {self.options.data} is not what it was trained on")
         for part in ("model", "optimizer", "scheduler", "loader"):
             getattr(self, part).load_state_dict(state[part])
         tn.set_rng_state(state["random"])
-        self.batches, self.seconds = state["epoch"]["batches"], state["epoch"]["seconds"]
-        self.losses = state["epoch"]["losses"].to(self.options.device)
+        for name in EPOCH:
+            setattr(self, name, state["epoch"][name])
+        self.losses = self.losses.to(self.options.device)
         self.history = state["history"]
+
+
+EPOCH = ("batches", "samples", "seconds", "losses")
+"""What is known of an epoch before its end."""
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two states of Standardize hold the same statistics."""
+    return one["count"] == other["count"] and all(
+        np.array_equal(one[name], other[name]) for name in ("mean", "squares"))
+
+
+# -- the run ---------------------------------------------------------------------------------------
+
+
+def train(training: Training, folder: RunFolder, report: Report) -> bool:
+    """Train to the last epoch, or until Ctrl-C; whether it came to its end.
+
+    Raises:
+        FloatingPointError: the loss is no number any more; the last checkpoint stays as it is.
+    """
+    epochs = training.options.epochs
+    with interrupt() as ctrl_c, np.errstate(all="ignore"):
+        while len(training.history) < epochs:
+            for _ in training.steps():
+                report.step()
+                if ctrl_c.asked and training.batches < len(training.loader):
+                    folder.save(training.state_dict())
+                    return False
+            record = training.end_epoch()
+            if not all(map(math.isfinite, record.values())):
+                raise FloatingPointError(
+                    f"training diverged in epoch {record['epoch']} (loss {record['train_loss']}); "
+                    "take a smaller --lr, or a --norm")
+            folder.append_metrics(record)
+            folder.save(training.state_dict())
+            report.epoch(record)
+            if ctrl_c.asked:
+                return len(training.history) == epochs
+    return True
+
+
+def saved_state(path: Path) -> dict[str, Any]:
+    """What a checkpoint of this program holds.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or another program's.
+    """
+    file = checkpoint_at(path)
+    state: Any = tn.load(file)
+    if not isinstance(state, dict) or state.get("program") != PROGRAM:
+        raise CheckpointError(f"{file} was not written by this version of train_mlp.py")
+    return state
+
+
+def prepared(given: Mapping[str, Any]) -> tuple[Training, RunFolder]:
+    """The model and its data, at the start or where the checkpoint left them, saved once already:
+    a disk that cannot be written to is noticed before the training, and not after it."""
+    path = given.get("resume")
+    state = None if path is None else saved_state(path)
+    options = combined(given, None if state is None else state["options"])
+    training = Training(options)
+    if state is not None:
+        try:
+            training.load_state_dict(state)
+        except (ValueError, RuntimeError, LookupError) as error:
+            raise CheckpointError(f"{path} does not fit: {error}") from error
+    if path is not None and options.out is None:
+        folder = RunFolder(checkpoint_at(path).parent)
+    else:
+        folder = RunFolder.new(options.out, f"{options.data}-{options.norm}")
+    folder.rewrite_metrics(training.history)
+    folder.save(training.state_dict())
+    return training, folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit status: 0, 1 when something failed, 2 for options that cannot be, 130 on Ctrl-C."""
+    given = chosen(argv)
+    try:
+        training, folder = prepared(given)
+        with Report(training, folder) as report:
+            if not train(training, folder, report):
+                report.interrupted()
+                return 130
+            report.result()
+    except (UsageError, CheckpointError, DeviceError, ImportError, OSError) as error:
+        parser().error(str(error))
+    except (MemoryError, FloatingPointError) as error:
+        print(f"train_mlp.py: error: {str(error) or 'not enough memory'}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped at once; what was saved before is whole", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

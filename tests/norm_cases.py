@@ -36,7 +36,7 @@ class Case(NamedTuple):
 
     def __str__(self) -> str:
         inner = ", ".join(map(str, self.arguments))
-        return f"{self.layer}({inner}) of {'×'.join(map(str, self.shape))}"
+        return f"{self.layer}({inner}) of {'x'.join(map(str, self.shape))}"
 
     @property
     def view(self) -> tuple[int, ...]:
@@ -68,8 +68,9 @@ class Case(NamedTuple):
     def input(self, salt: int = 0) -> np.ndarray:
         """float64, each channel with an offset and a width of its own."""
         random = self.random(salt)
+        own = tuple(n if i != 1 else 1 for n, i in zip(self.shape, self.beside, strict=True))
         x = random.standard_normal(self.shape)
-        return x * random.uniform(0.5, 2, self.beside) + random.uniform(-1, 1, self.beside)
+        return x * random.uniform(0.5, 2, own) + random.uniform(-1, 1, own)
 
 
 CASES = [

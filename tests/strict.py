@@ -110,7 +110,11 @@ class StrictArray:
         return f"StrictArray({self.hidden!r})"
 
     def __getitem__(self, index: Any) -> StrictArray:
-        return outside(self.hidden[position(index)])
+        index = position(index)
+        result = self.hidden[index]
+        if isinstance(result, np.generic):  # CuPy gives a view without dimensions
+            result = self.hidden[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+        return outside(result)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self.hidden[position(index)] = inside(value)

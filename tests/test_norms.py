@@ -131,7 +131,7 @@ def test_the_gradient_is_orthogonal_to_1_and_nearly_to_x_hat(case: Case) -> None
     itself changes nothing, or nothing but the share of eps."""
     x_hat, g, dx, var = gradient_of(case)
     if case.centred:
-        close(dx.sum(axis=case.axes), np.zeros(()), 1e-11)
+        np.testing.assert_allclose(dx.sum(axis=case.axes), 0, atol=1e-14)
     along = (g * x_hat).sum(axis=case.axes, keepdims=True)
     expected = (var + EPS) ** -0.5 * along * EPS / (var + EPS)
     np.testing.assert_allclose((dx * x_hat).sum(axis=case.axes, keepdims=True), expected,
@@ -202,7 +202,8 @@ def test_instance_norm_is_batch_norm_of_one_sample() -> None:
 
 
 def test_instance_norm_is_batch_norm_of_samples_as_channels() -> None:
-    same(tn.nn.InstanceNorm2d(4), tn.nn.BatchNorm2d(12, affine=False), X, X.reshape(1, 12, 2, 3))
+    batch = tn.nn.BatchNorm2d(12, affine=False).double()
+    same(tn.nn.InstanceNorm2d(4), batch, X, X.reshape(1, 12, 2, 3))
 
 
 def test_batch_norm_is_layer_norm_of_the_transposed_matrix() -> None:
@@ -221,8 +222,7 @@ def test_layer_norm_is_rms_norm_of_centred_values() -> None:
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_batch_renorm_without_correction_is_batch_norm_in_training(dims: int) -> None:
-    x = X.reshape((12, 6), (3, 4, 2, 3), (3, 4, 1, 2, 3))[0] if False else {
-        1: X.reshape(12, 6), 2: X, 3: X.reshape(3, 4, 1, 2, 3)}[dims]
+    x = X.reshape({1: (12, 6), 2: (3, 4, 2, 3), 3: (3, 4, 1, 2, 3)}[dims])
     c = x.shape[1]
     renorm = getattr(tn.nn, f"BatchRenorm{dims}d")(c, rmax=1, dmax=0).double()
     same(renorm, getattr(tn.nn, f"BatchNorm{dims}d")(c).double(), x)
@@ -317,14 +317,16 @@ with_buffers = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 def test_looking_at_a_layer_leaves_its_statistics(make: Any) -> None:
     layer = make().double()
     layer(tensor(np.random.default_rng(0).standard_normal((4, 3, 5))))
-    before, x = buffers(layer), tensor(np.random.default_rng(1).standard_normal((4, 3, 5)))
+    before = buffers(layer)
+    x = tensor(np.random.default_rng(1).standard_normal((4, 3, 5)), grad=True)
     with tn.autograd.keep_statistics():
         layer(x)
     layer.eval()(x)
     layer.train()
-    x.requires_grad_()
-    assert tn.autograd.gradcheck(layer, x[:2, :, :3].detach().requires_grad_())
-    assert tn.autograd.gradgradcheck(layer, x[:2, :, :2].detach().requires_grad_())
+    small = x[:2, :, :3].detach().clone().requires_grad_()
+    for check in (tn.autograd.gradcheck, tn.autograd.gradgradcheck):
+        # finite differences see r and d of BatchRenorm, which carry no gradient
+        assert check(layer, small, raise_exception=False) != isinstance(layer, tn.nn.BatchRenorm1d)
     tn.viz.graph(tn.autograd.keep_statistics(layer)(x).sum(), params=layer)
     assert buffers(layer) == before
     assert layer.num_batches_tracked.item() == 1
@@ -372,11 +374,13 @@ def test_a_batch_with_nan_ruins_the_statistics_until_they_are_reset(make: Any) -
     """As in PyTorch (pytorch#88474). detect_anomaly stops before it comes to that."""
     layer, x = make(), tn.randn(4, 3, 5)
     bad = x.clone()
-    bad[0, 0, 0] = float("nan")
+    bad[0, 0, 0] = float("inf")
     before = buffers(layer)
-    with pytest.raises(RuntimeError, match="normalize"), tn.autograd.detect_anomaly():
-        layer(bad.requires_grad_())
+    with (np.errstate(invalid="ignore"), tn.autograd.detect_anomaly(),
+          pytest.raises(RuntimeError, match="normalize")):
+        layer(bad)
     assert buffers(layer) == before
+    bad[0, 0, 0] = float("nan")
     layer(bad)
     layer(x)
     assert np.isnan(array(layer.running_mean)).tolist() == [True, False, False]

@@ -1,5 +1,6 @@
 """Tensor methods as functions: ``tn.exp(x)`` is ``x.exp()``."""
 
+from .tensors.arithmetic import where as _where
 from .tensors.tensor import Tensor
 
 add, sub, mul, div, pow = Tensor.add, Tensor.sub, Tensor.mul, Tensor.div, Tensor.pow
@@ -31,7 +32,9 @@ def allclose(
     input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> bool:
     """Whether |input - other| <= atol + rtol |other| everywhere."""
-    close = ((input - other).abs() <= atol + rtol * other.abs()) | (input == other)
+    same = input == other  # infinities of one sign too, whose difference is NaN
+    input, other = _where(same, 0, input), _where(same, 0, other)
+    close = (input - other).abs() <= atol + rtol * other.abs()
     if equal_nan:
         close = close | (input.isnan() & other.isnan())
     return bool(close.all())

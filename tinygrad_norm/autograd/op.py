@@ -135,7 +135,7 @@ class Primitive:
             if changed is not None:
                 return self(*changed, **settings)
         try:
-            results = self.function(*arrays, **settings)
+            results = self.function(*arrays, **settings) if settings else self.function(*arrays)
         except (ValueError, TypeError, IndexError) as error:
             raise explained(self.name, error, arrays) from error
         state = flags.get()
@@ -153,16 +153,19 @@ class Primitive:
                 y.written = [0, False]
             if mask and state & GRAD and self.rules:
                 plan = self.plans.get(mask) or self.plan(mask, len(edges))
-                node = Node(self, edges, settings, (results.shape,), plan,
-                            plan.keep(arrays, (y,)), plan.cells(inputs, (y,)))
+                saved, cells = plan.keep(arrays, inputs, (y,))
+                node = Node(self, edges, settings, (results.shape,), plan, saved, cells)
                 if plan.constants or state & ANOMALY:
                     self._annotate(node, inputs, state)
                 y.tracked = True
                 y.edge = (node, 0)
+            else:
+                y.tracked = False
+                y.edge = None
             return y
         ys: list[Any] = []
         for result in results:
-            y = _new(like)
+            y = wrap(like, None)
             y.array = np.asarray(result) if isinstance(result, np.generic) else result
             if result is arrays[0]:  # handed through: a view
                 y.written = inputs[0].written
@@ -172,8 +175,9 @@ class Primitive:
             ys.append(y)
         if mask and state & GRAD and self.rules:
             plan = self.plans.get(mask) or self.plan(mask, len(edges))
-            node = Node(self, edges, settings, [y.array.shape for y in ys], plan,
-                        plan.keep(arrays, ys), plan.cells(inputs, ys))
+            saved, cells = plan.keep(arrays, inputs, ys)
+            shapes = [y.array.shape for y in ys]
+            node = Node(self, edges, settings, shapes, plan, saved, cells)
             if plan.constants or state & ANOMALY:
                 self._annotate(node, inputs, state)
             for i, y in enumerate(ys):

@@ -4,9 +4,8 @@ Which values a rule needs follows from its parameters' names, and which rules ru
 require grad. For each such subset a Plan holds small functions, generated as text and
 compiled once, as namedtuple's are. For ``mul(a, b)`` with both tracked::
 
-    keep  = lambda arrays, ys: (arrays[1], arrays[0])
-    cells = lambda inputs, ys: (cell(inputs[1]), cell(inputs[0]))
-    pull  = lambda dys, saved, settings: (rule0(dys[0], saved[0]), rule1(dys[0], saved[1]))
+    keep = lambda arrays, inputs, ys: ((arrays[1], arrays[0]), (cell(inputs[1]), cell(inputs[0])))
+    pull = lambda dys, saved, settings: (rule0(dys[0], saved[0]), rule1(dys[0], saved[1]))
 
 Loops over the same descriptions take 1 µs more a node: with them the small training steps of
 ``benchmarks/`` are 8 % slower and the chain of scalar additions 25 %.
@@ -16,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..backend.array import device_of, is_array
@@ -39,15 +39,18 @@ class Source(NamedTuple):
     property: str
 
 
-class Plan(NamedTuple):
-    """The functions for one subset of tracked inputs, and where the saved values come from.
+@dataclass(slots=True)
+class Plan:
+    """The functions for one subset of tracked inputs.
 
-    ``constants`` describes the other inputs to drawings; None where there are none.
+    sources:    where each saved value comes from
+    keep:       the saved values and the ``written`` lists of those that are tensors'
+    pull:       the gradients of the inputs, None for the untracked
+    constants:  describes the untracked inputs to drawings; None where there are none
     """
 
     sources: tuple[Source, ...]
-    keep: Callable[[Any, Any], tuple[Any, ...]]
-    cells: Callable[[Any, Any], tuple[list[int], ...]]
+    keep: Callable[[Any, Any, Any], tuple[Any, Any]]
     pull: Callable[[Any, Any, Any], Sequence[Any]]
     constants: Callable[[Any], tuple[Any, ...]] | None
 
@@ -95,8 +98,10 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
         if not any(mask >> i & 1 for i in served):
             continue
         arguments = []
+        settings = ""
         for name, parameter in inspect.signature(rule).parameters.items():
             if parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD):
+                settings = "**settings"
                 continue
             if name[0] == "d" and name[1:] in names.outputs:
                 arguments.append(f"dys[{names.outputs.index(name[1:])}]")
@@ -105,7 +110,7 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
                 arguments.append(f"saved[{len(sources)}]")
                 sources.append(source)
         scope[f"rule{k}"] = rule
-        call = f"rule{k}({', '.join([*arguments, '**settings'])})"
+        call = f"rule{k}({', '.join(filter(None, [*arguments, settings]))})"
         if len(inputs) > 1 or whole:
             joint = call
             assert served == tuple(range(names.total)), "a shared rule serves all the inputs"
@@ -129,8 +134,7 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
 
     return Plan(
         tuple(sources),
-        compiled("arrays, ys", _tuple(kept)),
-        compiled("inputs, ys", _tuple(cells)),
+        compiled("arrays, inputs, ys", f"({_tuple(kept)}, {_tuple(cells)})"),
         compiled("dys, saved, settings", gradients),
         compiled("inputs", _tuple(untracked)) if untracked else None,
     )

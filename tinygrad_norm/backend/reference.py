@@ -33,7 +33,7 @@ def normalize(
     # Shifted by a sample first: the difference is exact where the values are close together,
     # and what is summed is of the size of the spread, not of the offset.
     sample = x[first(axes, x.ndim)]
-    n = x.size // max(sample.size, 1)
+    n = x.size // max(sample.size, 1) or 1
     if centred:
         xc = x - sample
         shift = total(xc, axes, n) / n
@@ -68,7 +68,7 @@ def normalize_gradient(
     again, so that every order is right. Were x kept instead, x - mean would lose the digits of a
     large offset a second time.
     """
-    n = math.prod(xc.shape) // max(math.prod(var.shape), 1)
+    n = math.prod(xc.shape) // max(math.prod(var.shape), 1) or 1
     dx = dweight = dbias = None
     if dy is not None:
         square = 1 / (var + eps)

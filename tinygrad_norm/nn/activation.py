@@ -81,7 +81,7 @@ def _class_dim(who: str, x: Variable) -> int:
     """The dimension PyTorch takes when none is given."""
     dim = 0 if x.array.ndim in (0, 1, 3) else 1
     warnings.warn(f"{who}: dim was left out and {dim} is taken for {x.array.ndim} dimensions; "
-                  "pass dim", stacklevel=4)
+                  "pass dim", stacklevel=3)
     return dim
 
 

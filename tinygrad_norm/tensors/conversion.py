@@ -205,8 +205,9 @@ class Conversion(Variable):
             )
         result = wrap(type(self), self.array.copy())
         memo[id(self)] = result
-        for name, value in vars(self).items():  # what a subclass keeps comes along
-            if name not in ("array", "written", "edge", "hooks"):
+        result.tracked = self.tracked
+        for name, value in vars(self).items():  # with what a subclass keeps
+            if name != "hooks":
                 setattr(result, name, copy.deepcopy(value, memo))
         return result
 

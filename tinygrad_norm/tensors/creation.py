@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Variable, wrap
 from ..backend.array import as_device, is_array, to_device
 from ..errors import ShapeError
 from ..ops import linalg
@@ -31,12 +31,8 @@ def finished(array: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor
     """A tensor of a new array."""
     if dtype is not None:
         array = array.astype(as_dtype(dtype), copy=False)
-    result = Tensor.__new__(Tensor)
-    result.array = to_device(array, as_device(device))
-    result.written = [0, False]
-    if requires_grad:
-        result.requires_grad_()
-    return result
+    result: Tensor = wrap(Tensor, to_device(array, as_device(device)))
+    return result.requires_grad_() if requires_grad else result
 
 
 def tensor(
@@ -62,9 +58,7 @@ def tensor(
         if dtype is None and array.dtype not in DTYPES:
             dtype = "float32" if array.dtype.kind == "f" else "int64"
         if device is None and not isinstance(array, np.ndarray | np.generic):
-            result = Tensor.__new__(Tensor)
-            result.array = array if dtype is None else array.astype(as_dtype(dtype))
-            result.written = [0, False]
+            result: Tensor = wrap(Tensor, array if dtype is None else array.astype(as_dtype(dtype)))
             return result.requires_grad_() if requires_grad else result
     else:
         data = _values(data)

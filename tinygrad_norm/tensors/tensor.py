@@ -54,6 +54,7 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
     """
 
     def __init__(self, data: Any = (), requires_grad: bool = False) -> None:
+        self.tracked, self.edge = False, None
         if isinstance(data, Variable):
             self.array, self.written = data.array, data.written
             data.written[1] = True

@@ -22,11 +22,14 @@ class _BatchNorm(ChannelNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check(x)
-        from_batch = self.training or self.running_mean is None
-        return batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, from_batch,
-            self.factor() if self.training else 0.0, self.eps,
-        )
+        mean, var = self.running_mean, self.running_var
+        own = self.training or mean is None
+        if self.training and not self.track_running_stats:  # turned off since
+            mean = var = None
+        y = batch_norm(x, mean, var, self.weight, self.bias, own,
+                       self.factor() if self.training else 0.0, self.eps)
+        self.count()
+        return y
 
 
 class BatchNorm1d(_BatchNorm):

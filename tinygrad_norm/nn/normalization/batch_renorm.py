@@ -27,10 +27,12 @@ class _BatchRenorm(ChannelNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check(x)
-        return batch_renorm(
+        y = batch_renorm(
             x, self.running_mean, self.running_std, self.weight, self.bias, self.training,
             self.factor() if self.training else 0.0, self.eps, self.rmax, self.dmax,
         )
+        self.count()
+        return y
 
     def extra_repr(self) -> str:
         return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "

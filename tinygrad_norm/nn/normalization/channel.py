@@ -20,6 +20,8 @@ class ChannelNorm(Module):
 
     dims: ClassVar[tuple[int, ...]] = ()
     """The numbers of dimensions that the input may have."""
+    takes_one_sample: ClassVar[bool] = False
+    """Whether the input may lack N."""
     spread: ClassVar[str] = "running_var"
     """The buffer beside running_mean."""
 
@@ -27,9 +29,11 @@ class ChannelNorm(Module):
         self, num_features: int, eps: float, momentum: float | None, affine: bool,
         track_running_stats: bool, device: Any, dtype: Any, bias: bool,
     ) -> None:
-        if num_features < 0 or eps < 0:
-            raise ValueError(f"{type(self).__name__}: expected num_features and eps that are not "
-                             f"negative, got {num_features} and {eps}")
+        if num_features < 0:
+            raise ShapeError(f"{type(self).__name__}: expected num_features >= 0, got "
+                             f"{num_features}")
+        if eps < 0:
+            raise ValueError(f"{type(self).__name__}: expected eps >= 0, got {eps}")
         self.num_features = num_features
         self.eps = eps
         self.momentum = momentum
@@ -63,20 +67,33 @@ class ChannelNorm(Module):
         shape = x.array.shape
         if len(shape) in self.dims and shape[1] == self.num_features:
             return
-        forms = " or ".join(FORMS[n].format(c=self.num_features) for n in self.dims)
-        last = shape[-1:] == (self.num_features,) and len(shape) > 2
+        forms = [FORMS[n].format(c=self.num_features) for n in self.dims]
+        ranks = self.dims
+        if self.takes_one_sample:
+            ranks = (*self.dims, self.dims[0] - 1)
+            if len(shape) == ranks[-1] and shape[0] == self.num_features:
+                return
+            forms.append(forms[0].replace("N, ", ""))
+        last = shape[-1:] == (self.num_features,) and len(shape) in ranks
         hint = "; is the channel axis last? move it with permute()" if last else ""
-        error = ShapeError if len(shape) in self.dims else ValueError
-        raise error(f"{type(self).__name__}: expected input {forms}, got {shape}{hint}")
+        raise ShapeError(f"{type(self).__name__}: expected input {' or '.join(forms)}, got "
+                         f"{shape}{hint}")
 
     def factor(self) -> Any:
-        """Count a batch; return the weight of its statistics: momentum, or 1/batches for None."""
-        if self.num_batches_tracked is None or not statistics_enabled():
-            return self.momentum or 0.0
-        count = self.num_batches_tracked.array
-        count += 1
-        self.num_batches_tracked.written[0] = tick()
-        return 1.0 / count if self.momentum is None else self.momentum
+        """The weight of the next batch's statistics: momentum, or 1/batches for None."""
+        if self.momentum is not None:
+            return self.momentum
+        return 0.0 if self.num_batches_tracked is None else 1.0 / (
+            self.num_batches_tracked.array + 1)
+
+    def count(self) -> None:
+        """One more batch has entered the statistics."""
+        batches = self.num_batches_tracked
+        if (self.training and self.track_running_stats and batches is not None
+                and statistics_enabled()):
+            array = batches.array
+            array += 1
+            batches.written[0] = tick()
 
     def extra_repr(self) -> str:
         return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "

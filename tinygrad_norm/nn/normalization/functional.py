@@ -20,35 +20,28 @@ import numpy as np
 
 from ...autograd.graph import Variable, tick, wrap
 from ...autograd.mode import STATISTICS, flags
-from ...backend.array import array_module
-from ...errors import DtypeError, ShapeError
+from ...backend.array import array_module, device_of
+from ...errors import DeviceError, DimError, DtypeError, ShapeError
 from ...ops.normalize import normalize
 from ...tensors.tensor import Tensor
 
-FLOAT16 = np.dtype("float16")
+FLOAT16, FLOAT32 = np.dtype("float16"), np.dtype("float32")
 
 
 def standardize(
-    who: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, *,
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, *,
     axes: tuple[int, ...], eps: float, centred: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(y, xc, mean, var): the core of every norm, float16 computed in float32.
-
-    Raises:
-        DtypeError: x is no float, or the affine part has another dtype.
-    """
-    dtype = x.array.dtype
-    if dtype.kind != "f":
-        raise DtypeError(f"{who}: expected a floating point input, got {dtype}; call .float()")
-    for other in (weight, bias):
-        if other is not None and other.array.dtype is not dtype and other.array.dtype != dtype:
-            raise DtypeError(f"{who}: the input is {dtype}, weight or bias {other.array.dtype}; "
-                             "bring them to one dtype with .to(dtype)")
-    if dtype != FLOAT16:
+    """(y, xc, mean, var): the core of every norm, float16 computed in float32."""
+    if x.array.dtype != FLOAT16:
         return normalize(x, weight, bias, axes=axes, eps=eps, centred=centred)
-    wide = [None if v is None else v.float() for v in (x, weight, bias)]
-    y, xc, mean, var = normalize(*wide, axes=axes, eps=eps, centred=centred)
+    y, xc, mean, var = normalize(*widened(x, weight, bias), axes=axes, eps=eps, centred=centred)
     return y.half(), xc, mean, var
+
+
+def widened(*values: Tensor | None) -> list[Any]:
+    """The values in float32."""
+    return [None if v is None else v.float() for v in values]
 
 
 def per_channel(value: Any, x: Any) -> Any:
@@ -75,18 +68,41 @@ def bessel(n: int) -> float:
     return n / (n - 1)
 
 
-def check_channels(who: str, x: Tensor, *vectors: Tensor | None) -> None:
-    """Each of running_mean, running_…, weight, bias must have a value for each channel of x.
+def check_input(
+    who: str, x: Tensor, shape: tuple[int, ...], eps: float, *vectors: Tensor | None
+) -> None:
+    """x must be floating, and running_mean, running_…, weight, bias be of ``shape`` and fit it.
+
+    They have x's dtype; beside float16 they may be float32, in which the work is done anyway.
 
     Raises:
-        ShapeError: naming the one that has not.
+        DimError, DtypeError, ShapeError, DeviceError: naming what does not fit.
+        ValueError: eps < 0.
     """
-    expected = x.array.shape[1:2]
+    array = x.array
+    dtype = array.dtype
+    if not shape:
+        raise DimError(f"{who}: expected input (N, C, *spatial), got {array.shape}")
+    if dtype.kind != "f":
+        raise DtypeError(f"{who}: expected a floating point input, got {dtype}; call .float()")
+    if eps < 0:
+        raise ValueError(f"{who}: expected eps >= 0, got {eps}")
     for i, vector in enumerate(vectors):
-        if vector is not None and vector.array.shape != expected:
-            name = ("running_mean", "the running spread", "weight", "bias")[i - len(vectors)]
-            raise ShapeError(f"{who}: expected {name} of shape {expected} for an input of shape "
-                             f"{x.array.shape}, got {vector.array.shape}")
+        if vector is None:
+            continue
+        other = vector.array
+        if other.shape == shape and other.dtype is dtype and type(other) is type(array):
+            continue
+        name = ("running_mean", "the running spread", "weight", "bias")[i - len(vectors)]
+        if other.shape != shape:
+            raise ShapeError(f"{who}: expected {name} of shape {shape} for an input of shape "
+                             f"{array.shape}, got {other.shape}")
+        if device_of(other) != device_of(array):
+            raise DeviceError(f"{who}: the input is on {device_of(array)}, {name} on "
+                              f"{device_of(other)}; move one with .to(device)")
+        if other.dtype != dtype and (dtype, other.dtype) != (FLOAT16, FLOAT32):
+            raise DtypeError(f"{who}: the input is {dtype}, {name} {other.dtype}; "
+                             "bring them to one dtype with .to(dtype)")
 
 
 def batch_axes(ndim: int) -> tuple[int, ...]:
@@ -122,37 +138,34 @@ def batch_norm(
         weight, bias: (C,) or None.
         momentum: the weight of the new value in the running averages.
     """
-    check_channels("batch_norm", input, running_mean, running_var, weight, bias)
     x = input.array
+    check_input("batch_norm", input, x.shape[1:2], eps, running_mean, running_var, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
-            raise ValueError("batch_norm: expected running_mean and running_var when not training")
-        return apply_statistics("batch_norm", input, running_mean, running_var, weight, bias, eps)
+            raise RuntimeError("batch_norm: expected running_mean and running_var when not "
+                               "training")
+        return apply_statistics(input, running_mean, running_var, weight, bias, eps)
+    if not eps:
+        raise ValueError(f"batch_norm: expected eps > 0 when training, got {eps}")
     n = x.size // x.shape[1] if x.shape[1] else 2
     check_count("batch_norm", input, n, "value per channel")
-    y, _, mean, var = standardize("batch_norm", input, per_channel(weight, x),
-                                  per_channel(bias, x), axes=batch_axes(x.ndim), eps=eps)
+    y, _, mean, var = standardize(input, per_channel(weight, x), per_channel(bias, x),
+                                  axes=batch_axes(x.ndim), eps=eps)
     running_average(running_mean, mean.array, momentum)
     running_average(running_var, var.array, momentum, bessel(n))
     return y
 
 
 def apply_statistics(
-    who: str, x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float
+    x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float
 ) -> Tensor:
     """y = (x - mean) / √(var + eps) weight + bias, with statistics that are given.
 
     The mean is subtracted first: folded into the bias it would cost the digits of a large offset.
     """
-    dtype = x.array.dtype
-    if dtype == FLOAT16:
-        x, mean, var, weight, bias = (
-            None if v is None else v.float() for v in (x, mean, var, weight, bias))
-        return apply_statistics(who, x, mean, var, weight, bias, eps).half()
-    for other in (mean, var, weight, bias):
-        if other is not None and other.array.dtype != dtype:
-            raise DtypeError(f"{who}: the input is {dtype}, its statistics or affine part "
-                             f"{other.array.dtype}; bring them to one dtype with .to(dtype)")
+    if x.array.dtype == FLOAT16:
+        x, mean, var, weight, bias = widened(x, mean, var, weight, bias)
+        return apply_statistics(x, mean, var, weight, bias, eps).half()
     scale = (var + eps).rsqrt()
     if weight is not None:
         scale = scale * weight
@@ -173,20 +186,19 @@ def instance_norm(
         use_input_stats: normalize with the sample's own statistics, not the running ones.
         Else as :func:`batch_norm`.
     """
-    check_channels("instance_norm", input, running_mean, running_var, weight, bias)
     x = input.array
+    check_input("instance_norm", input, x.shape[1:2], eps, running_mean, running_var, weight, bias)
     if x.ndim < 3:
         raise ShapeError(f"instance_norm: expected input (N, C, *spatial), got {x.shape}")
     if not use_input_stats:
         if running_mean is None or running_var is None:
-            raise ValueError("instance_norm: expected running_mean and running_var when "
-                             "use_input_stats is False")
-        return apply_statistics("instance_norm", input, running_mean, running_var, weight, bias,
-                                eps)
+            raise RuntimeError("instance_norm: expected running_mean and running_var when "
+                               "use_input_stats is False")
+        return apply_statistics(input, running_mean, running_var, weight, bias, eps)
     n = math.prod(x.shape[2:])
     check_count("instance_norm", input, n, "spatial element")
-    y, _, mean, var = standardize("instance_norm", input, per_channel(weight, x),
-                                  per_channel(bias, x), axes=tuple(range(2, x.ndim)), eps=eps)
+    y, _, mean, var = standardize(input, per_channel(weight, x), per_channel(bias, x),
+                                  axes=tuple(range(2, x.ndim)), eps=eps)
     if x.shape[0]:
         running_average(running_mean, mean.array.mean(axis=0), momentum)
         running_average(running_var, var.array.mean(axis=0), momentum, bessel(n))
@@ -203,18 +215,16 @@ def group_norm(
         input: (N, C, *spatial). num_groups: must divide C. weight, bias: (C,) or None.
     """
     shape = input.array.shape
-    if len(shape) < 2:
-        raise ShapeError(f"group_norm: expected input (N, C, *spatial), got {shape}")
+    check_input("group_norm", input, shape[1:2], eps, weight, bias)
     n, channels, *spatial = shape
     if num_groups < 1 or channels % num_groups:
         raise ShapeError(f"group_norm: num_groups must divide the channels, got {num_groups} "
                          f"groups for an input of shape {shape}")
-    check_channels("group_norm", input, weight, bias)
     grouped = input.reshape(n, num_groups, channels // num_groups, *spatial)
     ones = (1,) * len(spatial)
     affine = [None if v is None else v.reshape(num_groups, channels // num_groups, *ones)
               for v in (weight, bias)]
-    y = standardize("group_norm", grouped, *affine, axes=tuple(range(2, grouped.ndim)), eps=eps)[0]
+    y = standardize(grouped, *affine, axes=tuple(range(2, grouped.ndim)), eps=eps)[0]
     return y.reshape(shape)
 
 
@@ -227,8 +237,8 @@ def layer_norm(
     Args:
         input: (*, *normalized_shape). weight, bias: of the normalized shape, or None.
     """
-    axes = _last_axes("layer_norm", input, normalized_shape, weight, bias)
-    return standardize("layer_norm", input, weight, bias, axes=axes, eps=eps)[0]
+    axes = _last_axes("layer_norm", input, normalized_shape, eps, weight, bias)
+    return standardize(input, weight, bias, axes=axes, eps=eps)[0]
 
 
 def rms_norm(
@@ -240,25 +250,23 @@ def rms_norm(
 
     Args:
         input: (*, *normalized_shape). weight: of the normalized shape, or None.
-        eps: by default the machine epsilon of the input's dtype.
+        eps: by default the machine epsilon of the dtype computed in: float32 for float16.
     """
-    axes = _last_axes("rms_norm", input, normalized_shape, weight, None)
+    axes = _last_axes("rms_norm", input, normalized_shape, eps or 0.0, weight, None)
     if eps is None:
-        eps = float(np.finfo(input.array.dtype).eps)
-    return standardize("rms_norm", input, weight, None, axes=axes, eps=eps, centred=False)[0]
+        eps = float(np.finfo(np.promote_types(input.array.dtype, FLOAT32)).eps)
+    return standardize(input, weight, None, axes=axes, eps=eps, centred=False)[0]
 
 
 def _last_axes(
-    who: str, x: Tensor, shape: Sequence[int], weight: Tensor | None, bias: Tensor | None
+    who: str, x: Tensor, shape: Sequence[int], eps: float, *affine: Tensor | None
 ) -> tuple[int, ...]:
     shape = tuple(shape)
     if not shape or x.array.shape[-len(shape):] != shape:
         inner = ", ".join(map(str, shape))
         raise ShapeError(f"{who}: Given normalized_shape={list(shape)}, expected input "
                          f"(*, {inner}), got {x.array.shape}")
-    for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None and value.array.shape != shape:
-            raise ShapeError(f"{who}: expected {name} of shape {shape}, got {value.array.shape}")
+    check_input(who, x, shape, eps, *affine)
     if not math.prod(shape):
         raise ShapeError(f"{who}: expected at least one value to normalize over, got "
                          f"normalized_shape={list(shape)}")
@@ -281,26 +289,27 @@ def batch_renorm(
         input: (N, C, *spatial). running_mean, running_std, weight, bias: (C,).
         momentum: the weight of the new value (the paper's α).
     """
-    check_channels("batch_renorm", input, running_mean, running_std, weight, bias)
     x = input.array
+    check_input("batch_renorm", input, x.shape[1:2], eps, running_mean, running_std, weight, bias)
+    half = x.dtype == FLOAT16
+    given = (input, running_mean, running_std, weight, bias)
+    wide, mean, std, weight, bias = widened(*given) if half else given
     if not training:
-        return apply_statistics("batch_renorm", input, running_mean,
-                                running_std * running_std, weight, bias, 0.0)
+        y = apply_statistics(wide, mean, std * std, weight, bias, 0.0)
+        return y.half() if half else y
     n = x.size // x.shape[1] if x.shape[1] else 2
     check_count("batch_renorm", input, n, "value per channel")
-    y, _, mean, var = standardize("batch_renorm", input, None, None,
-                                  axes=batch_axes(x.ndim), eps=eps)
+    y, _, new_mean, new_var = standardize(wide, None, None, axes=batch_axes(x.ndim), eps=eps)
     module = array_module(x)
-    std = module.sqrt(var.array + eps)
-    old_mean, old_std = (b.array.astype(std.dtype, copy=False).reshape(std.shape)
-                         for b in (running_mean, running_std))
-    r = module.clip(std / old_std, 1 / rmax, rmax).astype(x.dtype)
-    d = module.clip((mean.array - old_mean) / old_std, -dmax, dmax).astype(x.dtype)
+    new_std = module.sqrt(new_var.array + eps)
+    old_mean, old_std = (s.array.reshape(new_std.shape) for s in (mean, std))
+    r = module.clip(new_std / old_std, 1 / rmax, rmax)
+    d = module.clip((new_mean.array - old_mean) / old_std, -dmax, dmax)
     y = y * wrap(Variable.result_class, r) + wrap(Variable.result_class, d)
     if weight is not None:
         y = y * per_channel(weight, x)
     if bias is not None:
         y = y + per_channel(bias, x)
-    running_average(running_mean, mean.array, momentum)
-    running_average(running_std, std, momentum)
-    return y
+    running_average(running_mean, new_mean.array, momentum)
+    running_average(running_std, new_std, momentum)
+    return y.half() if half else y

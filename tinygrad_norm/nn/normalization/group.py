@@ -34,7 +34,7 @@ class GroupNorm(Module):
         device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:
         if num_groups < 1 or num_channels % num_groups:
-            raise ValueError(f"GroupNorm: num_channels ({num_channels}) must be divisible by "
+            raise ShapeError(f"GroupNorm: num_channels ({num_channels}) must be divisible by "
                              f"num_groups ({num_groups})")
         self.num_groups = num_groups
         self.num_channels = num_channels

@@ -10,6 +10,7 @@ from .functional import instance_norm
 
 
 class _InstanceNorm(ChannelNorm):
+    takes_one_sample = True
     running_var: Tensor | None
 
     def __init__(
@@ -21,14 +22,14 @@ class _InstanceNorm(ChannelNorm):
                          bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        single = x.array.ndim == self.dims[0] - 1  # one sample, without N
-        batch = x.unsqueeze(0) if single else x
-        self.check(batch)
-        own = self.training or self.running_mean is None
+        self.check(x)
+        single = x.array.ndim not in self.dims  # one sample, without N
+        own = self.training or not self.track_running_stats
         y = instance_norm(
-            batch, self.running_mean, self.running_var, self.weight, self.bias, own,
-            self.factor() if self.training else 0.0, self.eps,
+            x.unsqueeze(0) if single else x, self.running_mean, self.running_var, self.weight,
+            self.bias, own, self.factor() if self.training else 0.0, self.eps,
         )
+        self.count()
         return y.squeeze(0) if single else y
 
 

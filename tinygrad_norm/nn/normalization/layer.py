@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ...errors import ShapeError
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
@@ -14,11 +16,10 @@ from .functional import layer_norm, rms_norm
 
 def as_shape(who: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     """An int or a sequence of them as a shape."""
-    if isinstance(normalized_shape, int):
-        normalized_shape = (normalized_shape,)
-    shape = tuple(normalized_shape)
-    if not shape or any(not isinstance(n, int) or n < 1 for n in shape):
-        raise ValueError(f"{who}: expected normalized_shape of positive ints, got {shape}")
+    many = normalized_shape if isinstance(normalized_shape, Iterable) else (normalized_shape,)
+    shape = tuple(map(operator.index, many))
+    if not shape or min(shape) < 1:
+        raise ShapeError(f"{who}: expected normalized_shape of positive ints, got {shape}")
     return shape
 
 

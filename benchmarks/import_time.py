@@ -1,0 +1,33 @@
+"""The time of ``import tinygrad_norm`` against that of ``import numpy``, each in a new process.
+
+    python benchmarks/import_time.py [--rounds 15]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+from contest import contest, ratio, spread
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        start = time.perf_counter()
+        __import__(options.worker[0])
+        print(json.dumps(time.perf_counter() - start))
+        return
+    figures = contest(__file__, "", ["tinygrad_norm", "numpy"], options.rounds)
+    print("import  (microseconds: median, smallest to largest of the rounds)")
+    for name, values in figures.items():
+        print(f"  {name:14}{spread(values)}")
+    print(f"  tinygrad_norm / numpy {ratio(figures, 'tinygrad_norm', 'numpy'):.2f}   (wanted ≤ 1.5)")
+
+
+if __name__ == "__main__":
+    main()

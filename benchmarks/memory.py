@@ -1,0 +1,56 @@
+"""The memory that a training step takes beyond what was there before it, ours against PyTorch's.
+
+    python benchmarks/memory.py [--rounds 3]
+
+The figure is the growth of the process's peak resident memory over ten steps, in bytes, from just
+before the first; the model is the one of train_step.py at 4096 × 784-2048-2048-10, where the
+activations outweigh everything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+
+import train_step
+from contest import contest, has, ratio
+
+CASE = "4096x784-2048-2048-10"
+
+
+def growth(name: str) -> float:
+    """Bytes by which ten steps raise the peak."""
+    step = getattr(train_step, name)(CASE)
+    before = resident()
+    for _ in range(10):
+        step()
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+
+
+def resident() -> int:
+    """Bytes of resident memory now."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        print(json.dumps(growth(options.worker[0])))
+        return
+    rivals = ["torch"] if has("torch") else []
+    figures = contest(__file__, CASE, ["ours", *rivals], options.rounds)
+    print(f"{CASE}  (MiB by which ten training steps raise the peak: median of the rounds)")
+    for name, values in figures.items():
+        print(f"  {name:8}{statistics.median(values) / 2**20:8.0f}")
+    if rivals:
+        print(f"  ours / torch {ratio(figures, 'ours', 'torch'):.2f}   (wanted ≤ 1.3)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Imports run one way, and `import tinygrad_norm` needs NumPy alone."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tinygrad_norm
+
+ROOT = Path(tinygrad_norm.__file__).parent
+NAME = "tinygrad_norm"
+FILES = sorted(ROOT.rglob("*.py"))
+
+MAY_IMPORT = {
+    "errors": set(),
+    "backend": {"errors"},
+    "autograd": {"backend", "errors"},
+    "ops": {"autograd", "backend", "errors"},
+    "tensors": {"ops", "autograd", "backend", "errors"},
+    "nn": {"tensors", "ops", "autograd", "backend", "errors"},
+    "optim": {"nn", "tensors", "ops", "autograd", "backend", "errors"},
+    "data": {"nn", "tensors", "ops", "autograd", "backend", "errors"},
+    "checkpoint": {"nn", "tensors", "ops", "autograd", "backend", "errors"},
+    "viz": {"nn", "tensors", "autograd", "backend", "errors"},
+    "cuda": {"backend", "errors"},
+    "functions": {"tensors", "ops", "autograd", "backend", "errors"},
+}
+"""What each package or file at the top may import; those not named may import all of it."""
+
+ANYWHERE = {"numpy", *sys.stdlib_module_names}
+
+
+class Import:
+    """One imported module, with where it stands."""
+
+    def __init__(self, path: Path, line: int, module: str, late: bool) -> None:
+        self.path, self.line, self.module, self.late = path, line, module, late
+
+    @property
+    def own(self) -> bool:
+        return self.module.split(".")[0] == NAME
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(ROOT.parent)}:{self.line} imports {self.module}"
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Every import of a file but those for type checkers; ``late`` within functions."""
+    package = (NAME, *path.relative_to(ROOT).parts[:-1])
+
+    def visit(node: ast.AST, late: bool) -> Iterator[Import]:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            return
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(path, node.lineno, alias.name, late)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if module == NAME or (node.level and not node.module):
+                for alias in node.names:
+                    yield Import(path, node.lineno, f"{module}.{alias.name}", late)
+            else:
+                yield Import(path, node.lineno, module, late)
+        late = late or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, late)
+
+    yield from visit(ast.parse(path.read_text()), False)
+
+
+def part(module: str) -> str:
+    """The package or file at the top that a module of ours belongs to."""
+    return (module.split(".") + [""])[1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(ROOT)) for p in FILES])
+def test_imports_run_one_way(path: Path) -> None:
+    own = path.relative_to(ROOT).with_suffix("").parts[0]
+    allowed = MAY_IMPORT.get(own)
+    wrong = []
+    for one in imports(path):
+        if one.own:
+            if allowed is not None and part(one.module) not in {own, *allowed}:
+                wrong.append(str(one))
+            if one.late and allowed is not None and part(one.module) != own:
+                wrong.append(f"{one} late: a hidden cycle")
+        elif one.module.split(".")[0] not in ANYWHERE and not one.late:
+            wrong.append(f"{one} at its top: optional modules are imported inside functions")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_backend_is_all_that_the_engine_knows() -> None:
+    """autograd imports of the backend only its arrays, and names no operation."""
+    for path in (ROOT / "autograd").glob("*.py"):
+        for one in imports(path):
+            if one.own and part(one.module) == "backend":
+                assert one.module == f"{NAME}.backend.array", str(one)
+
+
+def test_no_file_is_a_drawer() -> None:
+    for path in FILES:
+        assert path.stem not in {"utils", "helpers", "common", "misc"}, path
+        if path.parent.name == "utils":
+            assert path.parent == ROOT / "nn" / "utils", "nn.utils is PyTorch's name"
+
+
+def test_files_stay_short() -> None:
+    long = {str(p.relative_to(ROOT)): n for p in FILES
+            if (n := len(p.read_text().splitlines())) > 330}
+    assert not long
+
+
+def run(code: str) -> str:
+    """The output of a fresh interpreter; warnings are errors there too."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True,
+                          text=True, check=False, cwd=ROOT.parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_import_needs_numpy_alone() -> None:
+    loaded = set(run(
+        "import sys; import tinygrad_norm; print(*{m.split('.')[0] for m in sys.modules})").split())
+    strangers = {m for m in loaded - ANYWHERE - {NAME, "__main__"} if not m.startswith("_")}
+    assert not strangers
+
+
+def test_import_works_where_all_else_is_missing() -> None:
+    """With the optional modules out of reach, everything that needs none of them runs."""
+    run("""
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"cupy", "cupyx", "sklearn", "matplotlib", "tqdm", "graphviz",
+                                  "pygraphviz", "safetensors", "numba", "scipy", "torch"}:
+            raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+import tinygrad_norm as tn
+x = tn.rand(4, 3, requires_grad=True)
+(tn.nn.Linear(3, 2)(x).relu().erf() ** 2).mean().backward()
+assert not tn.cuda.is_available()
+try:
+    tn.ones(2).cuda()
+except RuntimeError as error:
+    assert "pip install 'tinygrad_norm[cuda12]'" in str(error)
+""")
+
+
+def test_public_names() -> None:
+    """What the issue lists is there, and no module is public by accident."""
+    for name in ("Tensor tensor zeros ones full eye arange linspace zeros_like ones_like full_like "
+                 "rand randn randint randperm from_numpy from_dlpack stack cat where einsum "
+                 "manual_seed float16 float32 float64 int32 int64 bool no_grad enable_grad "
+                 "set_grad_enabled is_grad_enabled autograd nn optim save load cuda viz data device "
+                 "add sub mul div pow neg abs exp log log1p expm1 sqrt rsqrt square reciprocal sin "
+                 "cos tanh sigmoid erf sign clamp maximum minimum sum mean var std var_mean amax "
+                 "amin max min prod cumsum logsumexp softmax log_softmax argmax argmin reshape "
+                 "transpose permute unsqueeze squeeze flatten broadcast_to flip matmul mm bmm"
+                 ).split():
+        assert hasattr(tinygrad_norm, name), name
+    for name in ("np", "annotations", "Any"):
+        assert not hasattr(tinygrad_norm, name), name
