@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_norm.ops import elementwise, linalg, loss
+from tinygrad_norm.ops import activation, elementwise, linalg, loss
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def erf(x: Any) -> Any:
     for n in range(1, 90):
         term = -term * x * x / n
         total = total + term / (2 * n + 1)
-    pi = np.arctan(np.ones((), x.dtype)) * 4
-    return total * 2 / np.sqrt(pi)
+    return total * 2 / np.sqrt(_pi(x))
 
 
 def softmax(x: Any, axis: int) -> Any:
@@ -325,7 +324,8 @@ INDEXING = [
     _indexing("two integer tensors", ([0, 3, 3], [1, 2, 2])),
     _indexing("tensors apart", ([0, 3], slice(None), [1, 4])),
     _indexing("tensors broadcast", ([[0], [2]], [1, 2, 0])),
-    _indexing("integer and tensor", (1, slice(None), [0, 4]), expected=lambda x: x[1][:, [0, 4]] ** 2),
+    _indexing("integer and tensor", (1, slice(None), [0, 4]),
+              expected=lambda x: x[1][:, [0, 4]] ** 2),
     _indexing("integer beside tensor", (slice(None), 1, [0, 4, 4])),
     _indexing("integer, mask and None", (None, [[True, False, False]] * 4, ..., 1),
               expected=lambda x: x[..., 1][:, 0][None] ** 2),
@@ -413,6 +413,37 @@ def _p_minus_1(x: Any) -> Any:
     return softmax(x, 1) - np.eye(4)[[2, 0, 3]]
 
 
+def _gelu_tanh(x: Any) -> tuple[Any, Any]:
+    t = np.tanh(np.sqrt(2 / _pi(x)) * (x + _whole(44715, x) / 1000000 * x**3))
+    return x * (1 + t) / 2, t
+
+
+def _pi(x: Any) -> Any:
+    return np.arctan(_whole(1, x)) * 4
+
+
+def _whole(n: int, x: Any) -> Any:
+    """An integer in the precision of x, to make constants of."""
+    return np.full((), n, x.dtype)
+
+
+ACTIVATIONS = [
+    Case("leaky_relu", lambda m, x: activation.leaky_relu(x, slope=0.25),
+         lambda x: np.where(x > 0, x, x / 4), (R,), "signed", torch=False),
+    Case("elu", lambda m, x: activation.elu(x, alpha=1.5),
+         lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0)) * 3 / 2), (R,), "signed",
+         torch=False),
+    Case("silu and sigmoid", lambda m, x: activation.silu(x),
+         lambda x: (x / (1 + np.exp(-x)), 1 / (1 + np.exp(-x))), (R,), torch=False),
+    Case("gelu and cdf", lambda m, x: activation.gelu(x),
+         lambda x: (x * (1 + erf(x / np.sqrt(_whole(2, x)))) / 2,
+                    (1 + erf(x / np.sqrt(_whole(2, x)))) / 2), (R,), torch=False),
+    Case("gelu_tanh and tanh", lambda m, x: activation.gelu_tanh(x), _gelu_tanh, (R,),
+         torch=False),
+    Case("gelu", lambda m, x: activation.gelu(x)[0],
+         lambda x: x * (1 + erf(x / np.sqrt(_whole(2, x)))) / 2, (R,), torch=False),
+]
+
 LOSSES = [
     Case("cross_entropy", _cross_entropy,
          lambda x: (-np.log(softmax(x, 1))[[0, 1, 2], [2, 0, 3]].sum() / 2, _p_minus_1(x)),
@@ -424,6 +455,7 @@ LOSSES = [
          torch=False),
 ]
 
-CASES = [*UNARY, *BINARY, *REDUCTIONS, *COMPARISONS, *SHAPES, *INDEXING, *PRODUCTS, *LOSSES]
+CASES = [*UNARY, *BINARY, *REDUCTIONS, *COMPARISONS, *SHAPES, *INDEXING, *PRODUCTS, *ACTIVATIONS,
+         *LOSSES]
 SMOOTH = [case for case in CASES if case.smooth]
 assert len({case.name for case in CASES}) == len(CASES)

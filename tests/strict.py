@@ -27,8 +27,8 @@ traffic: Counter[str] = Counter()
 METHODS = frozenset((
     "all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max "
     "mean min nonzero prod ravel repeat reshape round sort squeeze std sum swapaxes take trace "
-    "transpose var view").split())  # noqa: SIM905
-FACTS = frozenset("dtype flags itemsize nbytes ndim shape size strides".split())  # noqa: SIM905
+    "transpose var view").split())
+FACTS = frozenset("dtype flags itemsize nbytes ndim shape size strides".split())
 
 
 def inside(value: Any) -> Any:

@@ -71,7 +71,7 @@ def test_several_inputs_and_outputs() -> None:
 
 def test_hessian_and_its_products() -> None:
     x, v = double(1, 2, 3), double(1, -1, 2)
-    expected = np.diag([6.0, 12, 18]) + [[0, 3, 2], [3, 0, 1], [2, 1, 0]]
+    expected = np.array([[6.0, 3, 2], [3, 12, 1], [2, 1, 18]])
     np.testing.assert_allclose(hessian(cubic, x), expected)
     y, product = hvp(cubic, x, v)
     assert y.item() == 36 + 6
@@ -108,7 +108,7 @@ def test_results_can_be_differentiated() -> None:
     (lambda x: jvp(linear, x), RuntimeError, "jvp: v may be left out only for one scalar"),
     (lambda x: vjp(linear, x, double(1)), RuntimeError,
      r"vjp: expected v of shapes \[\(2,\)\], got \[\(1,\)\]"),
-    (lambda x: hvp(cubic, x, (double(1, 2, 3), double(1))), RuntimeError, "hvp: expected v of shap"),
+    (lambda x: hvp(cubic, x, (double(1, 2, 3), double(1))), RuntimeError, "hvp: expected v of"),
     (lambda x: hessian(linear, x), RuntimeError,
      r"hessian: expected a function that returns one scalar, got \(2,\)"),
     (lambda x: hvp(lambda x: (x, x), x, x), RuntimeError, "one scalar, got tuple"),

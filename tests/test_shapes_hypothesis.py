@@ -41,7 +41,7 @@ def check(function: Callable[..., Any], expected: np.ndarray, *inputs: np.ndarra
         gradients = tn.autograd.grad(y, xs, dy, retain_graph=True, create_graph=create_graph)
         for i, (x, g) in enumerate(zip(xs, gradients, strict=True)):
             assert g.shape == x.shape
-            assert g.array.flags.writeable
+            assert g.array.flags.writeable or not g.numel()
             v = tn.tensor(numbers(x.shape, 5 + i))
             moved = function(*(v if j == i else x.detach() for j, x in enumerate(xs)))
             assert (moved * dy).sum().item() == (v * g).sum().item()

@@ -214,13 +214,12 @@ def test_a_generator_of_ones_own() -> None:
 
 
 def test_a_state_goes_round() -> None:
+    g = tn.Generator()
     for draw, save, restore in (
         (lambda: tn.randn(3).tolist() + tn.randint(9, (3,), dtype=tn.int32).tolist(),
          tn.get_rng_state, tn.set_rng_state),
-        (lambda g=tn.Generator(): tn.randperm(9, generator=g).tolist(), None, None),
+        (lambda: tn.randperm(9, generator=g).tolist(), g.get_state, g.set_state),
     ):
-        g = draw.__defaults__[0] if draw.__defaults__ else None
-        save, restore = save or g.get_state, restore or g.set_state
         draw()
         state = save()
         assert state.dtype == tn.int64
@@ -483,7 +482,7 @@ def test_equality_with_anything_else_is_false() -> None:
 def test_iteration(device: str) -> None:
     x = tn.arange(6, device=device).reshape(3, 2)
     assert [row.tolist() for row in x] == [[0, 1], [2, 3], [4, 5]]
-    first, second, third = x
+    *_, third = x
     assert third.shape == (2,)
     assert list(tn.zeros(0, device=device)) == []
 

@@ -1,6 +1,7 @@
 """Graphs: what is traced, how it is written, and that it is drawn without changing anything."""
 
 import gc
+import shutil
 import subprocess
 import weakref
 import xml.etree.ElementTree as ElementTree
@@ -493,7 +494,7 @@ def without(monkeypatch, pygraphviz=True, dot=True):
     if pygraphviz:
         monkeypatch.setattr(picture.importlib.util, "find_spec", lambda name: None)
     if dot:
-        monkeypatch.setattr(picture.shutil, "which", lambda name: None)
+        monkeypatch.setattr(shutil, "which", lambda name: None)
 
 
 def test_without_tools(monkeypatch, tmp_path):
@@ -517,9 +518,9 @@ def test_system_dot_is_second(monkeypatch):
         answer = (0, b"<svg id='x'/>") if command[0] == "/bin/dot" else (1, b"")
         return subprocess.CompletedProcess(command, *answer, stderr=b"no\nbroken")
 
-    monkeypatch.setattr(picture.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(picture.importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(picture.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     assert viz.graph(leaf(2).relu()).render("pdf") == b"<svg id='x'/>"
     assert calls[0][0] == picture.sys.executable
     assert calls[1] == ["/bin/dot", "-Tpdf"]
@@ -534,7 +535,7 @@ def test_drawing_takes_too_long(monkeypatch):
         raise subprocess.TimeoutExpired(command, options["timeout"])
 
     monkeypatch.setattr(picture.importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(picture.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(RuntimeError, match="Graphviz took more than 120 s; draw a smaller graph"):
         viz.graph(leaf(2).relu()).render()
 

@@ -21,7 +21,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import struct
 import zlib
 from typing import Any
@@ -273,7 +272,7 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray], device: Any) -> Any:
 def _replace(target: str, data: bytes) -> None:
     """Put ``data`` in the place of the file ``target``, all at once."""
     folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(data)

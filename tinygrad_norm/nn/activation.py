@@ -12,7 +12,7 @@ from typing import Any
 from ..autograd.graph import Variable
 from ..ops import activation as ops
 from ..ops import elementwise
-from ..ops.elementwise import where
+from ..ops.choice import where
 from ..tensors.tensor import Tensor
 from .module import Module
 

@@ -15,7 +15,7 @@ from ..backend.array import Array, array_module
 from ..errors import DimError, DtypeError, ShapeError
 from ..ops import loss as ops
 from ..ops import reduction as reductions
-from ..ops.elementwise import where_
+from ..ops.choice import where_
 from ..ops.shape import take_along
 from ..tensors.tensor import Tensor
 from .loss import Loss, check_not_empty, check_reduction, check_tensors

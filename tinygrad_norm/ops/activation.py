@@ -13,7 +13,8 @@ from typing import Any
 from ..autograd.op import primitive
 from ..backend import array as backend
 from ..backend.array import Array, array_module
-from .elementwise import exp, where
+from .choice import where
+from .elementwise import exp
 
 
 @primitive(promote="float")

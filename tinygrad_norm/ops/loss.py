@@ -8,7 +8,8 @@ import numpy as np
 
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
-from .elementwise import abs_, clamp, sign, where
+from .choice import clamp, where
+from .elementwise import abs_, sign
 from .reduction import softmax, sum_
 
 FEW = 64

@@ -8,8 +8,10 @@ from typing import Any
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
 from ..backend.reference import BLOCK, column_sums, is_matrix
-from .elementwise import cast, equal, exp, sqrt, square, where
+from .choice import equal, where
+from .elementwise import exp, sqrt, square
 from .shape import broadcast_to, concatenate, flip, reshape
+from .transfer import cast
 
 Axis = int | tuple[int, ...] | None
 

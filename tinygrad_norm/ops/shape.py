@@ -13,7 +13,7 @@ from ..autograd.graph import Variable
 from ..autograd.op import primitive
 from ..backend.array import Array, add_at, array_module, device_of, is_array
 from ..errors import DeviceError
-from .elementwise import constant
+from .transfer import constant
 
 Shape = tuple[int, ...]
 

@@ -8,6 +8,7 @@ from ..autograd.graph import Variable, wrap
 from ..autograd.promotion import promoted, result_type
 from ..backend.array import array_module, is_array
 from ..errors import DtypeError
+from ..ops import choice
 from ..ops import elementwise as ops
 from ..ops.linalg import matmul
 
@@ -70,36 +71,36 @@ class Arithmetic(Variable):
         return ops.abs_(self)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return ops.equal(self, other) if comparable(other) else NotImplemented
+        return choice.equal(self, other) if comparable(other) else NotImplemented
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return ops.not_equal(self, other) if comparable(other) else NotImplemented
+        return choice.not_equal(self, other) if comparable(other) else NotImplemented
 
     def __lt__(self, other: Number) -> Tensor:
-        return ops.less(self, other)
+        return choice.less(self, other)
 
     def __le__(self, other: Number) -> Tensor:
-        return ops.less_equal(self, other)
+        return choice.less_equal(self, other)
 
     def __gt__(self, other: Number) -> Tensor:
-        return ops.greater(self, other)
+        return choice.greater(self, other)
 
     def __ge__(self, other: Number) -> Tensor:
-        return ops.greater_equal(self, other)
+        return choice.greater_equal(self, other)
 
     def __and__(self, other: Number) -> Tensor:
-        return ops.logical_and(self, other)
+        return choice.logical_and(self, other)
 
     def __or__(self, other: Number) -> Tensor:
-        return ops.logical_or(self, other)
+        return choice.logical_or(self, other)
 
     def __xor__(self, other: Number) -> Tensor:
-        return ops.logical_xor(self, other)
+        return choice.logical_xor(self, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __invert__(self) -> Tensor:
-        return ops.logical_not(self)
+        return choice.logical_not(self)
 
     __hash__ = Variable.__hash__
 
@@ -176,57 +177,57 @@ class Arithmetic(Variable):
         if min is None and max is None:
             raise RuntimeError("clamp: expected at least one of min and max, got neither")
         if isinstance(min, Variable) or isinstance(max, Variable):
-            result = self if min is None else ops.maximum(self, min)
-            return result if max is None else ops.minimum(result, max)  # type: ignore[return-value]
+            result = self if min is None else choice.maximum(self, min)
+            return result if max is None else choice.minimum(result, max)  # type: ignore[return-value]
         whole = self.array.dtype.kind != "f"
         if whole and (isinstance(min, float) or isinstance(max, float)):
-            return ops.clamp(self.float(), low=min, high=max)  # type: ignore[attr-defined]
-        return ops.clamp(self, low=min, high=max)
+            return choice.clamp(self.float(), low=min, high=max)  # type: ignore[attr-defined]
+        return choice.clamp(self, low=min, high=max)
 
     clip = clamp
 
     def maximum(self, other: Number) -> Tensor:
-        return ops.maximum(self, other)
+        return choice.maximum(self, other)
 
     def minimum(self, other: Number) -> Tensor:
-        return ops.minimum(self, other)
+        return choice.minimum(self, other)
 
     def where(self, condition: Any, other: Number) -> Tensor:
         """self where the condition holds, else other"""
         return where(condition, self, other)
 
     def eq(self, other: Number) -> Tensor:
-        return ops.equal(self, other)
+        return choice.equal(self, other)
 
     def ne(self, other: Number) -> Tensor:
-        return ops.not_equal(self, other)
+        return choice.not_equal(self, other)
 
     def lt(self, other: Number) -> Tensor:
-        return ops.less(self, other)
+        return choice.less(self, other)
 
     def le(self, other: Number) -> Tensor:
-        return ops.less_equal(self, other)
+        return choice.less_equal(self, other)
 
     def gt(self, other: Number) -> Tensor:
-        return ops.greater(self, other)
+        return choice.greater(self, other)
 
     def ge(self, other: Number) -> Tensor:
-        return ops.greater_equal(self, other)
+        return choice.greater_equal(self, other)
 
     def logical_not(self) -> Tensor:
-        return ops.logical_not(self.bool())  # type: ignore[attr-defined]
+        return choice.logical_not(self.bool())  # type: ignore[attr-defined]
 
     def logical_and(self, other: Number) -> Tensor:
-        return ops.logical_and(self.bool(), other.bool())  # type: ignore[attr-defined]
+        return choice.logical_and(self.bool(), other.bool())  # type: ignore[attr-defined]
 
     def logical_or(self, other: Number) -> Tensor:
-        return ops.logical_or(self.bool(), other.bool())  # type: ignore[attr-defined]
+        return choice.logical_or(self.bool(), other.bool())  # type: ignore[attr-defined]
 
     def isnan(self) -> Tensor:
-        return ops.isnan(self)
+        return choice.isnan(self)
 
     def isfinite(self) -> Tensor:
-        return ops.isfinite(self)
+        return choice.isfinite(self)
 
 
 def where(condition: Any, input: Number, other: Number) -> Tensor:
@@ -244,7 +245,7 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
         dtype = result_type(input, other)
         input = wrap(Variable.result_class, array_module(flags).asarray(input, dtype=dtype))
     input, other = promoted((input, other), to_float=False) or (input, other)
-    return ops.where_(condition, input, other)
+    return choice.where_(condition, input, other)
 
 
 def comparable(value: Any) -> bool:

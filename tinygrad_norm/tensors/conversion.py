@@ -17,8 +17,8 @@ from ..backend.array import (
     to_numpy,
 )
 from ..errors import DeviceError
-from ..ops.elementwise import cast, move, truncate
-from ..ops.elementwise import copy as copy_op
+from ..ops.transfer import cast, move, truncate
+from ..ops.transfer import copy as copy_op
 
 if TYPE_CHECKING:
     from .tensor import Tensor

@@ -15,7 +15,9 @@ from ..autograd.mode import is_grad_enabled, no_grad
 from ..autograd.op import explained
 from ..backend.array import array_module
 from ..ops import elementwise
+from ..ops.choice import where_
 from ..ops.shape import plain_index, replace, resolved
+from ..ops.transfer import cast
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -48,7 +50,7 @@ class Inplace(Variable):
         result = function(self, *values)
         self._fits(who, result.array)
         if result.array.dtype != self.array.dtype:
-            result = elementwise.cast(result, dtype=self.array.dtype)
+            result = cast(result, dtype=self.array.dtype)
         retained = self.edge and (self.edge[0].retained or {}).pop(self.edge[1], None)
         self.array, self.edge, self.written = result.array, result.edge, result.written
         self.tracked = True
@@ -135,4 +137,4 @@ class Inplace(Variable):
 
     def masked_fill(self, mask: Any, value: Any) -> Tensor:
         """A copy with ``value`` where the mask holds."""
-        return elementwise.where_(mask, value, self)
+        return where_(mask, value, self)

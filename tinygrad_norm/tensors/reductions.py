@@ -11,8 +11,8 @@ from ..autograd.graph import Variable, wrap
 from ..backend.array import array_module
 from ..errors import DtypeError
 from ..ops import reduction as ops
-from ..ops.elementwise import cast
 from ..ops.shape import take_along
+from ..ops.transfer import cast
 from .shaping import dimension
 
 if TYPE_CHECKING:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.util
 import os
 import re
-import shutil
-import subprocess
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,7 +105,7 @@ class Picture:
                              f"(at most {LARGEST}); draw one layer's output, or fewer steps")
         picture = drawn(self.dot, form)
         if form == "svg":
-            prefix = "g" + hashlib.sha256(self.dot.encode()).hexdigest()[:8] + "-"
+            prefix = "g" + f"{zlib.crc32(self.dot.encode()):08x}" + "-"
             return with_prefix(picture, prefix)
         return picture
 
@@ -135,6 +133,8 @@ class Picture:
 
 def tools(form: str) -> Iterator[list[str]]:
     """The commands that read DOT and write a picture, the best first."""
+    import shutil
+
     resolution = "-Gdpi=144" if form == "png" else ""
     if sys.executable and importlib.util.find_spec("pygraphviz"):
         yield [sys.executable, "-P", "-c", PYGRAPHVIZ, form, resolution]
@@ -144,6 +144,8 @@ def tools(form: str) -> Iterator[list[str]]:
 
 def drawn(dot: str, form: str) -> bytes:
     """The picture that the first tool that works makes of ``dot``."""
+    import subprocess  # here, as shutil above: they would take a tenth of the package's import time
+
     problem = None
     for command in tools(form):
         try:

@@ -1,0 +1,141 @@
+"""Comparisons, logic, and choices between values, element by element, with broadcasting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd.op import primitive
+from ..backend.array import Array, array_module
+
+# -- comparisons and logic (no gradient) --------------------------------------------------------
+
+
+@primitive(promote="same")
+def equal(a: Array, b: Array) -> Array:
+    """y = (a == b)"""
+    return a == b
+
+
+@primitive(promote="same")
+def not_equal(a: Array, b: Array) -> Array:
+    """y = (a != b)"""
+    return a != b
+
+
+@primitive(promote="same")
+def less(a: Array, b: Array) -> Array:
+    """y = (a < b)"""
+    return a < b
+
+
+@primitive(promote="same")
+def less_equal(a: Array, b: Array) -> Array:
+    """y = (a <= b)"""
+    return a <= b
+
+
+@primitive(promote="same")
+def greater(a: Array, b: Array) -> Array:
+    """y = (a > b)"""
+    return a > b
+
+
+@primitive(promote="same")
+def greater_equal(a: Array, b: Array) -> Array:
+    """y = (a >= b)"""
+    return a >= b
+
+
+@primitive(promote="same")
+def logical_and(a: Array, b: Array) -> Array:
+    """y = a and b"""
+    return a & b
+
+
+@primitive(promote="same")
+def logical_or(a: Array, b: Array) -> Array:
+    """y = a or b"""
+    return a | b
+
+
+@primitive(promote="same")
+def logical_xor(a: Array, b: Array) -> Array:
+    """y = either a or b"""
+    return a ^ b
+
+
+@primitive
+def logical_not(x: Array) -> Array:
+    """y = not x"""
+    return ~x
+
+
+@primitive
+def isnan(x: Array) -> Array:
+    """y = whether x is not a number"""
+    return array_module(x).isnan(x)
+
+
+@primitive
+def isfinite(x: Array) -> Array:
+    """y = whether x is neither NaN nor infinite"""
+    return array_module(x).isfinite(x)
+
+# -- choices ---------------------------------------------------------------------------------------
+
+
+@primitive(promote="same")
+def maximum(a: Array, b: Array) -> Array:
+    """y = max(a, b); where they are equal, each gets half of the gradient"""
+    return array_module(a).maximum(a, b)
+
+
+maximum.gradient(a=lambda dy, a, b: won(dy, a > b, equal(a, b)),
+                 b=lambda dy, a, b: won(dy, b > a, equal(a, b)))
+
+
+@primitive(promote="same")
+def minimum(a: Array, b: Array) -> Array:
+    """y = min(a, b); where they are equal, each gets half of the gradient"""
+    return array_module(a).minimum(a, b)
+
+
+minimum.gradient(a=lambda dy, a, b: won(dy, a < b, equal(a, b)),
+                 b=lambda dy, a, b: won(dy, b < a, equal(a, b)))
+
+
+def won(dy: Any, alone: Any, tied: Any) -> Any:
+    """The winner's gradient: whole where it won alone, half where the two are equal."""
+    return dy * alone + dy * tied * 0.5
+
+
+@primitive
+def clamp(x: Array, *, low: float | None = None, high: float | None = None) -> Array:
+    """y = min(max(x, low), high)"""
+    module = array_module(x)
+    if low is not None:
+        x = module.maximum(x, low)
+    return x if high is None else module.minimum(x, high)
+
+
+@clamp.gradient_of("x")
+def clamp_dx(dy: Any, x: Any, *, low: float | None = None, high: float | None = None) -> Any:
+    """dx = dy where low <= x <= high"""
+    if low is not None:
+        dy = dy * (x >= low)
+    return dy if high is None else dy * (x <= high)
+
+
+@primitive(name="where", promote=None)
+def where_(condition: Array, a: Array, b: Array) -> Array:
+    """y = a where the condition holds, else b"""
+    return array_module(condition).where(condition, a, b)
+
+
+where_.gradient(a=lambda dy, condition: where(condition, dy, 0.0),
+                b=lambda dy, condition: where(condition, 0.0, dy))
+
+
+def where(condition: Any, a: Any, b: Any) -> Any:
+    """``a`` where the condition holds, else ``b``; a number takes the other's dtype."""
+    return where_(condition, a, b)
