@@ -20,9 +20,9 @@ from contest import contest, has, ratio
 CASE = "4096x784-2048-2048-10"
 
 
-def growth(name: str) -> float:
+def growth(name: str, case: str) -> float:
     """Bytes by which ten steps raise the peak."""
-    step = getattr(train_step, name)(CASE)
+    step = getattr(train_step, name)(case)
     before = resident()
     for _ in range(10):
         step()
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        print(json.dumps(growth(options.worker[0])))
+        print(json.dumps(growth(*options.worker)))
         return
     rivals = ["torch"] if has("torch") else []
     figures = contest(__file__, CASE, ["ours", *rivals], options.rounds)

@@ -237,7 +237,7 @@ COMPARISONS = [
         ("lt", lambda m, a, b: a < b, np.less), ("le", lambda m, a, b: a.le(b), np.less_equal),
         ("gt", lambda m, a, b: a > b, np.greater),
         ("ge", lambda m, a, b: a >= b, np.greater_equal),
-        ("number <", lambda m, a, b: (0.1 < a) & (b >= 0) | ~(a < b),
+        ("number <", lambda m, a, b: (0.1 < a) & (b >= 0) | ~(a < b),  # noqa: SIM300
          lambda a, b: (a > 0.1) & (b >= 0) | (a >= b)),
         ("xor", lambda m, a, b: (a > 0) ^ (b > 0), lambda a, b: (a > 0) ^ (b > 0)),
         ("isfinite", lambda m, a, b: m.where(a > b, a, math.inf).isfinite() | b.isnan(),
@@ -338,6 +338,36 @@ INDEXING = [
          lambda x: x[:, [0, 2]] ** 2, (R,)),
     Case("iterate", lambda m, x: m.stack([row * i for i, row in enumerate(x)]) * x,
          lambda x: x * np.arange(2)[:, None] * x, (R,)),
+]
+
+
+def _written(place: Any) -> Callable[..., Any]:
+    """x² with v² written at a place."""
+
+    def function(m: Any, x: Any, v: Any) -> Any:
+        y = x * x
+        y[m.tensor(place, device=x.device) if isinstance(place, list) else place] = v * v
+        return y * x
+
+    return function
+
+
+def _overwritten(place: Any) -> Callable[..., Any]:
+    def expected(x: Any, v: Any) -> Any:
+        y = x * x
+        y[place] = v * v
+        return y * x
+
+    return expected
+
+
+INDEXING += [
+    Case(f"write at {name}", _written(place), _overwritten(place), ((4, 3), shape))
+    for name, place, shape in (
+        ("integer", 1, (3,)), ("slices", (slice(1, 3), slice(None, None, 2)), (2, 2)),
+        ("broadcast", (..., 0), ()), ("integer tensor", [2, 0], (2, 3)),
+        ("mask", [True, False, True, True], (3, 3)), ("everywhere", ..., (4, 1)),
+    )
 ]
 
 

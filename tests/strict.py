@@ -24,11 +24,11 @@ DEVICE = Device("strict", 0)
 traffic: Counter[str] = Counter()
 """How often something crossed: "in", "out", "item"."""
 
-METHODS = frozenset((
+METHODS = frozenset((  # noqa: SIM905
     "all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max "
     "mean min nonzero prod ravel repeat reshape round sort squeeze std sum swapaxes take trace "
     "transpose var view").split())
-FACTS = frozenset("dtype flags itemsize nbytes ndim shape size strides".split())
+FACTS = {"dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"}
 
 
 def inside(value: Any) -> Any:

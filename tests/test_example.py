@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import signal
 import subprocess
@@ -30,7 +31,10 @@ SMALL = ["--data", "moons", "--hidden", "16", "--epochs", "3", "--batch-size", "
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test in an empty folder, from which a process finds the package too."""
     monkeypatch.chdir(tmp_path)
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    monkeypatch.setenv("PYTHONPATH", path)
 
 
 @pytest.fixture

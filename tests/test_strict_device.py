@@ -94,7 +94,8 @@ def test_there_and_back() -> None:
 def test_new_tensors_are_made_there() -> None:
     x = tn.zeros(2, 3, device="strict", requires_grad=True)
     for y in (tn.ones_like(x), tn.rand_like(x), tn.randn(2, device="strict"),
-              tn.eye(2, device="strict"), tn.arange(3, device="strict"), tn.full((2,), 1, device="strict"),
+              tn.eye(2, device="strict"), tn.arange(3, device="strict"),
+              tn.full((2,), 1, device="strict"),
               tn.linspace(0, 1, 3, device="strict"), tn.randperm(3, device="strict"),
               tn.randint(3, (2,), device="strict"), tn.tensor([1, 2], device="strict"),
               tn.tensor(x), tn.as_tensor(np.ones(2), device="strict"), x.clone(), x.detach(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import warnings
 from collections.abc import Callable, Iterator
@@ -66,12 +67,14 @@ def pair(case: Case, **settings: Any) -> tuple[Any, Any]:
     return theirs, ours
 
 
-def close(got: Any, expected: Any, tolerance: float = TOLERANCE) -> None:
-    """Relative to the largest value of PyTorch's."""
+def close(
+    got: Any, expected: Any, tolerance: float = TOLERANCE, *, least: float = 1e-3
+) -> None:
+    """Relative to the largest value of PyTorch's, or to ``least``."""
     got, expected = np.asarray(array(got)), expected.detach().numpy()
     assert got.shape == expected.shape
     assert got.dtype == expected.dtype
-    scale = np.max(np.abs(expected), initial=1e-3)
+    scale = np.max(np.abs(expected), initial=least)
     np.testing.assert_allclose(got, expected, rtol=0, atol=float(tolerance * scale))
 
 
@@ -161,7 +164,7 @@ def test_repeated_and_reversed_inputs(case: Case) -> None:
             y.backward(make(dy))
             results.append((y, leaf.grad))
         for got, expected in zip(*results, strict=True):
-            close(got, expected)
+            close(got, expected, least=1)  # of equal values only rounding is left
 
 
 # -- what a layer is ---------------------------------------------------------------------------
@@ -184,8 +187,6 @@ def test_state_dict_names_order_values_and_text(case: Case) -> None:
 
 @cases
 def test_arguments_names_order_and_defaults(case: Case) -> None:
-    import inspect
-
     def signature(layer: type) -> list[tuple[str, Any, Any]]:
         parameters = list(inspect.signature(layer.__init__).parameters.values())[1:]
         return [(p.name, p.default, p.kind) for p in parameters]
@@ -274,8 +275,6 @@ def test_functions_update_the_statistics_they_are_given(name: str, momentum: flo
 
 
 def test_signatures_of_the_functions() -> None:
-    import inspect
-
     for name in ("batch_norm", "instance_norm", "group_norm", "layer_norm", "rms_norm"):
         ours, theirs = (
             [(p.name, p.default) for p in inspect.signature(getattr(F, name)).parameters.values()]
@@ -287,51 +286,65 @@ def test_signatures_of_the_functions() -> None:
 
 @cases
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-@pytest.mark.parametrize("parameters", ["float16", "float32"])
+@pytest.mark.parametrize(("dtype", "parameters"), [
+    ("float32", "float32"), ("float16", "float32"), ("float16", "float16")])
 def test_dtypes(case: Case, training: bool, dtype: str, parameters: str) -> None:
-    """Of outputs, gradients and buffers; float16 input goes through a float32 layer too."""
-    if (dtype, parameters) == ("float32", "float16"):
-        pytest.skip("refused, by PyTorch and here: the next test")
-    theirs = case.make(torch.nn, eps=0.01).to(getattr(torch, parameters)).train(training)
-    ours = case.make(tn.nn, eps=0.01).to(getattr(tn, parameters)).train(training)
+    """Of outputs, gradients and buffers are PyTorch's, and the values are near its float64 ones.
+
+    float16 input goes through a float32 layer too.
+    """
     x = case.input().astype(dtype)
+    runs = [(tn, dtype, parameters), (torch, dtype, parameters), (torch, "float64", "float64")]
     results = []
-    for layer, make in ((ours, tensor), (theirs, torch.from_numpy)):
-        leaf = make(x).requires_grad_()
+    for m, own, held in runs:
+        make = tensor if m is tn else torch.from_numpy
+        layer = case.make(m.nn, eps=0.01, dtype=getattr(m, held)).train(training)
+        leaf = make(x.astype(own)).requires_grad_()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")
             y = layer(leaf)
-        y.backward(make(np.cos(x)))
-        gradients = [p.grad for p in layer.parameters()]
-        results.append([y, leaf.grad, *gradients, *layer.buffers()])
-    tolerance = 2e-3 if "float16" in (dtype, parameters) else 2e-6
-    for got, expected in zip(*results, strict=True):
-        if expected.dtype.is_floating_point:
-            close(got, expected, tolerance)
+        y.backward(make(np.cos(x).astype(own)))
+        gradients = [leaf.grad, *(p.grad for p in layer.parameters())]
+        results.append([a.detach().numpy() for a in (y, *gradients, *layer.buffers())])
+    for got, theirs, exact in zip(*results, strict=True):
+        assert got.dtype == theirs.dtype
+        tolerance = 1.5e-3 if got.dtype == "float16" else 2e-6
+        scale = np.max(np.abs(exact), initial=1)
+        np.testing.assert_allclose(got, exact, rtol=0, atol=tolerance * scale)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c.layer != "RMSNorm"],
-                         ids=[str(c) for c in CASES if c.layer != "RMSNorm"])
+MIXED = [c for c in CASES if c.layer != "RMSNorm"]
+
+
+@pytest.mark.parametrize("case", MIXED, ids=map(str, MIXED))
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("affine", [True, False], ids=["affine", "plain"])
 @pytest.mark.parametrize(("dtype", "parameters"), [
     ("float64", "float32"), ("float32", "float64"), ("float16", "float64"),
     ("float32", "float16")])
 def test_mixed_dtypes_are_refused(
-    case: Case, training: bool, affine: bool, dtype: str, parameters: str
+    case: Case, training: bool, dtype: str, parameters: str
 ) -> None:
-    """By PyTorch with RuntimeError; here with a TypeError that is one too."""
-    settings = {"track_running_stats": True} if "InstanceNorm" in case.layer else {}
-    made = [case.make(m.nn, affine=affine, dtype=getattr(m, parameters), **settings)
-            .train(training) for m in (torch, tn)]
-    if not affine and not case.layer.startswith(("BatchNorm", "InstanceNorm")):
-        made[1](tensor(case.input().astype(dtype)))  # nothing in the layer has a dtype
-        return
-    with pytest.raises(RuntimeError):
-        made[0](torch.from_numpy(case.input().astype(dtype)))
-    with pytest.raises((TypeError, RuntimeError), match=f"the input is {dtype}, .* {parameters}"):
-        made[1](tensor(case.input().astype(dtype)))
+    """By PyTorch with RuntimeError; here with a TypeError that is one too.
+
+    The statistics count as well as the affine part; only InstanceNorm's PyTorch takes as they are.
+    """
+    x = case.input().astype(dtype)
+    message = f"the input is {dtype}, .* {parameters}"
+    for settings in ({}, {"affine": False}):
+        theirs = case.make(torch.nn, dtype=getattr(torch, parameters), **settings)
+        ours = case.make(tn.nn, dtype=getattr(tn, parameters), **settings)
+        if theirs.state_dict():
+            with pytest.raises(RuntimeError):
+                theirs.train(training)(torch.from_numpy(x))
+            with pytest.raises((TypeError, RuntimeError), match=message):
+                ours.train(training)(tensor(x))
+        else:
+            assert ours.train(training)(tensor(x)).dtype == dtype
+    if case.layer.startswith("Instance"):
+        ours = case.make(tn.nn, affine=False, track_running_stats=True,
+                         dtype=getattr(tn, parameters))
+        with pytest.raises(TypeError, match=message):
+            ours.train(training)(tensor(x))
 
 
 def test_rms_norm_refuses_mixed_dtypes_that_pytorch_casts() -> None:
@@ -415,7 +428,6 @@ BAD = {
     "eps": layer("BatchNorm1d", 3, shape=(4, 3), eps=-1.0),
     "eps eval": layer("BatchNorm1d", 3, shape=(4, 3), eps=-1.0, eval=True),
     "eps 0": layer("BatchNorm1d", 3, shape=(4, 3), eps=0.0),
-    "dtype": layer("BatchNorm1d", 3, shape=(4, 3), dtype="float32", **{}),
     "F.batch_norm dims": function("batch_norm", [4], None, None, training=True),
     "F.batch_norm weight": function("batch_norm", [2, 4], None, None, [3], training=True),
     "F.batch_norm bias": function("batch_norm", [2, 4], None, None, None, [3], training=True),
@@ -425,7 +437,7 @@ BAD = {
     "F.batch_norm eps": function("batch_norm", [2, 4], [4], [4], eps=-1.0),
     "F.batch_norm eps 0": function("batch_norm", [2, 4], None, None, training=True, eps=0.0),
     "F.instance_norm none": function("instance_norm", [2, 4, 5], use_input_stats=False),
-    "F.instance_norm weight": function("instance_norm", [2, 4, 5], weight=torch.ones(3)),
+    "F.instance_norm weight": function("instance_norm", [2, 4, 5], None, None, [3]),
     "F.instance_norm dims": function("instance_norm", [2, 4]),
     "F.group_norm dims": function("group_norm", [3], 1),
     "F.group_norm groups": function("group_norm", [2, 3], 2),
@@ -437,15 +449,11 @@ BAD = {
     "F.layer_norm int": function("layer_norm", [2, 4], 4),
     "F.rms_norm weight": function("rms_norm", [2, 4], (4,), [3]),
 }
-del BAD["dtype"]
-BAD["F.instance_norm weight"] = lambda m: m.nn.functional.instance_norm(
-    m.ones(2, 4, 5), weight=m.ones(3))
-
 
 @pytest.mark.parametrize("run", BAD.values(), ids=BAD)
 def test_errors_are_of_pytorchs_classes(run: Callable[[Any], Any]) -> None:
     """Whoever catches PyTorch's class catches ours."""
-    with pytest.raises(Exception, match=".") as theirs:
+    with pytest.raises(Exception, match=r"\w") as theirs:
         run(torch)
     expected = theirs.type
     if expected is NotImplementedError:  # a dtype that PyTorch has no kernel for
@@ -512,7 +520,6 @@ def test_group_norm_of_one_value_is_its_bias_for_any_batch() -> None:
 
 @pytest.mark.parametrize("run", [
     layer("BatchNorm1d", 3, shape=(0, 3), eval=True),
-    layer("BatchNorm1d", 0, shape=(0, 0), eval=True),
     layer("InstanceNorm1d", 3, shape=(0, 3, 4)),
     layer("InstanceNorm1d", 3, shape=(0, 3, 4), track_running_stats=True),
     layer("InstanceNorm1d", 3, shape=(2, 3, 0), track_running_stats=True, eval=True),

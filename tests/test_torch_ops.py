@@ -120,7 +120,7 @@ def test_dtype_of_two(name: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-UNARY = (
+UNARY = (  # noqa: SIM905
     "abs argmax argmin cumsum0 exp log log_softmax0 logsumexp0 mean neg prod prod0 reciprocal "
     "relu rsqrt sigmoid sign softmax0 sqrt square std sum sum0 tanh var amax max min any all sin "
     "expm1 log1p erf isnan isfinite logical_not clone double long bool float"

@@ -146,7 +146,7 @@ class Arithmetic(Variable):
         return ops.rsqrt(self)
 
     def square(self) -> Tensor:
-        return self.long() ** 2 if self.array.dtype.kind == "b" else ops.square(self)
+        return ops.square(self) if self.array.dtype.kind != "b" else ops.pow_(self, 2)
 
     def reciprocal(self) -> Tensor:
         return ops.reciprocal(self)

@@ -65,7 +65,7 @@ def default_generator() -> Generator:
     """This thread's generator."""
     if not hasattr(_local, "generator"):
         _local.generator = Generator()
-    return _local.generator  # type: ignore[no-any-return]
+    return _local.generator
 
 
 def manual_seed(seed: int) -> Generator:

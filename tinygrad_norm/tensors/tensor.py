@@ -67,14 +67,14 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.array.shape  # type: ignore[no-any-return]
+        return self.array.shape
 
     @property
     def ndim(self) -> int:
-        return self.array.ndim  # type: ignore[no-any-return]
+        return self.array.ndim
 
     def dim(self) -> int:
-        return self.array.ndim  # type: ignore[no-any-return]
+        return self.array.ndim
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the length of one dimension."""
@@ -116,7 +116,7 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
     @property
     def grad(self) -> Tensor | None:
         """The sum of the gradients of all backward() calls so far."""
-        return self._grad  # type: ignore[no-any-return]
+        return self._grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:

@@ -1,0 +1,25 @@
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip install --disable-pip-version-check
+
+demo: .venv/demo    ## train an MLP with BatchNorm on handwritten digits
+	.venv/bin/python examples/train_mlp.py
+
+test: .venv/test    ## lint, types, and all tests; matrices this small are slower with BLAS threads
+	.venv/bin/python -m ruff check
+	.venv/bin/python -m mypy
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest
+
+clean:    ## remove what was installed and what tools left behind; runs/ stays
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/demo: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PIP) -e '.[examples,viz]'
+	touch $@
+
+.venv/test: .venv/demo
+	$(PIP) -e '.[dev]'
+	touch $@
+
+.PHONY: demo test clean
