@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 
 import train_step
@@ -23,16 +22,19 @@ CASE = "4096x784-2048-2048-10"
 def growth(name: str, case: str) -> float:
     """Bytes by which ten steps raise the peak."""
     step = getattr(train_step, name)(case)
-    before = resident()
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak so far, which a process also inherits, is forgotten
+    before = memory("VmRSS")
     for _ in range(10):
         step()
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    return float(memory("VmHWM") - before)
 
 
-def resident() -> int:
-    """Bytes of resident memory now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
+def memory(kind: str) -> int:
+    """Bytes of memory: ``VmRSS`` resident now, ``VmHWM`` the most that was resident."""
+    with open("/proc/self/status") as file:
+        (line,) = (line for line in file if line.startswith(kind))
+    return int(line.split()[1]) * 1024
 
 
 def main() -> None:

@@ -88,12 +88,11 @@ def test_activations_are_freed_as_the_walk_passes():
 
 def test_the_peak_of_a_step_is_within_1_3_of_pytorch():
     pytest.importorskip("torch")
-    if not Path("/proc/self/statm").exists():
+    if not Path("/proc/self/clear_refs").exists():
         pytest.skip("reads /proc, which only Linux has")
     figures = {}
     for name in ("ours", "torch"):
         command = [sys.executable, str(BENCHMARKS / "memory.py"), "--worker", name, CASE]
-        figures[name] = min(
-            float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            for _ in range(2))
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        figures[name] = float(done.stdout)
     assert figures["ours"] <= 1.3 * figures["torch"], figures

@@ -204,7 +204,8 @@ def plain_index(index: Any, x: Array) -> Any:
     if isinstance(index, int | slice | EllipsisType | None):
         return index
     if isinstance(index, tuple):
-        return _in_order(tuple(plain_index(part, x) for part in index))
+        return _in_order(tuple(plain_index(list(part) if isinstance(part, tuple) else part, x)
+                               for part in index))
     if isinstance(index, list):
         return array_module(x).asarray(index, dtype=None if index else "int64")
     if isinstance(index, Variable):
@@ -214,7 +215,7 @@ def plain_index(index: Any, x: Array) -> Any:
     if not is_array(index):
         raise IndexError(f"index: expected ints, slices, None, ..., and tensors of ints or bools, "
                          f"got {type(index).__name__}")
-    if type(index) is not type(x):
+    if type(index) is not type(x) and device_of(index) != device_of(x):
         raise DeviceError(f"index: the tensor is on {device_of(x)}, its index on "
                           f"{device_of(index)}; move one with .to(device)")
     return index.copy()

@@ -1,0 +1,136 @@
+"""Making, reading and writing tensors, as PyTorch does; DLPack both ways."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import CASES, SMOOTH, Case
+
+import tinygrad_norm as tn
+
+torch = pytest.importorskip("torch")
+
+
+def close(ours: Any, theirs: Any) -> None:
+    expected = theirs.detach().numpy()
+    got = ours.detach().numpy()
+    assert got.shape == expected.shape
+    scale = np.max(np.abs(expected), initial=1e-3) if expected.dtype.kind == "f" else 0
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10 * scale)
+
+SAME: dict[str, Callable[[Any], Any]] = {
+    "arange": lambda m: m.arange(5),
+    "arange float": lambda m: m.arange(0, 1, 0.1),
+    "arange down": lambda m: m.arange(5, 0, -2),
+    "arange dtype": lambda m: m.arange(3, dtype=m.float64),
+    "arange empty": lambda m: m.arange(0),
+    "linspace": lambda m: m.linspace(-1, 2, 7, dtype=m.float64),
+    "linspace one": lambda m: m.linspace(3, 5, 1),
+    "eye": lambda m: m.eye(2, 3),
+    "full": lambda m: m.full((2, 2), 7),
+    "full bool": lambda m: m.full((2,), True),
+    "full float": lambda m: m.full((), 2.5),
+    "zeros": lambda m: m.zeros(2, 0, 3),
+    "zeros list": lambda m: m.zeros([2, 3], dtype=m.int32),
+    "ones like": lambda m: m.ones_like(m.zeros(2, dtype=m.float16)),
+    "full like": lambda m: m.full_like(m.zeros(2, dtype=m.int64), 3),
+    "zeros like dtype": lambda m: m.zeros_like(m.zeros(2), dtype=m.bool),
+    "tensor ints": lambda m: m.tensor([[1, 2], [3, 4]]),
+    "tensor floats": lambda m: m.tensor([1, 2.5]),
+    "tensor bools": lambda m: m.tensor([True, False]),
+    "tensor number": lambda m: m.tensor(3),
+    "tensor nothing": lambda m: m.tensor([]),
+    "tensor empty rows": lambda m: m.tensor([[], []]),
+    "tensor numpy": lambda m: m.tensor(np.arange(3.0)),
+    "tensor numpy scalar": lambda m: m.tensor(np.float64(3)),
+    "tensor of tensors": lambda m: m.tensor([m.tensor(1.0), m.tensor(2.0)]),
+    "tensor dtype": lambda m: m.tensor([1.7, -1.7], dtype=m.int64),
+    "as_tensor": lambda m: m.as_tensor(np.arange(3, dtype=np.int32)),
+    "from_numpy": lambda m: m.from_numpy(np.eye(2)),
+    "mean of nothing": lambda m: m.zeros(0).mean(),
+    "sum of nothing": lambda m: m.zeros(0, 3).sum(0),
+    "prod of nothing": lambda m: m.zeros(0).prod(),
+    "max 0-dim": lambda m: m.stack([*m.tensor(3.0).max(0)]),
+    "argmax 0-dim": lambda m: m.tensor(3.0).argmax(),
+    "sum 0-dim": lambda m: m.tensor(3.0).sum(0) + m.tensor(3.0).sum(-1),
+    "cumsum 0-dim": lambda m: m.tensor(3.0).cumsum(0),
+    "softmax 0-dim": lambda m: m.tensor(3.0).softmax(0),
+    "flip 0-dim": lambda m: m.tensor(3.0).flip(()),
+    "var one value": lambda m: m.ones(1).var(correction=0),
+    "clamp ints": lambda m: m.arange(5).clamp(1, 3),
+    "clamp ints by floats": lambda m: m.arange(5).clamp(1.5, 3),
+    "clamp crossed": lambda m: m.arange(5.0).clamp(3, 1),
+    "where numbers": lambda m: m.where(m.tensor([True, False]), 1.0, 2.0),
+    "where ints": lambda m: m.where(m.tensor([True, False]), 1, 2),
+    "where mixed": lambda m: m.where(m.tensor([True, False]), 1, 2.5),
+    "x == None": lambda m: m.tensor((m.ones(2) == None, m.ones(2) != "a")),  # noqa: E711
+    "sum dtype": lambda m: m.ones(3).sum(dtype=m.float64),
+    "sum dim ()": lambda m: m.ones(2, 3).sum(dim=()),
+    "amax dim ()": lambda m: m.ones(2, 3).amax(dim=()),
+    "sum bool": lambda m: m.tensor([True, True]).sum(),
+    "masked_fill": lambda m: m.arange(3.0).masked_fill(m.tensor([True, False, True]), -1),
+    "setitem list": lambda m: _after(m.zeros(2, 2), lambda x: x.__setitem__(0, m.tensor([1, 2]))),
+    "setitem mask": lambda m: _after(m.arange(4.0), lambda x: x.__setitem__(x > 1, 0)),
+    "setitem big int": lambda m: _after(
+        m.zeros(2, dtype=m.int64), lambda x: x.__setitem__(0, m.tensor(2**53 + 1))),
+    "setitem truncates": lambda m: _after(
+        m.zeros(2, dtype=m.int64), lambda x: x.__setitem__(0, m.tensor(2.7))),
+    "view writes through": lambda m: _after(m.zeros(2, 2), lambda x: x[0].add_(1)),
+    "scalar view writes through": lambda m: _after(m.zeros(2, 2), lambda x: x[0][1].fill_(3)),
+    "transpose writes through": lambda m: _after(m.zeros(2, 2), lambda x: x.t()[0].add_(1)),
+    "iadd keeps dtype": lambda m: _after(m.ones(2), lambda x: x.add_(m.ones(2).double())),
+    "floor of negative": lambda m: m.tensor([-1.5, 1.5]).long(),
+    "chunk": lambda m: m.stack([m.tensor(len(c)) for c in m.arange(7).chunk(3)]),
+    "std constant": lambda m: m.ones(3).std(),
+    "logsumexp big": lambda m: m.tensor([1000.0, 1000.0]).logsumexp(0),
+    "logsumexp -inf": lambda m: m.tensor([-np.inf, -np.inf]).logsumexp(0),
+    "softmax big": lambda m: m.tensor([1000.0, 0.0, -1000.0]).log_softmax(0),
+    "sigmoid far": lambda m: m.tensor([-1000.0, -50.0, 1000.0]).sigmoid(),
+    "dot ints": lambda m: m.arange(3).dot(m.arange(3)),
+    "matmul ints": lambda m: m.eye(2, dtype=m.int64) @ m.ones(2, 2, dtype=m.int64),
+    "mean float16": lambda m: m.full((2000,), 100.0, dtype=m.float16).mean(),
+    "var float16": lambda m: (m.arange(100, dtype=m.float16) * 5).var(correction=0),
+    "format": lambda m: m.tensor([float(f"{m.tensor(2.0)}"), float(f"{m.tensor(2.0):.3f}")]),
+    "nested reduce": lambda m: m.ones(2, 3).sum(0).sum(0),
+    "bool sum dim": lambda m: (m.arange(6).reshape(2, 3) > 2).sum(1),
+    "round trip": lambda m: m.tensor(m.arange(6.0).reshape(2, 3).tolist()),
+    "hash": lambda m: m.tensor(len({m.ones(2), m.ones(2)})),
+    "0-dim index": lambda m: m.arange(4.0)[m.tensor(2)],
+    "long mask": lambda m: m.arange(6).reshape(2, 3)[m.tensor([True, False])],
+    "relu ints": lambda m: m.arange(-2, 3).relu(),
+    "abs ints": lambda m: m.arange(-2, 3).abs(),
+    "sign ints": lambda m: m.arange(-2, 3).sign(),
+    "square ints": lambda m: m.arange(-2, 3).square(),
+    "pow ints": lambda m: m.arange(1, 4) ** m.arange(3),
+    "cat dtypes": lambda m: m.cat([m.arange(2), m.ones(2)]),
+}
+
+
+def _after(x: Any, write: Callable[[Any], Any]) -> Any:
+    write(x)
+    return x
+
+
+@pytest.mark.parametrize("name", SAME)
+@pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
+def test_same_result(name: str) -> None:
+    ours, theirs = SAME[name](tn), SAME[name](torch)
+    assert tuple(ours.shape) == tuple(theirs.shape)
+    assert f"torch.{ours.dtype}" == str(theirs.dtype)
+    close(ours, theirs)
+
+def test_dlpack_both_ways() -> None:
+    ours = tn.arange(6.0).reshape(2, 3)
+    theirs = torch.from_dlpack(ours)
+    theirs[0, 0] = 7
+    assert ours[0, 0].item() == 7
+    back = tn.from_dlpack(theirs.T)
+    assert back.shape == (3, 2)
+    back[2, 1] = 9
+    assert theirs[1, 2].item() == 9
+    with pytest.raises(BufferError, match="requires grad"):
+        torch.from_dlpack(ours.requires_grad_())
