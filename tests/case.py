@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_norm.ops import activation, elementwise, linalg, loss
+R, S = (2, 3), (2, 3, 4)
+"""The usual shapes."""
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import threading
-import time
-import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,7 +9,6 @@ import pytest
 
 import tinygrad_norm as tn
 from tinygrad_norm.autograd import Function
-from tinygrad_norm.errors import ShapeError
 
 
 def leaf(*values: float, dtype: Any = tn.float64) -> tn.Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_norm as tn
-from tinygrad_norm.errors import DimError, DtypeError, ShapeError
+from tinygrad_norm.errors import DtypeError, ShapeError
 
 DTYPES = [tn.float16, tn.float32, tn.float64, tn.int32, tn.int64, tn.bool]
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 import tinygrad_norm as tn
-from tinygrad_norm.autograd import Function
 from tinygrad_norm.errors import ShapeError
 
 

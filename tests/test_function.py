@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import threading
-import time
 import weakref
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +12,6 @@ import pytest
 import tinygrad_norm as tn
 from tinygrad_norm.autograd import Function
 from tinygrad_norm.errors import ShapeError
-
 
 STALE = r"a tensor that its gradient needs was modified by an inplace operation"
 

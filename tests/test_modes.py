@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import threading
-import time
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import pytest
 
 import tinygrad_norm as tn
-from tinygrad_norm.autograd import Function
-from tinygrad_norm.errors import ShapeError
 
 
 def leaf(*values: float, dtype: Any = tn.float64) -> tn.Tensor:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, SMOOTH, Case
+from case import Case
+from cases import CASES, SMOOTH
 
 import tinygrad_norm as tn
 from tinygrad_norm.autograd.op import Primitive

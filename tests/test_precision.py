@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-import threading
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 
 import tinygrad_norm as tn
-from tinygrad_norm.errors import DimError, DtypeError, ShapeError
+
 
 def test_sums_along_the_first_axis_keep_their_digits() -> None:
     """NumPy adds rows one by one: the mean of 2¹⁷ float32 values near 1000 is off by 0.1."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import threading
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 import tinygrad_norm as tn
-from tinygrad_norm.errors import DimError, DtypeError, ShapeError
+
 
 def _drawn() -> list[Any]:
     return [tn.rand(3).tolist(), tn.randn(2, 2).tolist(), tn.randint(9, (4,)).tolist(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 import tinygrad_norm as tn
 from tinygrad_norm.errors import DimError, DtypeError, ShapeError
+
 
 @pytest.mark.parametrize(("call", "error", "message"), [
     (lambda x: x.item(), RuntimeError, r"item: a tensor of shape \(2, 3\) cannot be converted"),

@@ -11,7 +11,6 @@ import strict
 from strict import StrictArray
 
 import tinygrad_norm as tn
-from tinygrad_norm.backend.array import BACKENDS, array_module, backend_of, device_of, is_array
 from tinygrad_norm.errors import DeviceError
 
 

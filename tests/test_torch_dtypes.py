@@ -6,9 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
-from cases import CASES, SMOOTH, Case
 
 import tinygrad_norm as tn
 

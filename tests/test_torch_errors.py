@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
-from cases import CASES, SMOOTH, Case
 
 import tinygrad_norm as tn
 

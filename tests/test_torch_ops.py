@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, SMOOTH, Case
+from case import Case
+from cases import CASES, SMOOTH
 
 import tinygrad_norm as tn
 

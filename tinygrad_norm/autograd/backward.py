@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence, Set
 from operator import attrgetter
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from ..backend.array import Array, array_module, device_of
 from ..errors import DeviceError, ShapeError
 from .anomaly import check_backward
+from .broadcasting import unbroadcast
 from .graph import Edge, Node, Variable, tick, wrap
 from .mode import ANOMALY, GRAD, flags, set_grad_enabled
 
@@ -208,34 +208,6 @@ def _towards(nodes: Sequence[Node], targets: Set[Any]) -> tuple[list[Node], Set[
         ):
             leading.add(node)
     return [node for node in nodes if node in leading or node in captured], captured - leading
-
-
-def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
-    """Sum ``gradient`` over the axes along which a value of ``shape`` was broadcast."""
-    extra = gradient.ndim - len(shape)
-    if math.prod(gradient.shape) == math.prod(shape):
-        return gradient.reshape(shape)
-    if extra > 0:
-        gradient = _sum(gradient, tuple(range(extra)), False)
-    if gradient.shape == shape:
-        return gradient
-    axes = tuple(i for i, n in enumerate(shape) if n == 1 and gradient.shape[i] != 1)
-    if axes:
-        gradient = _sum(gradient, axes, True)
-    if gradient.shape != shape:
-        raise ShapeError(
-            f"backward: a gradient of shape {gradient.shape} for a tensor of shape {shape}; "
-            "a Function's backward returned the wrong shape"
-        )
-    return gradient
-
-
-def _sum(gradient: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """Σ over ``axes``; of many values in a wider dtype, as ``ops.reduction.total`` does."""
-    wide = isinstance(gradient, Variable) or gradient.dtype.itemsize == 8
-    if wide or (gradient.dtype.itemsize == 4 and gradient.size < 1024):
-        return gradient.sum(axis=axes, keepdims=keepdims)
-    return gradient.sum(axis=axes, keepdims=keepdims, dtype="float64").astype(gradient.dtype)
 
 
 def _look(node: Node, dys: list[Any], graph: bool, *, retain: bool) -> None:

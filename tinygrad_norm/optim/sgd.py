@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..backend.array import Array, array_module, device_of
 from ..errors import DeviceError
 from ..tensors.tensor import Tensor
 from .optimizer import Group, Optimizer, plain
+from .together import Together
 
 SMALL = 1 << 14
 """Up to this many values an array is updated as a whole: the allocator has its temporaries at
@@ -66,6 +68,7 @@ class SGD(Optimizer):
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError(f"SGD: Nesterov momentum requires a momentum and zero dampening, got "
                              f"momentum={momentum}, dampening={dampening}")
+        self._together: dict[int, Together | None] = {}
         self._scratch: dict[np.dtype, np.ndarray] = {}
         super().__init__(params, defaults)
 
@@ -85,10 +88,18 @@ class SGD(Optimizer):
             with enable_grad():
                 loss = closure()
         self.stepped = True
-        for group in self.param_groups:
+        for i, group in enumerate(self.param_groups):
             options = (float(group["lr"]), group["momentum"], group["dampening"],
                        group["weight_decay"], group["nesterov"], group["maximize"])
-            for parameter in group["params"]:
+            parameters = group["params"]
+            together = self._together.get(i)
+            if together is None or not together.still_holds(self.state, options[1]):
+                together = Together.of(parameters, self.state, options[1], SMALL)
+                self._together[i] = together
+            if together is not None:
+                together.step(partial(_direction_of_all, options), self.state, options[0])
+                parameters = together.rest
+            for parameter in parameters:
                 gradient = parameter._grad
                 if gradient is None:
                     continue
@@ -148,6 +159,16 @@ def _update(
     maximize: bool,
 ) -> None:
     """One step of one array, in place; s and t are for temporaries, None to allocate them."""
+    d = _direction(module, p, g, b, first, s, t, momentum, dampening, decay, nesterov, maximize)
+    p -= module.multiply(d, lr, out=t)
+
+
+def _direction(
+    module: Any, p: Array, g: Array, b: Array | None, first: bool, s: Array | None,
+    t: Array | None, momentum: float, dampening: float, decay: float, nesterov: bool,
+    maximize: bool,
+) -> Array:
+    """What lr is multiplied with; the momentum buffer b moves on."""
     multiply, add = module.multiply, module.add
     if maximize:
         g = module.negative(g, out=s)
@@ -160,7 +181,16 @@ def _update(
             b *= momentum
             b += multiply(g, 1 - dampening, out=t) if dampening else g
         g = add(g, multiply(b, momentum, out=t), out=s) if nesterov else b
-    p -= multiply(g, lr, out=t)
+    return g
+
+
+def _direction_of_all(
+    options: tuple[Any, ...], arrays: Sequence[np.ndarray], g: np.ndarray, b: np.ndarray | None
+) -> np.ndarray:
+    """:func:`_direction` of many arrays in one; they are gathered only where they are needed."""
+    decay = options[3]
+    p = np.concatenate([a.reshape(-1) for a in arrays]) if decay else None
+    return _direction(np, p, g, b, False, None, None, *options[1:])
 
 
 def _check(options: Group) -> None:
