@@ -14,6 +14,8 @@ clean:    ## remove what was installed and what tools left behind; runs/ stays
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/demo: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or later \
+	is needed, $(PYTHON) is older: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
 	$(PIP) -e '.[examples,viz]'
 	touch $@

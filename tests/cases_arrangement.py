@@ -118,7 +118,7 @@ def _written(place: Any) -> Callable[..., Any]:
 
 def _overwritten(place: Any) -> Callable[..., Any]:
     def expected(x: Any, v: Any) -> Any:
-        y = x * x
+        y = np.array(x * x)
         y[place] = v * v
         return y * x
 
@@ -126,12 +126,13 @@ def _overwritten(place: Any) -> Callable[..., Any]:
 
 
 INDEXING += [
-    Case(f"write at {name}", _written(place), _overwritten(place), ((4, 3), shape))
-    for name, place, shape in (
+    Case("write to 0-dim", _written(...), _overwritten(...), ((), ())),
+    *(Case(f"write at {name}", _written(place), _overwritten(place), ((4, 3), shape))
+      for name, place, shape in (
         ("integer", 1, (3,)), ("slices", (slice(1, 3), slice(None, None, 2)), (2, 2)),
         ("broadcast", (..., 0), ()), ("integer tensor", [2, 0], (2, 3)),
         ("mask", [True, False, True, True], (3, 3)), ("everywhere", ..., (4, 1)),
-    )
+    )),
 ]
 
 

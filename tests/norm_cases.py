@@ -182,6 +182,13 @@ def array(x: Any) -> np.ndarray:
     return x.detach().cpu().numpy()
 
 
+def close(got: Any, expected: Any, tolerance: float = 1e-12) -> None:
+    """Relative to the largest value."""
+    expected = np.asarray(expected)
+    scale = np.max(np.abs(expected), initial=1e-3)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=float(tolerance * scale))
+
+
 def directional(
     value: tn.Tensor, inputs: Sequence[tn.Tensor], directions: Sequence[tn.Tensor],
     orders: int = ORDERS, grad: Callable[..., Any] = tn.autograd.grad,

@@ -6,13 +6,14 @@ import functools
 import gc
 import importlib
 import inspect
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-from case import Case
-from cases import CASES, SMOOTH
+from case import Case, R
+from cases import ACTIVATIONS, BINARY, CASES, SMOOTH, UNARY
 
 import tinygrad_norm as tn
 from tinygrad_norm.autograd.op import Primitive
@@ -165,6 +166,17 @@ def test_gradients_of_order_1_to_4(case: Case, device: str) -> None:
         tolerance = (1e-9 if EXTENDED else 10.0 ** (2 * order - 10)) * max(
             1, *(abs(float(e)) for e in expected[: order + 1]))
         assert abs(s.item() - float(expected[order - 1])) <= tolerance, f"order {order}"
+
+
+ELEMENTWISE = [replace(c, shapes=((),) * len(c.shapes))
+               for c in (*UNARY, *BINARY, *ACTIVATIONS) if set(c.shapes) == {R}]
+
+
+@by_name(ELEMENTWISE)
+def test_gradients_without_dimensions(case: Case, device: str) -> None:
+    """NumPy gives scalars instead of arrays then, which lack some methods and all writing."""
+    test_gradients_of_order_1_to_4(case, device)
+    test_inputs_stay_as_they_were(case, device)
 
 
 @by_name(SMOOTH)

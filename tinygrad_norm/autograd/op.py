@@ -46,7 +46,8 @@ class Primitive:
     inputs:   the positional parameters' names (a variadic ``*xs`` is named once)
     outputs:  the results' names; with more than one the function returns a tuple
     view:     the result may share memory with the first input
-    promote:  None, ``"same"`` (inputs are brought to one dtype) or ``"float"`` (and to a float)
+    promote:  None; ``"same"``: the inputs are brought to one dtype; ``"float"``: and to a float;
+              ``"equal"``: they must have one
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Primitive:
         if like is None:
             return self.function(*arrays, **settings)
         if self.promote is not None and (mixed or dtype.kind != "f"):
-            changed = promoted(inputs, to_float=self.promote == "float")
+            changed = promoted(self.name, self.promote, inputs)
             if changed is not None:
                 return self(*changed, **settings)
         try:

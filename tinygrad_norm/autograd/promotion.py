@@ -52,14 +52,23 @@ def result_type(*values: Any) -> np.dtype:
     return result
 
 
-def promoted(inputs: Sequence[Any], *, to_float: bool) -> list[Any] | None:
+def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
     """The inputs brought to one dtype, by recorded casts; None when they have it already.
+
+    Args:
+        name: the operation, for the error.
+        mode: ``"same"``; ``"float"`` makes ints float32 too; ``"equal"`` casts nothing.
 
     Python numbers stay as they are: NumPy gives them the dtype of the array beside them.
     """
     values = [v.item() if isinstance(v, np.generic) else v for v in inputs]
     dtype = result_type(*values)
-    if to_float and dtype.kind != "f":
+    if mode == "equal":
+        kinds = [str(v.dtype) for v in values if isinstance(v, Variable) or is_array(v)]
+        if len(set(kinds)) > 1:
+            raise DtypeError(f"{name}: expected tensors of the same dtype, got "
+                             f"{', '.join(kinds)}; bring them to one with .to(dtype)")
+    if mode == "float" and dtype.kind != "f":
         dtype = DEFAULT_FLOAT
     changed = False
     for i, value in enumerate(values):

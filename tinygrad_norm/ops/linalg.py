@@ -12,10 +12,17 @@ from ..errors import ShapeError
 from .shape import broadcast_to, permute, reshape, swapaxes, take
 
 
-@primitive(promote="same")
+@primitive(promote="equal")
 def matmul(a: Array, b: Array) -> Array:
     """y = a b, for the last two axes; a vector is a row on the left, a column on the right"""
-    return a @ b
+    try:
+        return a @ b
+    except ValueError as error:
+        raise ShapeError(
+            f"matmul: cannot multiply shapes {a.shape} and {b.shape}: the last dimension of the "
+            "first must equal the last but one of the second (a vector's only one), and those "
+            "before must broadcast"
+        ) from error
 
 
 @matmul.gradient_of("a")
@@ -44,7 +51,7 @@ def matmul_db(dy: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
     return swapaxes(a, first=-1, second=-2) @ dy
 
 
-@primitive(promote="same")
+@primitive(promote="equal")
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """y = x Wᵀ + b: x (…, in), W (out, in), b (out,) or None"""
     y = x @ weight.T
@@ -70,7 +77,7 @@ def linear_dbias(dy: Any) -> Any:
     return column_sums(dy) if is_matrix(dy) else dy
 
 
-@primitive(name="einsum", view=True, promote="same")
+@primitive(name="einsum", view=True, promote="equal")
 def einsum_(*xs: Array, subscripts: str) -> Array:
     """y = the sum of products that the subscripts say; each letter once an operand"""
     return array_module(xs[0]).einsum(subscripts, *xs, optimize=len(xs) > 1)

@@ -150,7 +150,7 @@ put.gradient(x=lambda dy, *, index, shape: take(dy, index=index))
 @primitive(name="index_write")
 def replace(x: Array, value: Array, *, index: Any) -> Array:
     """y = x with y[index] = value"""
-    y = x.copy()
+    y = array_module(x).array(x)  # a copy; of one of NumPy's scalars too
     part, index = resolved(y, index)
     part[index] = value
     return y

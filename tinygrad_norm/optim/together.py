@@ -43,7 +43,8 @@ class Together:
         cls, parameters: Sequence[Tensor], state: Mapping[Tensor, Any], momentum: float, most: int
     ) -> Together | None:
         """The parameters of at most ``most`` values, when they are many and all under way."""
-        small, rest = [], []
+        small: list[Tensor] = []
+        rest: list[Tensor] = []
         for p in parameters:
             fits = (_is_ready(p, p.array.dtype) and p.array.size <= most
                     and (not small or p.array.dtype == small[0].array.dtype)

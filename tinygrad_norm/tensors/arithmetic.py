@@ -244,7 +244,7 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
     if not isinstance(input, Variable) and not isinstance(other, Variable):
         dtype = result_type(input, other)
         input = wrap(Variable.result_class, array_module(flags).asarray(input, dtype=dtype))
-    input, other = promoted((input, other), to_float=False) or (input, other)
+    input, other = promoted("where", "same", (input, other)) or (input, other)
     return choice.where_(condition, input, other)
 
 
