@@ -82,6 +82,10 @@ def load(data: str, seed: int) -> datasets.Labelled:
 # -- training --------------------------------------------------------------------------------------
 
 
+EPOCH = ("batches", "samples", "seconds", "losses")
+"""What is known of an epoch before its end."""
+
+
 class Training:
     """All that changes while a model is trained. It can be saved after any step."""
 
@@ -201,10 +205,6 @@ class Training:
             setattr(self, name, state["epoch"][name])
         self.losses = self.losses.to(self.options.device)
         self.history = state["history"]
-
-
-EPOCH = ("batches", "samples", "seconds", "losses")
-"""What is known of an epoch before its end."""
 
 
 def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -16,19 +16,20 @@ ROOT = Path(tinygrad_norm.__file__).parent
 NAME = "tinygrad_norm"
 FILES = sorted(ROOT.rglob("*.py"))
 
-MAY_IMPORT = {
+ENGINE = {"autograd", "backend", "errors"}
+MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "backend": {"errors"},
     "autograd": {"backend", "errors"},
-    "ops": {"autograd", "backend", "errors"},
-    "tensors": {"ops", "autograd", "backend", "errors"},
-    "nn": {"tensors", "ops", "autograd", "backend", "errors"},
-    "optim": {"nn", "tensors", "ops", "autograd", "backend", "errors"},
-    "data": {"nn", "tensors", "ops", "autograd", "backend", "errors"},
-    "checkpoint": {"nn", "tensors", "ops", "autograd", "backend", "errors"},
-    "viz": {"nn", "tensors", "autograd", "backend", "errors"},
+    "ops": ENGINE,
+    "tensors": {"ops", *ENGINE},
+    "nn": {"tensors", "ops", *ENGINE},
+    "optim": {"tensors", "nn", *ENGINE},
+    "data": {"tensors", "nn", *ENGINE},
+    "viz": {"autograd"},
+    "checkpoint": {"tensors", "backend", "errors"},
     "cuda": {"backend", "errors"},
-    "functions": {"tensors", "ops", "autograd", "backend", "errors"},
+    "functions": {"tensors"},
 }
 """What each package or file at the top may import; those not named may import all of it."""
 

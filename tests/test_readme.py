@@ -87,6 +87,8 @@ def test_the_commands_are_right(command: str, tmp_path: Path) -> None:
         run([*words, "--collect-only", "-q", "tests/test_cuda.py"], ROOT)
     elif words[:3] == ["python", "-m", "tinygrad_norm"]:
         run(words, tmp_path)
+    elif words[0] == ".":
+        assert command == ". .venv/bin/activate"  # what make demo made
     elif words[0] == "cp":
         assert (ROOT / words[2]).exists()
     else:
