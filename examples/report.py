@@ -104,7 +104,7 @@ class Report:
         accuracy, count = history[-1]["test_accuracy"], len(training.test_set)
         seconds = sum(record["seconds"] for record in history)
         self.say(f"test accuracy {accuracy:.4f} ({round(accuracy * count)} of {count}) after "
-                 f"{len(history)} epochs and {seconds:.1f} s of training")
+                 f"epoch {len(history)}, {seconds:.1f} s of training")
         title = (f"{self.options.data}, norm: {self.options.norm}, MLP {self.widths}, "
                  f"seed {self.options.seed}: test accuracy {accuracy:.2%}")
         self.say(f"  metrics     {folder.metrics}")

@@ -138,7 +138,7 @@ def test_resuming_a_finished_run_changes_no_number() -> None:
 
 # -- as a process ----------------------------------------------------------------------------------
 
-LONG = ["--data", "moons", "--batch-size", "8", "--epochs", "12", "--hidden", "64"]
+LONG = ["--data", "moons", "--batch-size", "8", "--epochs", "40", "--hidden", "64"]
 
 
 def started(*args: str) -> subprocess.Popen[str]:
@@ -164,10 +164,10 @@ def test_ctrl_c_and_kill_in_a_process_of_its_own() -> None:
     stopped.send_signal(signal.SIGINT)
     out, err = stopped.communicate(timeout=60)
     assert (stopped.returncode, err) == (130, "")
-    found = re.search(r"interrupted after (\d+) of 12 epochs.*; saved run/checkpoint.safetensors\n"
+    found = re.search(r"interrupted after (\d+) of 40 epochs.*; saved run/checkpoint.safetensors\n"
                       r"go on with: (.+)\n\Z", out)
     assert found, out
-    assert 2 <= int(found[1]) < 12
+    assert 2 <= int(found[1]) < 40
     assert found[2].endswith("train_mlp.py --resume run")
 
     killed = started("--resume", "run")
