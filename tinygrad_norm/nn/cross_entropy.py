@@ -192,7 +192,8 @@ def cross_entropy(
     if read.weight is not None:
         share = read.weight * share
     if read.kept is None:
-        return ops.cross_entropy(input, read.index, share)[0]
+        labels = target if read.index is target.array else read.index  # drawings show its name
+        return ops.cross_entropy(input, labels, share)[0]
     where = array_module(x).where
     loss: Tensor = ops.cross_entropy(input, read.index, where(read.kept, share, 0))[0]
     if reduction == "sum":

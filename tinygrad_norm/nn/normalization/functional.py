@@ -18,110 +18,23 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd.graph import Variable, tick, wrap
-from ...autograd.mode import STATISTICS, flags
-from ...backend.array import array_module, device_of
-from ...errors import DeviceError, DimError, DtypeError, ShapeError
-from ...ops.normalize import normalize
+from ...autograd.graph import Variable, wrap
+from ...backend.array import array_module
+from ...errors import ShapeError
 from ...tensors.tensor import Tensor
-
-FLOAT16, FLOAT32 = np.dtype("float16"), np.dtype("float32")
-
-
-def standardize(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, *,
-    axes: tuple[int, ...], eps: float, centred: bool = True,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(y, xc, mean, var): the core of every norm, float16 computed in float32."""
-    if x.array.dtype != FLOAT16:
-        return normalize(x, weight, bias, axes=axes, eps=eps, centred=centred)
-    y, xc, mean, var = normalize(*widened(x, weight, bias), axes=axes, eps=eps, centred=centred)
-    return y.half(), xc, mean, var
-
-
-def widened(*values: Tensor | None) -> list[Any]:
-    """The values in float32."""
-    return [None if v is None else v.float() for v in values]
-
-
-def per_channel(value: Any, x: Any) -> Any:
-    """A (C,) tensor or array shaped to stand beside x (N, C, *spatial)."""
-    if value is None or x.ndim == 2:
-        return value
-    return value.reshape((-1,) + (1,) * (x.ndim - 2))
-
-
-def running_average(buffer: Tensor | None, value: Any, momentum: Any, factor: float = 1.0) -> None:
-    """buffer = (1 - momentum) buffer + momentum factor value, in place.
-
-    Nothing happens inside ``autograd.keep_statistics()``.
-    """
-    if buffer is not None and flags.get() & STATISTICS:
-        array = buffer.array
-        array *= 1 - momentum
-        array += value.reshape(-1) * (momentum * factor)
-        buffer.written[0] = tick()
-
-
-def bessel(n: int) -> float:
-    """From the variance of a sample of n to the unbiased estimate of its population's."""
-    return n / (n - 1)
-
-
-def check_input(
-    who: str, x: Tensor, shape: tuple[int, ...], eps: float, *vectors: Tensor | None
-) -> None:
-    """x must be floating, and running_mean, running_…, weight, bias be of ``shape`` and fit it.
-
-    They have x's dtype; beside float16 they may be float32, in which the work is done anyway.
-
-    Raises:
-        DimError, DtypeError, ShapeError, DeviceError: naming what does not fit.
-        ValueError: eps < 0.
-    """
-    array = x.array
-    dtype = array.dtype
-    if not shape:
-        raise DimError(f"{who}: expected input (N, C, *spatial), got {array.shape}")
-    if dtype.kind != "f":
-        raise DtypeError(f"{who}: expected a floating point input, got {dtype}; call .float()")
-    if eps < 0:
-        raise ValueError(f"{who}: expected eps >= 0, got {eps}")
-    for i, vector in enumerate(vectors):
-        if vector is None:
-            continue
-        other = vector.array
-        if other.shape == shape and other.dtype is dtype and type(other) is type(array):
-            continue
-        name = ("running_mean", "the running spread", "weight", "bias")[i - len(vectors)]
-        if other.shape != shape:
-            raise ShapeError(f"{who}: expected {name} of shape {shape} for an input of shape "
-                             f"{array.shape}, got {other.shape}")
-        if device_of(other) != device_of(array):
-            raise DeviceError(f"{who}: the input is on {device_of(array)}, {name} on "
-                              f"{device_of(other)}; move one with .to(device)")
-        if other.dtype != dtype and (dtype, other.dtype) != (FLOAT16, FLOAT32):
-            raise DtypeError(f"{who}: the input is {dtype}, {name} {other.dtype}; "
-                             "bring them to one dtype with .to(dtype)")
-
-
-def batch_axes(ndim: int) -> tuple[int, ...]:
-    """All axes of (N, C, *spatial) but the channel's."""
-    return (0,) if ndim == 2 else (0, *range(2, ndim))
-
-
-def check_count(who: str, x: Tensor, n: int, what: str) -> None:
-    """Statistics need two values at least.
-
-    Raises:
-        ValueError: with the ways out.
-    """
-    if n < 2:
-        raise ValueError(
-            f"{who}: Expected more than 1 {what} when training, got input size {x.array.shape}, "
-            f"which has {n}; use a larger batch (DataLoader(drop_last=True)), eval(), or a norm "
-            "that does not depend on the batch: GroupNorm, LayerNorm"
-        )
+from .core import (
+    FLOAT16,
+    FLOAT32,
+    apply_statistics,
+    batch_axes,
+    bessel,
+    check_count,
+    check_input,
+    per_channel,
+    running_average,
+    standardize,
+    widened,
+)
 
 
 def batch_norm(
@@ -154,23 +67,6 @@ def batch_norm(
     running_average(running_mean, mean.array, momentum)
     running_average(running_var, var.array, momentum, bessel(n))
     return y
-
-
-def apply_statistics(
-    x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float
-) -> Tensor:
-    """y = (x - mean) / √(var + eps) weight + bias, with statistics that are given.
-
-    The mean is subtracted first: folded into the bias it would cost the digits of a large offset.
-    """
-    if x.array.dtype == FLOAT16:
-        x, mean, var, weight, bias = widened(x, mean, var, weight, bias)
-        return apply_statistics(x, mean, var, weight, bias, eps).half()
-    scale = (var + eps).rsqrt()
-    if weight is not None:
-        scale = scale * weight
-    y = (x - per_channel(mean, x)) * per_channel(scale, x)
-    return y if bias is None else y + per_channel(bias, x)
 
 
 def instance_norm(
