@@ -66,11 +66,6 @@ def ours(case: str) -> Callable[[], None]:
     return model_step(tinygrad_norm, case)
 
 
-def system(case: str) -> Callable[[], None]:
-    """Ours again: allocator.py runs it with another setting of malloc."""
-    return ours(case)
-
-
 def torch(case: str) -> Callable[[], None]:
     import torch as library
 

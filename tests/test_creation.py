@@ -137,6 +137,7 @@ def test_joining(device: str) -> None:
     (lambda: tn.zeros(1.5), TypeError, "float"),
     (lambda: tn.arange(0, 1, 0), RuntimeError, "arange: step must be nonzero"),
     (lambda: tn.arange(0, 1, -1), RuntimeError, "arange: bounds 0 to 1 do not fit the sign of ste"),
+    (lambda: tn.randint(1, 5), TypeError, r"randint: expected a size such as \(2, 3\), got none"),
     (lambda: tn.randint(3, 3, (2,)), RuntimeError, "randint: expected low < high, got 3 and 3"),
     (lambda: tn.stack([]), RuntimeError, "stack: expected a non-empty list of tensors"),
     (lambda: tn.cat(tn.ones(2)), TypeError, "cat: expected a tuple or list of tensors, got Tensor"),

@@ -65,6 +65,25 @@ def test_a_function() -> None:
         assert not Scale.apply(x, 3.0)[0].requires_grad
 
 
+def test_a_forward_without_ctx() -> None:
+    class Square(Function):
+        @staticmethod
+        def forward(x: Any, *, scale: float = 1.0) -> Any:
+            return x * x * scale
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            (x,) = inputs
+            ctx.save_for_backward(x, output)
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            x, y = ctx.saved_tensors
+            return dy * 2 * y / x
+
+    assert tn.autograd.gradgradcheck(lambda x: Square.apply(x, scale=3.0), leaf(1.0, -2.0))
+
+
 def test_an_unused_output_has_a_gradient_of_zeros() -> None:
     for create_graph in (False, True):
         x = leaf(1.0, 2.0)

@@ -173,6 +173,8 @@ def test_functions_are_methods() -> None:
     x = tn.tensor([[1.0, -2.0], [3.0, 0.5]])
     for name in ("exp", "abs", "sum", "relu", "square", "argmax", "logical_not", "isnan", "t"):
         assert getattr(tn, name)(x).tolist() == getattr(x, name)().tolist()
+    with pytest.raises(TypeError, match=r"exp: expected a Tensor, got float; tensor\(...\) makes"):
+        tn.exp(2.0)
     assert tn.add(x, 1).tolist() == (x + 1).tolist()
     assert tn.clamp(x, min=0).tolist() == x.clamp(0).tolist()
     assert tn.sum(x, dim=1, keepdim=True).shape == (2, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from typing import Any
@@ -222,6 +223,26 @@ def test_plateau(mode: str, kind: str) -> None:
             compare(optimizer, reference, scheduler, expected)
             for name in ("best", "num_bad_epochs", "cooldown_counter"):
                 assert getattr(scheduler, name) == getattr(expected, name), (options, epoch, name)
+
+
+@pytest.mark.parametrize("momentum", [0, 0.9])
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.filterwarnings("ignore:.*(parameter twice|duplicate parameters)")
+def test_many_small_parameters_and_a_copy_of_the_optimizer(momentum: float, twice: bool) -> None:
+    """They are updated as one array; a copy of the optimizer steps its own copies."""
+    results = []
+    for m in (tn, torch):
+        params = [m.tensor([1.0, 2.0 + i], dtype=m.float64, requires_grad=True) for i in range(5)]
+        optimizer = m.optim.SGD(params + params[:twice], lr=0.1, momentum=momentum)
+        for i in range(4):
+            if i == 2:
+                optimizer = copy.deepcopy(optimizer)
+            own = optimizer.param_groups[0]["params"]
+            optimizer.zero_grad()
+            sum((p * p).sum() for p in own).backward()
+            optimizer.step()
+        results.append([p.tolist() for p in own])
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-12)
 
 
 def test_pytorchs_arguments_and_defaults() -> None:

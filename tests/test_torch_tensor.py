@@ -105,6 +105,43 @@ SAME: dict[str, Callable[[Any], Any]] = {
     "square ints": lambda m: m.arange(-2, 3).square(),
     "pow ints": lambda m: m.arange(1, 4) ** m.arange(3),
     "cat dtypes": lambda m: m.cat([m.arange(2), m.ones(2)]),
+    "cat onto nothing": lambda m: m.cat([m.tensor([]), m.ones(2, 3), m.zeros(1, 3)]),
+    "cat of nothing": lambda m: m.cat([m.tensor([]), m.tensor([])]),
+    "masked_fill by a double": lambda m: m.ones(2).masked_fill(
+        m.tensor([True, False]), m.tensor(2.5, dtype=m.float64)),
+    "masked_fill ints": lambda m: m.arange(2).masked_fill(m.tensor([[True], [False]]), 7),
+    "masked_fill -inf": lambda m: m.ones(2).masked_fill(m.tensor([True, False]), -np.inf),
+    "clamp crossed tensors": lambda m: m.arange(4.0).clamp(m.tensor(3.0), m.tensor(1.0)),
+    "Tensor of a shape": lambda m: m.zeros_like(m.Tensor(2, 3)),
+    "Tensor of a length": lambda m: m.zeros_like(m.Tensor(2)),
+    "Tensor of a list": lambda m: m.Tensor([2]),
+    "Tensor of nothing": lambda m: m.Tensor(),
+    # -- arguments by name
+    "zeros size": lambda m: m.zeros(size=(2, 3)) + m.ones(size=(3,)),
+    "empty size": lambda m: m.zeros_like(m.empty(size=(2, 3))),
+    "rand size": lambda m: m.zeros_like(m.rand(size=(2, 3)) + m.randn(size=(3,))),
+    "randint high": lambda m: m.zeros_like(m.randint(10, (2, 3))),
+    "randint high size": lambda m: m.zeros_like(m.randint(10, size=(2, 3))),
+    "randint high= size": lambda m: m.zeros_like(m.randint(high=10, size=(2, 3))),
+    "randint low high": lambda m: m.randint(3, 4, size=(2, 3)),
+    "randint like": lambda m: m.randint_like(m.ones(2), 3, 4) + m.randint_like(m.ones(2), 1),
+    "like with grad": lambda m: m.zeros_like(m.randn_like(m.ones(2), requires_grad=True)),
+    "flip dims": lambda m: m.flip(m.arange(6).reshape(2, 3), dims=(0, 1)),
+    "flip dims method": lambda m: m.arange(6).reshape(2, 3).flip(dims=[1]),
+    "permute dims": lambda m: m.permute(m.ones(2, 3, 4), dims=(2, 0, 1)).permute(dims=(1, 0, 2)),
+    "reshape shape": lambda m: m.reshape(m.arange(6), shape=(2, 3)).reshape(shape=(3, 2)),
+    "expand size": lambda m: m.ones(1, 3).expand(size=(2, 3)),
+    "input": lambda m: m.sum(input=m.exp(input=m.ones(2, 3)), dim=1),
+    "input and other": lambda m: m.matmul(input=m.ones(2, 3), other=m.ones(3, 2)),
+    "pow of a number": lambda m: m.pow(2, m.arange(3.0)) + m.pow(input=m.ones(3), exponent=2),
+    "softmax dtype": lambda m: m.softmax(m.arange(3), dim=0, dtype=m.float64),
+    "log_softmax dtype": lambda m: m.arange(3).log_softmax(0, m.float64),
+    "prod dtype": lambda m: m.prod(m.arange(1, 4), dtype=m.float64),
+    "cumsum dtype": lambda m: m.arange(4).cumsum(0, dtype=m.float64),
+    "to non_blocking": lambda m: m.ones(2).to("cpu", non_blocking=True),
+    "module to non_blocking": lambda m: m.zeros_like(
+        m.nn.Linear(2, 2).to("cpu", non_blocking=True).weight),
+    "numpy force": lambda m: m.from_numpy(m.ones(2, requires_grad=True).numpy(force=True)),
 }
 
 
@@ -120,6 +157,31 @@ def test_same_result(name: str) -> None:
     assert tuple(ours.shape) == tuple(theirs.shape)
     assert f"torch.{ours.dtype}" == str(theirs.dtype)
     close(ours, theirs)
+
+
+EDGES: dict[str, Callable[..., Any]] = {
+    "relu": lambda m, x, a, b: x.relu().sqrt(),
+    "clamp": lambda m, x, a, b: x.clamp(min=0).sqrt() + (2 - x.clamp(max=2)).sqrt(),
+    "clamp both": lambda m, x, a, b: x.clamp(0, 2).sqrt(),
+    "clamp tensors": lambda m, x, a, b: x.clamp(a, b).sqrt(),
+    "clamp by a tensor": lambda m, x, a, b: x.clamp(min=a) * x.clamp(max=b),
+    "maximum": lambda m, x, a, b: m.maximum(x, a).sqrt(),
+    "minimum": lambda m, x, a, b: (2 - m.minimum(x, b)).sqrt(),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_same_gradient_at_the_edges(name: str) -> None:
+    """An infinite gradient reaches only what was chosen; a tie is shared as in PyTorch."""
+    data = [[-1.0, 0, 0, 1, 2, 3], [0.0, 0, -1, 1, 3, 2], [2.0, 2, 1, 1, 2, 2]]
+    results = []
+    for m in (tn, torch):
+        leaves = [m.tensor(row, dtype=m.float64, requires_grad=True) for row in data]
+        with np.errstate(divide="ignore"):
+            EDGES[name](m, *leaves).sum().backward()
+        results.append([None if x.grad is None else x.grad.tolist() for x in leaves])
+    assert results[0] == results[1]
+
 
 def test_dlpack_both_ways() -> None:
     ours = tn.arange(6.0).reshape(2, 3)

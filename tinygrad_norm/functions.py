@@ -1,31 +1,105 @@
 """Tensor methods as functions: ``tn.exp(x)`` is ``x.exp()``."""
 
+import functools as _functools
+from collections.abc import Callable as _Callable
+from typing import Any as _Any
+from typing import TypeVar as _TypeVar
+
 from .tensors.arithmetic import where as _where
 from .tensors.tensor import Tensor
 
-add, sub, mul, div, pow = Tensor.add, Tensor.sub, Tensor.mul, Tensor.div, Tensor.pow
-neg, abs, sign = Tensor.neg, Tensor.abs, Tensor.sign
-exp, expm1, log, log1p = Tensor.exp, Tensor.expm1, Tensor.log, Tensor.log1p
-sqrt, rsqrt, square, reciprocal = Tensor.sqrt, Tensor.rsqrt, Tensor.square, Tensor.reciprocal
-sin, cos, tanh, sigmoid, erf, relu = (
-    Tensor.sin, Tensor.cos, Tensor.tanh, Tensor.sigmoid, Tensor.erf, Tensor.relu)
-clamp, maximum, minimum = Tensor.clamp, Tensor.maximum, Tensor.minimum
-eq, ne, lt, le, gt, ge = Tensor.eq, Tensor.ne, Tensor.lt, Tensor.le, Tensor.gt, Tensor.ge
-logical_not, logical_and, logical_or = Tensor.logical_not, Tensor.logical_and, Tensor.logical_or
-isnan, isfinite = Tensor.isnan, Tensor.isfinite
+_Method = _TypeVar("_Method", bound=_Callable[..., _Any])
 
-sum, mean, var, std, var_mean = Tensor.sum, Tensor.mean, Tensor.var, Tensor.std, Tensor.var_mean
-amax, amin, max, min = Tensor.amax, Tensor.amin, Tensor.max, Tensor.min
-argmax, argmin, argsort = Tensor.argmax, Tensor.argmin, Tensor.argsort
-prod, cumsum, all, any = Tensor.prod, Tensor.cumsum, Tensor.all, Tensor.any
-logsumexp, softmax, log_softmax = Tensor.logsumexp, Tensor.softmax, Tensor.log_softmax
 
-reshape, permute, transpose, t = Tensor.reshape, Tensor.permute, Tensor.transpose, Tensor.t
-unsqueeze, squeeze, flatten = Tensor.unsqueeze, Tensor.squeeze, Tensor.flatten
-broadcast_to, flip, gather = Tensor.broadcast_to, Tensor.flip, Tensor.gather
-chunk, split = Tensor.chunk, Tensor.split
-matmul, mm, bmm, dot = Tensor.matmul, Tensor.mm, Tensor.bmm, Tensor.dot
-clone = Tensor.clone
+def _of(method: _Method) -> _Method:
+    """The method with its tensor named ``input``, as in PyTorch."""
+
+    @_functools.wraps(method)
+    def function(input: _Any, *args: _Any, **settings: _Any) -> _Any:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{method.__name__}: expected a Tensor, got {type(input).__name__}; "
+                            "tensor(...) makes one")
+        return method(input, *args, **settings)
+
+    return function  # type: ignore[return-value]
+
+
+add = _of(Tensor.add)
+sub = _of(Tensor.sub)
+mul = _of(Tensor.mul)
+div = _of(Tensor.div)
+neg = _of(Tensor.neg)
+abs = _of(Tensor.abs)
+sign = _of(Tensor.sign)
+exp = _of(Tensor.exp)
+expm1 = _of(Tensor.expm1)
+log = _of(Tensor.log)
+log1p = _of(Tensor.log1p)
+sqrt = _of(Tensor.sqrt)
+rsqrt = _of(Tensor.rsqrt)
+square = _of(Tensor.square)
+reciprocal = _of(Tensor.reciprocal)
+sin = _of(Tensor.sin)
+cos = _of(Tensor.cos)
+tanh = _of(Tensor.tanh)
+sigmoid = _of(Tensor.sigmoid)
+erf = _of(Tensor.erf)
+relu = _of(Tensor.relu)
+clamp = _of(Tensor.clamp)
+maximum = _of(Tensor.maximum)
+minimum = _of(Tensor.minimum)
+eq = _of(Tensor.eq)
+ne = _of(Tensor.ne)
+lt = _of(Tensor.lt)
+le = _of(Tensor.le)
+gt = _of(Tensor.gt)
+ge = _of(Tensor.ge)
+logical_not = _of(Tensor.logical_not)
+logical_and = _of(Tensor.logical_and)
+logical_or = _of(Tensor.logical_or)
+isnan = _of(Tensor.isnan)
+isfinite = _of(Tensor.isfinite)
+sum = _of(Tensor.sum)
+mean = _of(Tensor.mean)
+var = _of(Tensor.var)
+std = _of(Tensor.std)
+var_mean = _of(Tensor.var_mean)
+amax = _of(Tensor.amax)
+amin = _of(Tensor.amin)
+max = _of(Tensor.max)
+min = _of(Tensor.min)
+argmax = _of(Tensor.argmax)
+argmin = _of(Tensor.argmin)
+argsort = _of(Tensor.argsort)
+prod = _of(Tensor.prod)
+cumsum = _of(Tensor.cumsum)
+all = _of(Tensor.all)
+any = _of(Tensor.any)
+logsumexp = _of(Tensor.logsumexp)
+softmax = _of(Tensor.softmax)
+log_softmax = _of(Tensor.log_softmax)
+reshape = _of(Tensor.reshape)
+permute = _of(Tensor.permute)
+transpose = _of(Tensor.transpose)
+t = _of(Tensor.t)
+unsqueeze = _of(Tensor.unsqueeze)
+squeeze = _of(Tensor.squeeze)
+flatten = _of(Tensor.flatten)
+broadcast_to = _of(Tensor.broadcast_to)
+flip = _of(Tensor.flip)
+gather = _of(Tensor.gather)
+chunk = _of(Tensor.chunk)
+split = _of(Tensor.split)
+matmul = _of(Tensor.matmul)
+mm = _of(Tensor.mm)
+bmm = _of(Tensor.bmm)
+dot = _of(Tensor.dot)
+clone = _of(Tensor.clone)
+
+
+def pow(input: _Any, exponent: _Any) -> Tensor:
+    """input to the power of ``exponent``; one of the two may be a number."""
+    return input**exponent
 
 
 def allclose(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +23,8 @@ def has_nan(value: Any) -> bool:
 
 def user_line() -> str:
     """The innermost line of the stack outside this package: ``file.py:12: y = x.log()``."""
+    import traceback
+
     for frame in reversed(traceback.extract_stack()):
         if not os.path.abspath(frame.filename).startswith(_PACKAGE):
             return f"{frame.filename}:{frame.lineno}: {frame.line}"

@@ -43,6 +43,7 @@ class Function:
     Subclass it with two static methods. ``forward(ctx, *args)`` computes from tensors and
     returns a tensor or a tuple of them; ``backward(ctx, *grad_outputs)`` returns a gradient (or
     None) for each argument. Written in tensor operations, ``backward`` can be differentiated again.
+    With a third, ``setup_context(ctx, inputs, output)``, ``forward(*args)`` gets no ctx.
 
     >>> import tinygrad_norm as tn
     >>> class Cube(tn.autograd.Function):
@@ -68,13 +69,21 @@ class Function:
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         raise NotImplementedError("Function: define a static method backward(ctx, *grad_outputs)")
 
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Save for ``backward`` what it needs of a ``forward`` without ctx."""
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward`` and record the call."""
         ctx = FunctionCtx()
         ctx.needs_input_grad = tuple(isinstance(a, Variable) and a.tracked for a in args)
         with no_grad():
-            results = cls.forward(ctx, *args, **kwargs)
+            if cls.setup_context is Function.setup_context:
+                results = cls.forward(ctx, *args, **kwargs)
+            else:
+                results = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, results)
         if not (any(ctx.needs_input_grad) and flags.get() & GRAD):
             return results
         many = isinstance(results, tuple | list)

@@ -159,12 +159,8 @@ def _numerical(
             try:
                 with no_grad():
                     ends.append([to_numpy(y.array).reshape(-1).copy()
-                                 for y in _outputs_without_grad(func, xs)])
+                                 for y in _floats(func(*xs))])
             finally:
                 x[index] = before
         columns.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
     return [np.stack(c, axis=1) for c in zip(*columns, strict=True)] if columns else []
-
-
-def _outputs_without_grad(func: Callable[..., Any], xs: Sequence[Any]) -> list[Any]:
-    return _floats(func(*xs))

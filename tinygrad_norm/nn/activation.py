@@ -67,14 +67,12 @@ def sigmoid(input: Tensor) -> Tensor:
 
 def softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
     """eˣ / Σ eˣ over ``dim``; ``dtype`` is cast to first."""
-    x = input if dtype is None else input.to(dtype)
-    return x.softmax(_class_dim("softmax", x) if dim is None else dim)
+    return input.softmax(_class_dim("softmax", input) if dim is None else dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> Tensor:
     """x - ln Σ eˣ over ``dim``; ``dtype`` is cast to first."""
-    x = input if dtype is None else input.to(dtype)
-    return x.log_softmax(_class_dim("log_softmax", x) if dim is None else dim)
+    return input.log_softmax(_class_dim("log_softmax", input) if dim is None else dim, dtype)
 
 
 def _class_dim(who: str, x: Variable) -> int:

@@ -65,8 +65,6 @@ class Module(State):
             node.calls = (self, start, node.calls)
         return result
 
-    # -- what it holds ---------------------------------------------------------------------------
-
     # -- what is done to all of it ---------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:

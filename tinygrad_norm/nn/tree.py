@@ -34,6 +34,7 @@ class Buffer(Tensor):
         result.persistent = self.persistent
         return result
 
+
 class Tree:
     """The part of ``Module`` that keeps names: of its parameters, its buffers, its modules."""
 

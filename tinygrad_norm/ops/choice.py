@@ -81,7 +81,23 @@ def isfinite(x: Array) -> Array:
     """y = whether x is neither NaN nor infinite"""
     return array_module(x).isfinite(x)
 
+
 # -- choices ---------------------------------------------------------------------------------------
+
+BITS = {2: "int16", 4: "int32", 8: "int64"}
+"""The whole numbers as wide as each float, by their bytes."""
+
+
+@primitive
+def masked(x: Array, keep: Array) -> Array:
+    """y = x where ``keep`` holds, else 0, also where x is infinite or NaN
+
+    Multiplied as whole numbers, since ∞ · 0 is NaN; ``where`` takes 10 times as long.
+    """
+    return (x.view(BITS[x.dtype.itemsize]) * keep).view(x.dtype)
+
+
+masked.gradient(x=lambda dy, keep: masked(dy, keep))
 
 
 @primitive(promote="same")
@@ -106,7 +122,7 @@ minimum.gradient(a=lambda dy, a, b: won(dy, a < b, equal(a, b)),
 
 def won(dy: Any, alone: Any, tied: Any) -> Any:
     """The winner's gradient: whole where it won alone, half where the two are equal."""
-    return dy * alone + dy * tied * 0.5
+    return masked(dy, alone) + masked(dy * 0.5, tied)
 
 
 @primitive
@@ -122,8 +138,8 @@ def clamp(x: Array, *, low: float | None = None, high: float | None = None) -> A
 def clamp_dx(dy: Any, x: Any, *, low: float | None = None, high: float | None = None) -> Any:
     """dx = dy where low <= x <= high"""
     if low is not None:
-        dy = dy * (x >= low)
-    return dy if high is None else dy * (x <= high)
+        dy = masked(dy, x >= low)
+    return dy if high is None else masked(dy, x <= high)
 
 
 @primitive(name="where", promote=None)

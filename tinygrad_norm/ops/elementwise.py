@@ -10,7 +10,7 @@ from ..autograd.op import primitive
 from ..backend import array as backend
 from ..backend.array import Array, array_module
 from ..errors import DtypeError
-from .choice import equal, greater_equal, logical_and, where
+from .choice import equal, greater_equal, logical_and, masked, where
 
 # -- arithmetic --------------------------------------------------------------------------------
 
@@ -240,4 +240,4 @@ def relu(x: Array) -> Array:
     return module.maximum(x, module.zeros(x.shape, x.dtype) if module is numpy else 0)
 
 
-relu.gradient(x=lambda dy, y: dy * (y > 0))
+relu.gradient(x=lambda dy, y: masked(dy, y > 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from typing import Any
 
 from ..autograd.op import primitive
@@ -105,6 +104,9 @@ def einsum_dxs(dy: Any, *xs: Any, subscripts: str) -> tuple[Any, ...]:
     return tuple(gradients)
 
 
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Einstein summation of tensors: ``einsum("ij,jk->ik", a, b)``; ellipsis and ``ii`` too.
 
@@ -117,7 +119,7 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     if len(names) != len(operands):
         raise ShapeError(f"einsum: {subscripts!r} names {len(names)} operands, "
                          f"got {len(operands)}")
-    spare = [c for c in string.ascii_letters if c not in subscripts]
+    spare = [c for c in LETTERS if c not in subscripts]
     longest = 0
     for name, x in zip(names, operands, strict=True):
         plain = name.replace("...", "")

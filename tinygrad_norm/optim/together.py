@@ -45,11 +45,13 @@ class Together:
         """The parameters of at most ``most`` values, when they are many and all under way."""
         small: list[Tensor] = []
         rest: list[Tensor] = []
+        seen: set[int] = set()
         for p in parameters:
-            fits = (_is_ready(p, p.array.dtype) and p.array.size <= most
+            fits = (_is_ready(p, p.array.dtype) and p.array.size <= most and id(p) not in seen
                     and (not small or p.array.dtype == small[0].array.dtype)
                     and (not momentum or _is_like(state[p].get(BUFFER), p.array)))
             (small if fits else rest).append(p)
+            seen.add(id(p))  # one that is there twice is stepped twice, one after the other
         if len(small) < FEWEST:
             return None
         return cls(small, rest, state if momentum else None)
@@ -78,6 +80,10 @@ class Together:
             p.written[0] = now
             if self.pieces:
                 state[p][BUFFER].written[0] = now
+
+    def __reduce__(self) -> tuple[type, tuple[()]]:
+        """A copy is None, and made anew at the next step: pieces are not copied as views."""
+        return type(None), ()
 
     def _pieces(self, flat: np.ndarray) -> list[np.ndarray]:
         """Consecutive parts of ``flat`` in the parameters' shapes."""

@@ -177,8 +177,8 @@ class Arithmetic(Variable):
         if min is None and max is None:
             raise RuntimeError("clamp: expected at least one of min and max, got neither")
         if isinstance(min, Variable) or isinstance(max, Variable):
-            result = self if min is None else choice.maximum(self, min)
-            return result if max is None else choice.minimum(result, max)  # type: ignore[return-value]
+            result: Any = self if min is None else where(self < min, min, self)
+            return result if max is None else where(result > max, max, result)
         whole = self.array.dtype.kind != "f"
         if whole and (isinstance(min, float) or isinstance(max, float)):
             return choice.clamp(self.float(), low=min, high=max)  # type: ignore[attr-defined]
@@ -195,6 +195,14 @@ class Arithmetic(Variable):
     def where(self, condition: Any, other: Number) -> Tensor:
         """self where the condition holds, else other"""
         return where(condition, self, other)
+
+    def masked_fill(self, mask: Any, value: Number) -> Tensor:
+        """A copy with ``value``, brought to this tensor's dtype, where the mask of bools holds."""
+        if isinstance(value, Variable):
+            value = value.to(self.array.dtype)  # type: ignore[attr-defined]
+        elif self.array.dtype.kind != "f":
+            value = self.array.dtype.type(value)
+        return where(mask, value, self)
 
     def eq(self, other: Number) -> Tensor:
         return choice.equal(self, other)

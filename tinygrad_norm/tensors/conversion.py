@@ -41,9 +41,12 @@ def as_dtype(dtype: Any) -> np.dtype:
 
 
 def destination(
-    args: tuple[Any, ...], dtype: Any = None, device: Any = None
+    args: tuple[Any, ...], dtype: Any = None, device: Any = None, non_blocking: bool = False
 ) -> tuple[np.dtype | None, Device | None]:
-    """What the arguments of ``to(...)`` ask for: a dtype, a device, or another tensor's both."""
+    """What the arguments of ``to(...)`` ask for: a dtype, a device, or another tensor's both.
+
+    ``non_blocking`` is accepted, without effect.
+    """
     for value in args:
         if isinstance(value, Variable):
             dtype, device = value.array.dtype, device_of(value.array)
@@ -78,12 +81,13 @@ class Conversion(Variable):
     def is_floating_point(self) -> bool:
         return bool(self.array.dtype.kind == "f")
 
-    def to(self, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+    def to(self, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False,
+           copy: bool = False) -> Tensor:
         """In another dtype, on another device, or as another tensor is; itself if nothing changes.
 
         ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
         """
-        dtype, device = destination(args, dtype, device)
+        dtype, device = destination(args, dtype, device, non_blocking)
         result: Any = self
         if dtype is not None and dtype != self.array.dtype:
             result = (cast if dtype.kind == "f" else truncate)(result, dtype=dtype)
@@ -94,7 +98,7 @@ class Conversion(Variable):
     def cpu(self) -> Tensor:
         return self.to(device="cpu")
 
-    def cuda(self, device: Any = None) -> Tensor:
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> Tensor:
         """On a GPU: the current one, or of that number."""
         return self.to(device="cuda" if device is None else device)
 
@@ -119,12 +123,14 @@ class Conversion(Variable):
     def type_as(self, other: Variable) -> Tensor:
         return self.to(other.array.dtype)
 
-    def numpy(self) -> np.ndarray:
-        """The array, sharing memory.
+    def numpy(self, *, force: Any = False) -> np.ndarray:
+        """The array, sharing memory; with ``force`` that of ``detach().cpu()``.
 
         Raises:
             RuntimeError: the tensor requires grad. TypeError: it is not on the cpu.
         """
+        if force:
+            return to_numpy(self.array)
         if self.tracked:
             raise RuntimeError(
                 "numpy: can't be called on a tensor that requires grad; use .detach().numpy()"

@@ -91,15 +91,17 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(data, dtype=dtype, device=device)
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
+          requires_grad: bool = False) -> Tensor:
     """Zeros of the shape ``size``, float32 by default."""
-    return full(size, 0, dtype=dtype or "float32", device=device,
+    return full(shape if size is None else size, 0, dtype=dtype or "float32", device=device,
                 requires_grad=requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
+         requires_grad: bool = False) -> Tensor:
     """Ones of the shape ``size``, float32 by default."""
-    return full(size, 1, dtype=dtype or "float32", device=device,
+    return full(shape if size is None else size, 1, dtype=dtype or "float32", device=device,
                 requires_grad=requires_grad)
 
 
@@ -117,9 +119,10 @@ def full(
     return finished(np.full(shape, fill_value, dtype=as_dtype(dtype)), None, device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
+          requires_grad: bool = False) -> Tensor:
     """A tensor of the shape ``size`` to be filled; here it holds zeros."""
-    return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+    return zeros(*shape, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
 def eye(
@@ -208,8 +211,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors one after another along a dimension they have."""
-    return ops.concatenate(*_tensors("cat", tensors), axis=dim)
+    """Tensors one after another along a dimension they have.
+
+    A tensor of shape (0,) goes with any other, as the start of a list that grows.
+    """
+    tensors = _tensors("cat", tensors)
+    if any(t.array.ndim != 1 for t in tensors):
+        tensors = [t for t in tensors if t.array.shape != (0,)]
+    return ops.concatenate(*tensors, axis=dim)
 
 
 def einsum(equation: str, *operands: Any) -> Tensor:

@@ -15,7 +15,6 @@ from ..autograd.mode import is_grad_enabled, no_grad
 from ..autograd.op import explained
 from ..backend.array import array_module
 from ..ops import elementwise
-from ..ops.choice import where_
 from ..ops.shape import plain_index, replace, resolved
 from ..ops.transfer import cast
 
@@ -134,7 +133,3 @@ class Inplace(Variable):
 
     def zero_(self) -> Tensor:
         return self.copy_(0)
-
-    def masked_fill(self, mask: Any, value: Any) -> Tensor:
-        """A copy with ``value`` where the mask holds."""
-        return where_(mask, value, self)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Variable
+from ..backend.array import device_of
 from .conversion import as_dtype
 from .creation import finished, lengths, tensor
 from .tensor import Tensor
@@ -92,27 +93,37 @@ def _floats(draw: str, size: Any, generator: Generator | None, dtype: Any, devic
             requires_grad: bool) -> Tensor:
     dtype = as_dtype(dtype or "float32")
     wide = np.dtype("float32") if dtype.itemsize < 8 else dtype
-    array = getattr(source(generator), draw)(lengths(*size), dtype=wide)
+    array = getattr(source(generator), draw)(lengths(size), dtype=wide)
     return finished(np.asarray(array), dtype, device, requires_grad)
 
 
-def rand(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
-         requires_grad: bool = False) -> Tensor:
+def rand(*shape: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None,
+         device: Any = None, requires_grad: bool = False) -> Tensor:
     """Uniform on [0, 1)."""
+    size = shape if size is None else size
     return _floats("random", size, generator, dtype, device, requires_grad)
 
 
-def randn(*size: Any, generator: Generator | None = None, dtype: Any = None, device: Any = None,
-          requires_grad: bool = False) -> Tensor:
+def randn(*shape: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None,
+          device: Any = None, requires_grad: bool = False) -> Tensor:
     """Normal with mean 0 and variance 1."""
+    size = shape if size is None else size
     return _floats("standard_normal", size, generator, dtype, device, requires_grad)
 
 
-def randint(low: int, high: Any = None, size: Any = None, *, generator: Generator | None = None,
-            dtype: Any = None, device: Any = None) -> Tensor:
-    """Integers from ``low`` (0 when left out) to ``high`` - 1: ``randint(low, high, size)``."""
-    if size is None:
+def randint(low: int = 0, high: Any = None, size: Any = None, *,
+            generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
+    """Integers from ``low`` to ``high`` - 1.
+
+    ``randint(low, high, size)``; ``randint(high, size)`` starts at 0.
+    """
+    if size is None and isinstance(high, tuple | list):
         low, high, size = 0, low, high
+    elif high is None:
+        low, high = 0, low
+    if size is None:
+        raise TypeError("randint: expected a size such as (2, 3), got none; that of a single "
+                        "number is ()")
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
     return finished(source(generator).integers(low, high, lengths(size)), dtype or "int64",
@@ -125,13 +136,24 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
     return finished(source(generator).permutation(*lengths(n)), dtype or "int64", device, False)
 
 
-def rand_like(input: Variable, *, dtype: Any = None, device: Any = None) -> Tensor:
+def rand_like(input: Variable, *, dtype: Any = None, device: Any = None,
+              requires_grad: bool = False) -> Tensor:
     """As :func:`rand`, with the input's shape, dtype and device."""
-    return rand(input.array.shape, dtype=dtype or input.array.dtype,
-                device=device or input.device)  # type: ignore[attr-defined]
+    return rand(size=input.array.shape, requires_grad=requires_grad, **_as(input, dtype, device))
 
 
-def randn_like(input: Variable, *, dtype: Any = None, device: Any = None) -> Tensor:
+def randn_like(input: Variable, *, dtype: Any = None, device: Any = None,
+               requires_grad: bool = False) -> Tensor:
     """As :func:`randn`, with the input's shape, dtype and device."""
-    return randn(input.array.shape, dtype=dtype or input.array.dtype,
-                 device=device or input.device)  # type: ignore[attr-defined]
+    return randn(size=input.array.shape, requires_grad=requires_grad, **_as(input, dtype, device))
+
+
+def randint_like(input: Variable, low: int = 0, high: Any = None, *, dtype: Any = None,
+                 device: Any = None) -> Tensor:
+    """As :func:`randint`, with the input's shape, dtype and device."""
+    return randint(low, high, input.array.shape, **_as(input, dtype, device))
+
+
+def _as(input: Variable, dtype: Any, device: Any) -> dict[str, Any]:
+    return {"dtype": input.array.dtype if dtype is None else dtype,
+            "device": device_of(input.array) if device is None else device}

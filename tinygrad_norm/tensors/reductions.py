@@ -112,31 +112,36 @@ class Reductions(Variable):
         """The index of the first smallest value."""
         return ops.argmin(self, axis=dim, keepdims=keepdim)
 
-    def prod(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
+    def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         """Π over ``dim``; right at zeros too, at every order of derivative."""
-        x: Any = self if self.array.dtype.kind == "f" else cast(self, dtype="int64")
+        x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
+        if dtype is None and x.array.dtype.kind != "f":
+            x = cast(x, dtype="int64")
         if dim is None or not x.array.ndim:
             return ops.prod(x.reshape(-1), axis=0)
         return ops.prod(x, axis=dim, keepdims=keepdim)
 
-    def cumsum(self, dim: int) -> Tensor:
+    def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor:
         """Sums of the first, the first two, …"""
-        return ops.cumsum(self, axis=dimension("cumsum", dim, self.array.ndim))
+        x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
+        return ops.cumsum(x, axis=dimension("cumsum", dim, self.array.ndim))
 
     def logsumexp(self, dim: Dim, keepdim: bool = False) -> Tensor:
         """ln Σ eˣ without overflow."""
         x: Any = self if self.array.dtype.kind == "f" else cast(self, dtype="float32")
         return ops.logsumexp(x, axis=_axis(dim, None), keepdims=keepdim)
 
-    def softmax(self, dim: int) -> Tensor:
-        """eˣ / Σ eˣ"""
-        self._floating("softmax", self)
-        return ops.softmax(self, axis=dim)
+    def softmax(self, dim: int, dtype: Any = None) -> Tensor:
+        """eˣ / Σ eˣ; ``dtype`` is cast to first."""
+        x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
+        self._floating("softmax", x)
+        return ops.softmax(x, axis=dim)
 
-    def log_softmax(self, dim: int) -> Tensor:
-        """x - ln Σ eˣ"""
-        self._floating("log_softmax", self)
-        return ops.log_softmax(self, axis=dim)
+    def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
+        """x - ln Σ eˣ; ``dtype`` is cast to first."""
+        x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
+        self._floating("log_softmax", x)
+        return ops.log_softmax(x, axis=dim)
 
     def all(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         return ops.all_(self, axis=_axis(dim, None), keepdims=keepdim)

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
-def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
-    """``f(2, 3)`` and ``f((2, 3))`` alike."""
+def sizes(given: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
+    """``f(2, 3)``, ``f((2, 3))`` and, in ``named``, what came as a keyword argument."""
+    if named is not None:
+        given = tuple(named)
     if len(given) == 1 and isinstance(given[0], tuple | list):
         given = tuple(given[0])
     return tuple(operator.index(n) for n in given)
@@ -34,9 +36,9 @@ def dimension(who: str, dim: int, ndim: int) -> int:
 class Shaping(Variable):
     """Views, pieces and matrix products."""
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *lengths: Any, shape: Any = None) -> Tensor:
         """The values read in order into another shape; one size may be -1."""
-        return ops.reshape(self, shape=sizes(shape))
+        return ops.reshape(self, shape=sizes(lengths, shape))
 
     def view(self, *shape: Any) -> Tensor:
         """As :meth:`reshape`, sharing memory.
@@ -68,9 +70,9 @@ class Shaping(Variable):
         joined = math.prod(shape[first : last + 1])
         return ops.reshape(self, shape=(*shape[:first], joined, *shape[last + 1 :]))
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *order: Any, dims: Any = None) -> Tensor:
         """The dimensions in another order."""
-        axes = sizes(dims)
+        axes = sizes(order, dims)
         ndim = self.array.ndim
         if sorted(dimension("permute", i, ndim) for i in axes) != list(range(ndim)):
             raise ShapeError(f"permute: expected each of {ndim} dimensions once, got {axes}")
@@ -117,9 +119,9 @@ class Shaping(Variable):
         return ops.reshape(self, shape=tuple(
             n for i, n in enumerate(shape) if i not in dims or n != 1))
 
-    def expand(self, *shape: Any) -> Tensor:
+    def expand(self, *shape: Any, size: Any = None) -> Tensor:
         """Repeated, without copying, along dimensions of length 1 and new ones; -1 keeps a size."""
-        wanted = sizes(shape)
+        wanted = sizes(shape, size)
         extra = len(wanted) - self.array.ndim
         full = tuple(self.array.shape[i - extra] if n == -1 and i >= extra else n
                      for i, n in enumerate(wanted))
@@ -132,9 +134,9 @@ class Shaping(Variable):
         """Repeated to ``shape`` by the rules of broadcasting."""
         return self.expand(shape)
 
-    def flip(self, *dims: Any) -> Tensor:
+    def flip(self, *axes: Any, dims: Any = None) -> Tensor:
         """Read backwards along ``dims``."""
-        axes = tuple(dimension("flip", i, self.array.ndim) for i in sizes(dims))
+        axes = tuple(dimension("flip", i, self.array.ndim) for i in sizes(axes, dims))
         return ops.flip(self, axes=axes)
 
     def __getitem__(self, index: Any) -> Tensor:

@@ -17,7 +17,7 @@ from .arithmetic import Arithmetic
 from .conversion import Conversion
 from .inplace import Inplace
 from .reductions import Reductions
-from .shaping import Shaping, dimension
+from .shaping import Shaping, dimension, sizes
 
 _handles = itertools.count()
 
@@ -44,7 +44,8 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
     """An array you can compute with and differentiate.
 
     ``tensor([1.0, 2.0], requires_grad=True)`` makes one; ``Tensor(data)`` does the same in
-    float32. ``array`` is the NumPy or CuPy array underneath.
+    float32, and ``Tensor(2, 3)`` makes zeros of that shape. ``array`` is the NumPy or CuPy array
+    underneath.
 
     >>> import tinygrad_norm as tn
     >>> x = tn.tensor([1.0, 2.0], requires_grad=True)
@@ -53,13 +54,16 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
     tensor([2., 4.], shape=(2,), dtype=float32, device=cpu)
     """
 
-    def __init__(self, data: Any = (), requires_grad: bool = False) -> None:
+    def __init__(self, *data: Any, requires_grad: bool = False) -> None:
         self.tracked, self.edge = False, None
-        if isinstance(data, Variable):
-            self.array, self.written = data.array, data.written
-            data.written[1] = True
+        if len(data) == 1 and isinstance(data[0], Variable):
+            self.array, self.written = data[0].array, data[0].written
+            self.written[1] = True
         else:
-            self.array, self.written = np.array(data, dtype=np.float32), [0, False]
+            filled = len(data) == 1 and not isinstance(data[0], int)
+            self.array = np.array(data[0], np.float32) if filled else np.zeros(
+                sizes(data or (0,)), np.float32)
+            self.written = [0, False]
         if requires_grad:
             self.requires_grad_()
 
@@ -207,7 +211,7 @@ class Parameter(Tensor):
     """A tensor that a module learns: it requires grad, and ``Module`` finds it by its type."""
 
     def __init__(self, data: Any = (), requires_grad: bool = True) -> None:
-        super().__init__(data, requires_grad)
+        super().__init__(data, requires_grad=requires_grad)
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()

@@ -15,7 +15,7 @@ def details(node: Node) -> tuple[str, ...]:
     Left out are None and False, which switch nothing on, and the shape of the result.
     """
     names = [name for name in getattr(node.op, "inputs", ()) if isinstance(name, str)]
-    constants = iter(getattr(node, "constants", ()))
+    constants = iter(node.constants)
     found: list[tuple[str, Any]] = []
     for i, edge in enumerate(node.edges):
         value = next(constants, None) if edge is None else None

@@ -266,7 +266,7 @@ class _Builder:
 
 def operands(node: Node) -> Iterator[tuple[int, Any]]:
     """(position, edge or constant) of each input that is a tensor or an array."""
-    constants = iter(getattr(node, "constants", ()))
+    constants = iter(node.constants)
     for i, edge in enumerate(node.edges):
         source = next(constants, None) if edge is None else edge
         if edge is not None or getattr(source, "shape", None) is not None:
