@@ -254,3 +254,18 @@ def test_what_an_optimizer_refuses(name: str) -> None:
 def test_a_parameter_twice_in_a_group_is_warned_of() -> None:
     with pytest.warns(UserWarning, match="holds a parameter twice"):
         SGD([P, P])
+
+
+@pytest.mark.filterwarnings("ignore:.*a parameter twice")
+def test_a_parameter_twice_is_stepped_twice_beside_many_or_few() -> None:
+    results = []
+    for others in (0, 6):
+        p = tn.tensor([1.0, 2.0], requires_grad=True)
+        params = [p, p, *(tn.ones(2, requires_grad=True) for _ in range(others))]
+        optimizer = SGD(params, lr=0.1, momentum=0.9)
+        for _ in range(4):
+            optimizer.zero_grad()
+            sum((q * q).sum() for q in params).backward()
+            optimizer.step()
+        results.append(p.tolist())
+    assert results[0] == results[1]

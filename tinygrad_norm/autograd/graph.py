@@ -116,7 +116,7 @@ class Node:
     order:     when it was recorded, by the clock
     """
 
-    # The rest lies in a dict that most nodes never get: 10 % of a small operation's time.
+    # The rest lies in a dict that most nodes never get: 3 % of a small operation's time.
     __slots__ = ("__dict__", "__weakref__", "cells", "edges", "op", "order", "plan", "saved",
                  "settings", "shapes")
 
