@@ -31,9 +31,11 @@ class RunFolder:
         """The folder ``out``; without, ``runs/name``, or ``runs/name-2`` and so on.
 
         Raises:
-            FileExistsError: there is a run in ``out``.
+            FileExistsError: there is a run in ``out``, or ``out`` is a file.
         """
         if out is not None:
+            if out.exists() and not out.is_dir():
+                raise FileExistsError(f"--out {out} is a file; name a folder")
             out.mkdir(parents=True, exist_ok=True)
             if (out / CHECKPOINT).exists():
                 raise FileExistsError(f"there is a run in {out} already; --resume {out} goes on "

@@ -34,6 +34,8 @@ from tinygrad_norm.errors import CheckpointError, DeviceError
 
 PROGRAM = "train_mlp 1"
 """Stands in each checkpoint; the number is that of its form."""
+PARTS = {"options", "model", "optimizer", "scheduler", "loader", "scale", "random", "epoch",
+         "history"}
 
 
 # -- the model and the data ------------------------------------------------------------------------
@@ -251,7 +253,7 @@ def saved_state(path: Path) -> dict[str, Any]:
     """
     file = checkpoint_at(path)
     state: Any = tn.load(file)
-    if not isinstance(state, dict) or state.get("program") != PROGRAM:
+    if not isinstance(state, dict) or state.get("program") != PROGRAM or PARTS - state.keys():
         raise CheckpointError(f"{file} was not written by this version of train_mlp.py")
     return state
 

@@ -84,3 +84,12 @@ def pi(x: Any) -> Any:
 def whole(n: int, x: Any) -> Any:
     """An integer in the precision of x, to make constants of."""
     return np.full((), n, x.dtype)
+
+
+def close(ours: Any, theirs: Any) -> None:
+    """Our tensor has the shape and the values of PyTorch's."""
+    expected = theirs.detach().numpy()
+    got = ours.detach().numpy()
+    assert got.shape == expected.shape
+    scale = np.max(np.abs(expected), initial=1e-3) if expected.dtype.kind == "f" else 0
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10 * scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,13 @@ def test_retain_graph() -> None:
     assert x.grad.item() == 12
 
 
-def test_ops_that_save_nothing_may_go_back_twice() -> None:
+@pytest.mark.parametrize("function", [
+    lambda x: x + 1, lambda x: x[None].sum(), lambda x: x.reshape(1, 1).mean(), lambda x: x[...],
+    lambda x: x.expand(1, 1)[0, 0],
+])
+def test_ops_that_save_no_values_may_go_back_twice(function: Callable[[Any], Any]) -> None:
     x = scalar(3.0)
-    y = x + 1
+    y = function(x)
     y.backward()
     y.backward()
     assert x.grad.item() == 2

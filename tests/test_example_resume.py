@@ -49,9 +49,13 @@ def press(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
         keys[:] = steps
 
     monkeypatch.setattr(tn.optim.SGD, "step", stepped)
-    before = signal.getsignal(signal.SIGINT)
-    yield pressing
-    assert signal.getsignal(signal.SIGINT) is before
+    # Behind nohup, or after & in a script, Ctrl-C is ignored from the start.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield pressing
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from case import Case
+from case import Case, close
 from cases import CASES, SMOOTH
 
 import tinygrad_norm as tn
@@ -22,13 +22,6 @@ def by_name(cases: list[Case]) -> Any:
     rows = [c for c in cases if c.torch]
     return pytest.mark.parametrize("case", rows, ids=[c.name for c in rows])
 
-
-def close(ours: Any, theirs: Any) -> None:
-    expected = theirs.detach().numpy()
-    got = ours.detach().numpy()
-    assert got.shape == expected.shape
-    scale = np.max(np.abs(expected), initial=1e-3) if expected.dtype.kind == "f" else 0
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10 * scale)
 
 @by_name(CASES)
 @pytest.mark.filterwarnings("ignore:The use of `x.T` on tensors")

@@ -7,18 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from case import close
 
 import tinygrad_norm as tn
 
 torch = pytest.importorskip("torch")
 
-
-def close(ours: Any, theirs: Any) -> None:
-    expected = theirs.detach().numpy()
-    got = ours.detach().numpy()
-    assert got.shape == expected.shape
-    scale = np.max(np.abs(expected), initial=1e-3) if expected.dtype.kind == "f" else 0
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-10 * scale)
 
 SAME: dict[str, Callable[[Any], Any]] = {
     "arange": lambda m: m.arange(5),
@@ -180,6 +174,25 @@ def test_same_gradient_at_the_edges(name: str) -> None:
         with np.errstate(divide="ignore"):
             EDGES[name](m, *leaves).sum().backward()
         results.append([None if x.grad is None else x.grad.tolist() for x in leaves])
+    assert results[0] == results[1]
+
+
+WITHOUT_DIMENSIONS: list[Callable[[Any], Any]] = [
+    lambda s: s.cumsum(0), lambda s: s.logsumexp(0), lambda s: s.logsumexp(-1, keepdim=True),
+    lambda s: s.softmax(0), lambda s: s.max(0)[0], lambda s: s.prod(0), lambda s: s.sum(0),
+    lambda s: s.mean(-1), lambda s: s.amax(0), lambda s: s.flip(()), lambda s: s.squeeze(),
+    lambda s: s.flatten()[0], lambda s: s[...], lambda s: s.var(correction=0), lambda s: s.t(),
+]
+
+
+@pytest.mark.parametrize("function", WITHOUT_DIMENSIONS)
+def test_values_and_gradients_without_dimensions(function: Callable[[Any], Any]) -> None:
+    results = []
+    for m in (tn, torch):
+        s = m.tensor(2.0, dtype=m.float64, requires_grad=True)
+        y = function(s)
+        y.backward()
+        results.append((y.item(), s.grad.item(), tuple(y.shape)))
     assert results[0] == results[1]
 
 

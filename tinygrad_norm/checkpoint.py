@@ -93,6 +93,7 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
 
     Raises:
         CheckpointError: the file is missing, cut short, damaged, of another kind or too new.
+        OSError: the file cannot be read.
     """
     device = as_device(map_location)
     name = _path("load", path)
@@ -103,6 +104,8 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
         raise CheckpointError(f"load: {name} is not a file; name a checkpoint in it")
     if not os.path.getsize(name):
         raise CheckpointError(f"load: {name} is empty; {CURE}")
+    with open(name, "rb"):  # safetensors says "no such file" of one that may not be read
+        pass
     try:
         with safetensors.safe_open(name, framework="np") as file:
             header = (file.metadata() or {}).get(KEY)

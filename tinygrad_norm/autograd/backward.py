@@ -186,7 +186,7 @@ def _walk(
                 else:  # a rule's own new array is kept, dy itself or a view of it is copied
                     new = gradient.base is None and gradient is not dys[0]
                     found[edge] = gradient if new else gradient.copy()
-        if not keep and node.saved:
+        if not keep and node.cells:  # shapes alone are kept, as in PyTorch
             node.saved = None
     return found
 

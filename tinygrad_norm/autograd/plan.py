@@ -117,6 +117,21 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
         else:
             parts[served[0]] = call
     gradients = joint or _tuple(parts.get(i, "None") for i in range(names.total))
+    untracked = [f"constant(inputs[{i}])" for i in range(names.total) if not mask >> i & 1]
+
+    def compiled(parameters: str, body: str) -> Any:
+        return eval(f"lambda {parameters}: {body}", scope)
+
+    return Plan(
+        tuple(sources),
+        compiled("arrays, inputs, ys", _kept(sources, scope)),
+        compiled("dys, saved, settings", gradients),
+        compiled("inputs", _tuple(untracked)) if untracked else None,
+    )
+
+
+def _kept(sources: Sequence[Source], scope: dict[str, Any]) -> str:
+    """What ``keep`` returns, as text; the functions that it calls are put into ``scope``."""
     kept, cells = [], []
     for i, (output, index, property_) in enumerate(sources):
         array = f"ys[{index}].array" if output else f"arrays[{index}]"
@@ -126,18 +141,7 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
         else:
             kept.append(array)
             cells.append(f"ys[{index}].written" if output else f"cell(inputs[{index}])")
-
-    untracked = [f"constant(inputs[{i}])" for i in range(names.total) if not mask >> i & 1]
-
-    def compiled(parameters: str, body: str) -> Any:
-        return eval(f"lambda {parameters}: {body}", scope)
-
-    return Plan(
-        tuple(sources),
-        compiled("arrays, inputs, ys", f"({_tuple(kept)}, {_tuple(cells)})"),
-        compiled("dys, saved, settings", gradients),
-        compiled("inputs", _tuple(untracked)) if untracked else None,
-    )
+    return f"({_tuple(kept)}, {_tuple(cells)})"
 
 
 def _tuple(parts: Any) -> str:

@@ -127,12 +127,12 @@ def column_sums(x: np.ndarray) -> np.ndarray:
     """
     n = len(x)
     if n <= BLOCK or x.dtype.itemsize == 8:
-        return np.dot(ones(n, x.dtype), x)
+        return ones(n, x.dtype).dot(x)
     blocks = n // BLOCK
     head = x[: blocks * BLOCK].reshape(blocks, BLOCK, -1)
     sums = np.matmul(ones(BLOCK, x.dtype), head).sum(axis=0, dtype=np.float64)
     if n % BLOCK:
-        sums += np.dot(ones(n % BLOCK, x.dtype), x[blocks * BLOCK :])
+        sums += ones(n % BLOCK, x.dtype).dot(x[blocks * BLOCK :])
     return sums.astype(x.dtype)
 
 

