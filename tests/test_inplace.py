@@ -232,3 +232,24 @@ def test_writes_that_do_not_fit() -> None:
     assert y.tolist() == [1, 1, 1]
     y.add_(tn.ones(3, dtype=tn.float64))
     assert y.dtype == tn.float32
+
+
+def test_a_recorded_write_after_a_view_that_is_gone() -> None:
+    """A look at a part, or the part itself computed anew, leaves nothing that could be stale."""
+    x = tn.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=tn.float64, requires_grad=True)
+    y = x * 1
+    assert y[0].detach().sum().item() == 3
+    y[0] = y[0] * 5
+    y += y.detach().sum().item()
+    (y * y).sum().backward()
+    assert (y.detach() - tn.tensor([[27.0, 32.0], [25.0, 26.0]], dtype=tn.float64)).abs().sum() == 0
+    assert x.grad.tolist() == [[270.0, 320.0], [50.0, 52.0]]
+
+
+def test_a_recorded_write_beside_a_living_view_is_refused() -> None:
+    y = tn.ones(2, 2, requires_grad=True) * 1
+    part = y[0]
+    with pytest.raises(RuntimeError, match="shares memory with another one"):
+        y[1] = y[1] * 2
+    del part
+    y[1] = y[1] * 2

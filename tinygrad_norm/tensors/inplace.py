@@ -3,11 +3,12 @@
 Without recording, the write goes into the memory itself and is stamped, so that a gradient that
 needs the old value is an error and not a wrong number. While recording, the tensor gets a new
 array and a new place in the graph, and earlier uses keep the old ones; this cannot be done to a
-tensor that shares its memory with another, which is refused.
+tensor that shares its memory with another that is still there, which is refused.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import Variable, tick, wrap
@@ -41,7 +42,9 @@ class Inplace(Variable):
                 f"{who}: a leaf tensor that requires grad is being used in an in-place operation; "
                 "write inside no_grad(), or compute a new tensor"
             )
-        if self.written[1]:
+        # Two references are this tensor's own and the call's. One more is a view's, or that of a
+        # saved value, which cannot be told apart here.
+        if self.written[1] and sys.getrefcount(self.written) > 2:
             raise RuntimeError(
                 f"{who}: this tensor shares memory with another one (a view), so writing into it "
                 "would change that one's gradient; write into a clone()"
