@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import re
 import signal
 import stat
 import subprocess
@@ -157,6 +158,14 @@ def test_a_missing_file(tmp_path):
         load("nothing at all")
     with pytest.raises(CheckpointError, match="is not a file; name a checkpoint in it"):
         load(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is kept from root")
+def test_a_file_that_may_not_be_read(path):
+    save(STATE, path)
+    os.chmod(path, 0)
+    with pytest.raises(PermissionError, match=re.escape(str(path))):
+        load(path)
 
 
 def foreign(kind):

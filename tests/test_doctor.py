@@ -53,6 +53,16 @@ def test_doctor_as_a_command() -> None:
         assert line[15] != " ", line
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the error of a closed pipe is another one there")
+def test_a_reader_who_leaves_early_gets_no_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", "tinygrad_norm", "doctor"], cwd=ROOT,
+                          stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 @pytest.mark.parametrize("args", [("docter",), (), ("doctor", "--loud")])
 def test_a_wrong_command_is_one_line_and_status_2(args: tuple[str, ...]) -> None:
     done = run(*args)

@@ -49,6 +49,7 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
     ("--resume nowhere", "there is no file nowhere"),
     ("--resume .", "there is no file checkpoint.safetensors"),
     ("--out file/below", "Not a directory"),
+    ("--out file", "--out file is a file; name a folder"),
     ("--frobnicate", "unrecognized arguments: --frobnicate"),
 ])
 def test_bad_arguments(args: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

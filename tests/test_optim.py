@@ -269,3 +269,16 @@ def test_a_parameter_twice_is_stepped_twice_beside_many_or_few() -> None:
             optimizer.step()
         results.append(p.tolist())
     assert results[0] == results[1]
+
+
+def test_a_parameter_added_by_hand_is_stepped_too() -> None:
+    """Small parameters are gathered once; a group that changes is gathered anew."""
+    parameters = [tn.ones(2, requires_grad=True) for _ in range(6)]
+    optimizer = tn.optim.SGD(parameters[:5], lr=0.5)
+    for p in parameters:
+        p.grad = tn.ones(2)
+    optimizer.step()
+    optimizer.param_groups[0]["params"].append(parameters[5])
+    del optimizer.param_groups[0]["params"][0]
+    optimizer.step()
+    assert [p[0].item() for p in parameters] == [0.5, 0.0, 0.0, 0.0, 0.0, 0.5]

@@ -35,7 +35,7 @@ class Finding:
 
 def run(args: argparse.Namespace | None = None) -> int:
     """Print the report; 0, the exit status, whatever is missing."""
-    print(report(findings()))
+    print(report(findings()), flush=True)
     return 0
 
 

@@ -93,7 +93,8 @@ class SGD(Optimizer):
                        group["weight_decay"], group["nesterov"], group["maximize"])
             parameters = group["params"]
             together = self._together.get(i)
-            if together is None or not together.still_holds(self.state, options[1]):
+            if together is None or not together.still_holds(
+                    parameters, self.state, options[1]):
                 together = Together.of(parameters, self.state, options[1], SMALL)
                 self._together[i] = together
             if together is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,10 @@ class Together:
     gathered in one call; the parameters stay where they are.
     """
 
-    def __init__(self, small: Sequence[Tensor], rest: Sequence[Tensor], state: Any) -> None:
+    def __init__(
+        self, all_: Sequence[Tensor], small: Sequence[Tensor], rest: Sequence[Tensor], state: Any
+    ) -> None:
+        self.all = all_
         self.small = small
         self.rest = rest
         self.dtype = small[0].array.dtype
@@ -54,11 +58,15 @@ class Together:
             seen.add(id(p))  # one that is there twice is stepped twice, one after the other
         if len(small) < FEWEST:
             return None
-        return cls(small, rest, state if momentum else None)
+        return cls(tuple(parameters), small, rest, state if momentum else None)
 
-    def still_holds(self, state: Mapping[Tensor, Any], momentum: float) -> bool:
+    def still_holds(
+        self, parameters: Sequence[Tensor], state: Mapping[Tensor, Any], momentum: float
+    ) -> bool:
         """Whether every parameter and buffer is what it was, and has a gradient."""
-        if bool(momentum) is (self.momentum is None):
+        if bool(momentum) is (self.momentum is None) or len(parameters) != len(self.all):
+            return False
+        if not all(map(operator.is_, parameters, self.all)):
             return False
         for p in self.small:
             if not _is_ready(p, self.dtype):
