@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 
-from contest import contest, has, median_step, ratio, spread
+from contest import contest, has, median_step, options, ratio, spread
 
 LENGTH = 200
 
@@ -39,15 +38,12 @@ def torch() -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        print(json.dumps(median_step(globals()[options.worker[0]]())))
+    chosen = options(__doc__, 5)
+    if chosen.worker:
+        print(json.dumps(median_step(globals()[chosen.worker[0]]())))
         return
     rivals = ["torch"] if has("torch") else []
-    figures = contest(__file__, "", ["ours", *rivals], options.rounds)
+    figures = contest(__file__, "", ["ours", *rivals], chosen.rounds)
     print(f"{LENGTH} additions  (microseconds: median, smallest to largest of the rounds)")
     for name, values in figures.items():
         print(f"  {name:8}{spread(values)}")

@@ -6,6 +6,7 @@ A contender is a function of this package's benchmark files that prepares and re
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import os
@@ -64,6 +65,14 @@ def spread(values: Sequence[float]) -> str:
     """Median, and the smallest and largest, in microseconds."""
     micro = [v * 1e6 for v in values]
     return f"{statistics.median(micro):10.1f} ({min(micro):.1f} to {max(micro):.1f})"
+
+
+def options(description: str, rounds: int) -> argparse.Namespace:
+    """The command line of a benchmark: ``--rounds``, and ``--worker`` for its own processes."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def has(module: str) -> bool:

@@ -5,29 +5,25 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 import time
 
-from contest import contest, ratio, spread
+from contest import contest, options, ratio, spread
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
+    chosen = options(__doc__, 15)
+    if chosen.worker:
         start = time.perf_counter()
-        __import__(options.worker[0])
+        __import__(chosen.worker[0])
         print(json.dumps(time.perf_counter() - start))
         return
     with tempfile.TemporaryDirectory() as cache:  # both from bytecode, as after an installation
         compiled = {"PYTHONPYCACHEPREFIX": cache, "PYTHONDONTWRITEBYTECODE": ""}
         environments = {"tinygrad_norm": compiled, "numpy": compiled}
         contest(__file__, "", list(environments), 1, environments)
-        figures = contest(__file__, "", list(environments), options.rounds, environments)
+        figures = contest(__file__, "", list(environments), chosen.rounds, environments)
     print("import  (microseconds: median, smallest to largest of the rounds)")
     for name, values in figures.items():
         print(f"  {name:14}{spread(values)}")

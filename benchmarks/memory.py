@@ -9,12 +9,11 @@ activations outweigh everything else.
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 
 import train_step
-from contest import contest, has, ratio
+from contest import contest, has, options, ratio
 
 CASE = "4096x784-2048-2048-10"
 
@@ -38,15 +37,12 @@ def memory(kind: str) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        print(json.dumps(growth(*options.worker)))
+    chosen = options(__doc__, 3)
+    if chosen.worker:
+        print(json.dumps(growth(*chosen.worker)))
         return
     rivals = ["torch"] if has("torch") else []
-    figures = contest(__file__, CASE, ["ours", *rivals], options.rounds)
+    figures = contest(__file__, CASE, ["ours", *rivals], chosen.rounds)
     print(f"{CASE}  (MiB by which ten training steps raise the peak: median of the rounds)")
     for name, values in figures.items():
         print(f"  {name:8}{statistics.median(values) / 2**20:8.0f}")

@@ -8,14 +8,13 @@ Beside the two stands the time of the step's matrix products alone, in NumPy.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import sys
 from collections.abc import Callable
 
 import numpy as np
-from contest import contest, has, median_step, ratio, spread
+from contest import contest, has, median_step, options, ratio, spread
 
 CASES = {  # batch × widths: the bound on our time through PyTorch's
     "32x64-64-64-10": 0.45,
@@ -91,19 +90,16 @@ def matmuls(case: str) -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.worker:
-        name, case = options.worker
+    chosen = options(__doc__, 5)
+    if chosen.worker:
+        name, case = chosen.worker
         print(json.dumps(median_step(globals()[name](case))))
         return
     rivals = ["torch"] if has("torch") else []
     if not rivals:
         print("PyTorch is not installed: no rival", file=sys.stderr)
     for case, bound in CASES.items():
-        figures = contest(__file__, case, ["ours", *rivals, "matmuls"], options.rounds)
+        figures = contest(__file__, case, ["ours", *rivals, "matmuls"], chosen.rounds)
         print(f"{case}  (microseconds a step: median, smallest to largest of the rounds)")
         for name, values in figures.items():
             print(f"  {name:8}{spread(values)}")
