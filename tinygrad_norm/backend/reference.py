@@ -3,7 +3,8 @@
 Everything here runs on NumPy arrays, on CuPy arrays and, the gradient, on tensors too: it is the
 kernel, and the specification that faster kernels are held to.
 
-Symbols: x the input; n values are reduced to one over ``axes``; mean and var have length 1 there.
+Symbols: x the input; n values are reduced to one over ``axes``; mean and var have length 1 there
+(of a matrix over its rows they are vectors).
 
     mean = Σ x / n              (0 when not centred)
     xc   = x - mean
@@ -103,9 +104,12 @@ def normalize_gradient(
 
 
 def total(x: Any, axes: tuple[int, ...], n: int) -> Any:
-    """Σ x over ``axes``, kept as length 1, in the dtype of x; n values make one."""
-    if axes == FIRST and is_matrix(x):
-        return column_sums(x)[None]
+    """Σ x over ``axes``, kept as length 1, in the dtype of x; n values make one.
+
+    The sums over the rows of a matrix are a vector: they stand beside it as they are.
+    """
+    if axes == FIRST and x.ndim == 2:
+        return column_sums(x) if type(x) is np.ndarray else x.sum(axis=0)
     if n > BLOCK and type(x) is np.ndarray and x.dtype.itemsize < 8:
         return x.sum(axis=axes, keepdims=True, dtype=np.float64).astype(x.dtype)
     return x.sum(axis=axes, keepdims=True)
@@ -145,8 +149,10 @@ def ones(n: int, dtype: np.dtype) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def first(axes: tuple[int, ...], ndim: int) -> tuple[slice, ...]:
-    """The index of the first value along each of ``axes``, kept as length 1."""
+def first(axes: tuple[int, ...], ndim: int) -> Any:
+    """The index of the first value along each of ``axes``, kept as length 1 as by :func:`total`."""
+    if axes == FIRST and ndim == 2:
+        return 0
     reduced = {i % ndim for i in axes}
     return tuple(slice(0, 1) if i in reduced else slice(None) for i in range(ndim))
 
