@@ -1,6 +1,7 @@
 """Checkpoints: whatever happens to the file, it is whole or refused."""
 
 import contextlib
+import errno
 import json
 import os
 import pickle
@@ -49,6 +50,15 @@ def test_an_error_while_writing_leaves_the_old_file(step, error, path, monkeypat
             save("new", path)
     assert load(path) == "old"
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_full_disk_names_the_file(path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=re.escape(f"{os.strerror(errno.ENOSPC)}: {str(path)!r}")):
+        save(STATE, path)
 
 
 def test_it_is_on_the_disk_before_it_is_renamed(path, monkeypatch):

@@ -224,6 +224,8 @@ REFUSED = {
     "empty": (lambda: SGD([]), ValueError, "got an empty parameter list; does the model have"),
     "momentum on empty": (lambda: SGD(iter(()), momentum=0.9), ValueError, "empty parameter list"),
     "tensor": (lambda: SGD(P), TypeError, "expected an iterable of tensors or dicts, got a single"),
+    "module": (lambda: SGD(tn.nn.Linear(1, 1)), TypeError,
+               r"got a Linear; pass a model's parameters\(\)"),
     "no tensor": (lambda: SGD([P, 1.0]), TypeError,
                   "can only optimize tensors, got float at position 1"),
     "non-leaf": (lambda: SGD([P, P * 2]), ValueError,

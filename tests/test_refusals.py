@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import tinygrad_norm as tn
+import tinygrad_norm.nn.functional as F
+from tinygrad_norm import nn
 from tinygrad_norm.errors import DimError, DtypeError, ShapeError
 
 
@@ -90,3 +92,18 @@ from tinygrad_norm.errors import DimError, DtypeError, ShapeError
 def test_what_is_refused(call: Callable[[Any], Any], error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         call(tn.ones(2, 3))
+
+
+@pytest.mark.parametrize("input", [np.ones((2, 4), np.float32), [[1.0] * 4], None],
+                         ids=["array", "list", "None"])
+@pytest.mark.parametrize("call", [
+    nn.Linear(4, 2), nn.BatchNorm1d(4), nn.BatchRenorm1d(4), nn.InstanceNorm1d(4),
+    nn.GroupNorm(2, 4), nn.LayerNorm(4), nn.RMSNorm(4), nn.Dropout(),
+    lambda x: F.linear(x, tn.ones(2, 4)), lambda x: F.batch_norm(x, None, None, training=True),
+    lambda x: F.instance_norm(x), lambda x: F.group_norm(x, 2), lambda x: F.layer_norm(x, (4,)),
+    lambda x: F.rms_norm(x, (4,)),
+])
+def test_layers_want_tensors(call: Callable[[Any], Any], input: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^\w+: expected input to be a Tensor, got "
+                                        rf"{type(input).__name__}; wrap it with tensor\(\.\.\.\)$"):
+        call(input)

@@ -282,9 +282,11 @@ def _replace(target: str, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = target  # a full disk names no file
         raise
     if os.name == "posix":  # elsewhere a directory cannot be opened
         descriptor = os.open(folder, os.O_RDONLY)

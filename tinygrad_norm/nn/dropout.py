@@ -6,6 +6,7 @@ import numpy as np
 
 from ..autograd.graph import wrap
 from ..backend.array import device_of, to_device
+from ..errors import not_a_tensor
 from ..ops.elementwise import mul
 from ..tensors.random import source
 from ..tensors.tensor import Tensor
@@ -27,9 +28,11 @@ def dropout(
     input's device. ``inplace`` is accepted and changes nothing.
 
     Raises:
-        ValueError: p outside [0, 1].
+        ValueError: p outside [0, 1]. TypeError: ``input`` is no tensor.
     """
     _checked(p)
+    if not isinstance(input, Tensor):
+        raise not_a_tensor("dropout", input)
     if not training or p == 0:
         return input
     x = input.array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import ShapeError
+from ..errors import ShapeError, not_a_tensor
 from ..ops.linalg import linear as linear_op
 from ..tensors.creation import zeros
 from ..tensors.tensor import Parameter, Tensor
@@ -15,6 +15,8 @@ from .module import Module
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """x Wᵀ + b: x (*, in), weight (out, in), bias (out,); for a weight (in,) the result is (*,)."""
+    if not isinstance(input, Tensor):
+        raise not_a_tensor("linear", input)
     columns = weight.array.shape[-1:]
     if weight.array.ndim not in (1, 2) or input.array.shape[-1:] != columns:
         raise ShapeError(f"linear: expected input (*, in) and weight (out, in), got "
@@ -60,6 +62,8 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise not_a_tensor("Linear", x)
         if x.array.shape[-1:] != (self.in_features,):
             raise ShapeError(
                 f"Linear: expected input (*, {self.in_features}), got {tuple(x.shape)}")

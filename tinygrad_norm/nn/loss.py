@@ -12,7 +12,7 @@ import numpy as np
 
 from ..autograd.graph import Variable
 from ..backend.array import array_module
-from ..errors import DtypeError, ShapeError
+from ..errors import DtypeError, ShapeError, not_a_tensor
 from ..ops import elementwise, reduction
 from ..ops import loss as ops
 from ..tensors.tensor import Tensor
@@ -31,8 +31,7 @@ def check_tensors(who: str, input: object, target: object) -> None:
     """Raise TypeError for what is no tensor, and for an input that is no float."""
     if not (isinstance(input, Variable) and isinstance(target, Variable)):
         name, value = ("target", target) if isinstance(input, Variable) else ("input", input)
-        raise TypeError(f"{who}: expected {name} to be a Tensor, got {type(value).__name__}; "
-                        "wrap it with tensor(...)")
+        raise not_a_tensor(who, value, name)
     if input.array.dtype.kind != "f":
         raise DtypeError(f"{who}: expected a floating point input, got {input.array.dtype}; "
                          "call .float()")

@@ -40,6 +40,9 @@ class Optimizer:
         if isinstance(params, Variable):
             raise TypeError(f"{who}: expected an iterable of tensors or dicts, got a single "
                             f"{type(params).__name__}; put it into a list: [param]")
+        if not isinstance(params, Iterable):
+            raise TypeError(f"{who}: expected an iterable of tensors or dicts, got a "
+                            f"{type(params).__name__}; pass a model's parameters()")
         self.defaults = {name: plain(value) for name, value in defaults.items()}
         self.state: defaultdict[Tensor, Group] = defaultdict(dict)
         self.param_groups: list[Group] = []

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from ...autograd.graph import tick
 from ...autograd.mode import statistics_enabled
-from ...errors import ShapeError
+from ...errors import ShapeError, not_a_tensor
 from ...tensors.creation import ones, tensor, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
@@ -64,6 +64,8 @@ class ChannelNorm(Module):
 
     def check(self, x: Tensor) -> None:
         """The input must have the right number of dimensions and channels."""
+        if not isinstance(x, Tensor):
+            raise not_a_tensor(type(self).__name__, x)
         shape = x.array.shape
         if len(shape) in self.dims and shape[1] == self.num_features:
             return

@@ -20,7 +20,7 @@ import numpy as np
 
 from ...autograd.graph import Variable, wrap
 from ...backend.array import array_module
-from ...errors import ShapeError
+from ...errors import ShapeError, not_a_tensor
 from ...tensors.tensor import Tensor
 from .core import (
     FLOAT16,
@@ -51,8 +51,9 @@ def batch_norm(
         weight, bias: (C,) or None.
         momentum: the weight of the new value in the running averages.
     """
+    c = _channels("batch_norm", input)
+    check_input("batch_norm", input, c, eps, running_mean, running_var, weight, bias)
     x = input.array
-    check_input("batch_norm", input, x.shape[1:2], eps, running_mean, running_var, weight, bias)
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("batch_norm: expected running_mean and running_var when not "
@@ -82,8 +83,9 @@ def instance_norm(
         use_input_stats: normalize with the sample's own statistics, not the running ones.
         Else as :func:`batch_norm`.
     """
+    c = _channels("instance_norm", input)
+    check_input("instance_norm", input, c, eps, running_mean, running_var, weight, bias)
     x = input.array
-    check_input("instance_norm", input, x.shape[1:2], eps, running_mean, running_var, weight, bias)
     if x.ndim < 3:
         raise ShapeError(f"instance_norm: expected input (N, C, *spatial), got {x.shape}")
     if not use_input_stats:
@@ -110,8 +112,8 @@ def group_norm(
     Args:
         input: (N, C, *spatial). num_groups: must divide C. weight, bias: (C,) or None.
     """
+    check_input("group_norm", input, _channels("group_norm", input), eps, weight, bias)
     shape = input.array.shape
-    check_input("group_norm", input, shape[1:2], eps, weight, bias)
     n, channels, *spatial = shape
     if num_groups < 1 or channels % num_groups:
         raise ShapeError(f"group_norm: num_groups must divide the channels, got {num_groups} "
@@ -154,9 +156,18 @@ def rms_norm(
     return standardize(input, weight, None, axes=axes, eps=eps, centred=False)[0]
 
 
+def _channels(who: str, x: Tensor) -> tuple[int, ...]:
+    """(C,), the shape of what there is one of for each channel; () where x has no channels."""
+    if not isinstance(x, Tensor):
+        raise not_a_tensor(who, x)
+    return x.array.shape[1:2]
+
+
 def _last_axes(
     who: str, x: Tensor, shape: Sequence[int], eps: float, *affine: Tensor | None
 ) -> tuple[int, ...]:
+    if not isinstance(x, Tensor):
+        raise not_a_tensor(who, x)
     shape = tuple(shape)
     if not shape or x.array.shape[-len(shape):] != shape:
         inner = ", ".join(map(str, shape))
@@ -185,8 +196,9 @@ def batch_renorm(
         input: (N, C, *spatial). running_mean, running_std, weight, bias: (C,).
         momentum: the weight of the new value (the paper's α).
     """
+    c = _channels("batch_renorm", input)
+    check_input("batch_renorm", input, c, eps, running_mean, running_std, weight, bias)
     x = input.array
-    check_input("batch_renorm", input, x.shape[1:2], eps, running_mean, running_std, weight, bias)
     half = x.dtype == FLOAT16
     given = (input, running_mean, running_std, weight, bias)
     wide, mean, std, weight, bias = widened(*given) if half else given

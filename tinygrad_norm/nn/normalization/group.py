@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import ShapeError
+from ...errors import ShapeError, not_a_tensor
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
@@ -52,6 +52,8 @@ class GroupNorm(Module):
             init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise not_a_tensor("GroupNorm", x)
         shape = x.array.shape
         if len(shape) < 2 or shape[1] != self.num_channels:
             raise ShapeError(f"GroupNorm: expected input (N, {self.num_channels}, *), got {shape}")
