@@ -25,7 +25,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, overload
 
-import numpy as np
+from numpy import asarray, generic
 
 from ..backend.array import array_module, device_of, is_array
 from ..errors import DeviceError, DimError, DtypeError, ShapeError
@@ -143,8 +143,8 @@ class Primitive:
         if state & ANOMALY:
             check_forward(self.name, arrays, results)
         if self.single:
-            if isinstance(results, np.generic):
-                results = np.asarray(results)
+            if isinstance(results, generic):
+                results = asarray(results)
             y = _new(like)
             y.array = results
             if self.view and array_module(results).may_share_memory(results, arrays[0]):
@@ -167,7 +167,7 @@ class Primitive:
         ys: list[Any] = []
         for result in results:
             y = wrap(like, None)
-            y.array = np.asarray(result) if isinstance(result, np.generic) else result
+            y.array = asarray(result) if isinstance(result, generic) else result
             if result is arrays[0]:  # handed through: a view
                 y.written = inputs[0].written
                 y.written[1] = True

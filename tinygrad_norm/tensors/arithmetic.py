@@ -10,6 +10,7 @@ from ..backend.array import array_module, is_array
 from ..errors import DtypeError
 from ..ops import choice
 from ..ops import elementwise as ops
+from ..ops.elementwise import add, mul
 from ..ops.linalg import matmul
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Arithmetic(Variable):
     __array_ufunc__ = None  # an array on the left of an operator leaves the work to us
 
     def __add__(self, other: Number) -> Tensor:
-        return ops.add(self, other)
+        return add(self, other)
 
     def __radd__(self, other: Number) -> Tensor:
         return ops.add(other, self)
@@ -38,7 +39,7 @@ class Arithmetic(Variable):
         return ops.sub(other, self)
 
     def __mul__(self, other: Number) -> Tensor:
-        return ops.mul(self, other)
+        return mul(self, other)
 
     def __rmul__(self, other: Number) -> Tensor:
         return ops.mul(other, self)
