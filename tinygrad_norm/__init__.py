@@ -276,7 +276,7 @@ if _TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    """``viz`` is imported when it is first asked for: a fifth of the package's import time."""
+    """``viz`` is imported when it is first asked for: a quarter of the package's import time."""
     if name == "viz":
         return _importlib.import_module(".viz", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -117,6 +117,3 @@ def allclose(
 def is_tensor(obj: object) -> bool:
     """Whether ``obj`` is a tensor."""
     return isinstance(obj, Tensor)
-
-
-__all__ = [name for name in dir() if not name.startswith("_") and name != "Tensor"]

@@ -6,8 +6,8 @@ so a new one (the tests add a strict stand-in) is a class with six methods.
 
 from __future__ import annotations
 
-import functools
 import importlib
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,9 +18,6 @@ from ..errors import DeviceError
 
 Array = Any
 """A NumPy or a CuPy array: the two share their methods, not a base class."""
-
-FLOATS = "f"
-"""The ``dtype.kind`` of the dtypes that can carry a gradient."""
 
 
 @dataclass(frozen=True)
@@ -194,42 +191,14 @@ def add_at(array: Array, index: Any, values: Array) -> None:
         importlib.import_module("cupyx").scatter_add(array, index, values)
 
 
-@functools.cache
-def _erf_series() -> tuple[np.ndarray, np.ndarray]:
-    """Chebyshev series of erf(x)/x over x² in [0, 1] and of erfc(x)·exp(x²) over [1, 6]."""
-    from math import erf, erfc, exp, pi, sqrt
-
-    from numpy.polynomial import chebyshev
-
-    def near(t: np.ndarray) -> list[float]:
-        roots = [sqrt(max(0.0, (s + 1) / 2)) for s in t]
-        return [erf(r) / r if r > 0 else 2 / sqrt(pi) for r in roots]
-
-    def far(t: np.ndarray) -> list[float]:  # s = 1/(1 + x) straightens the tail
-        xs = [1 / ((s + 1) / 2 * (1 / 2 - 1 / 7) + 1 / 7) - 1 for s in t]
-        return [erfc(x) * exp(x * x) for x in xs]
-
-    return chebyshev.chebinterpolate(near, 12), chebyshev.chebinterpolate(far, 21)
+_erf = np.frompyfunc(math.erf, 1, 1)
 
 
 def erf(x: Array) -> Array:
-    """The error function, elementwise.
-
-    NumPy has none, and calling ``math.erf`` per element is 30 times slower. Two Chebyshev series,
-    interpolated from ``math.erf`` on first use, agree with it to 4e-15 in float64.
-    """
-    if array_module(x) is not np:
-        module = array_module(x)
-        if module.__name__ == "cupy":
-            return importlib.import_module("cupyx.scipy.special").erf(x)
-        return module.erf(x)
-    from numpy.polynomial.chebyshev import chebval
-
-    near, far = _erf_series()
-    wide = np.asarray(x, dtype=np.float64)
-    size = np.minimum(np.abs(wide), 6.0)  # erf(6) is 1 in float64
-    square = size * size
-    inner = wide * chebval(np.minimum(square, 1.0) * 2 - 1, near)
-    place = (1 / (1 + np.maximum(size, 1.0)) - 1 / 7) / (1 / 2 - 1 / 7) * 2 - 1
-    outer = np.copysign(1 - np.exp(-square) * chebval(place, far), wide)
-    return np.where(size <= 1, inner, outer).astype(x.dtype)
+    """The error function, elementwise. NumPy has none: it is Python's, value by value."""
+    module = array_module(x)
+    if module is np:
+        return np.asarray(_erf(x), dtype=x.dtype)
+    if module.__name__ == "cupy":
+        return importlib.import_module("cupyx.scipy.special").erf(x)
+    return module.erf(x)
