@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from checkpoint_case import STATE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -17,11 +18,6 @@ from tinygrad_norm.checkpoint import load, save
 from tinygrad_norm.nn import Buffer, Parameter
 
 safetensors = pytest.importorskip("safetensors.numpy", reason="save and load are built on it")
-
-STATE = {
-    "model": {"0.weight": tn.tensor([[1.5, -2.0], [0.25, 3.0]]), "steps": tn.tensor(7)},
-    "seen": np.arange(3, dtype=np.uint8), "lr": 0.1, "names": ["a", ("b", None)], 3: True,
-}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+from checkpoint_case import STATE
 
 import tinygrad_norm as tn
 from tinygrad_norm import checkpoint
@@ -21,11 +22,6 @@ from tinygrad_norm.checkpoint import MissingCheckpointError, load, save
 from tinygrad_norm.errors import CheckpointError
 
 safetensors = pytest.importorskip("safetensors.numpy", reason="save and load are built on it")
-
-STATE = {
-    "model": {"0.weight": tn.tensor([[1.5, -2.0], [0.25, 3.0]]), "steps": tn.tensor(7)},
-    "seen": np.arange(3, dtype=np.uint8), "lr": 0.1, "names": ["a", ("b", None)], 3: True,
-}
 
 
 @pytest.fixture

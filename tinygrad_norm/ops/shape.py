@@ -13,7 +13,7 @@ from ..autograd.graph import Variable
 from ..autograd.op import primitive
 from ..backend.array import Array, add_at, array_module, device_of, is_array
 from ..errors import DeviceError
-from .transfer import constant
+from .transfer import array_of
 
 Shape = tuple[int, ...]
 
@@ -166,7 +166,7 @@ def replace_dx(dy: Any, *, index: Any) -> Any:
 def replace_dvalue(dy: Any, *, index: Any) -> Any:
     """dvalue = dy[index], and 0 for a value that another one of the same place overwrote"""
     dvalue = take(dy, index=index)
-    first, rest = resolved(constant(dy), index)
+    first, rest = resolved(array_of(dy), index)
     if is_injective(rest):
         return dvalue
     module = array_module(first)
@@ -185,7 +185,7 @@ def take_along(x: Array, index: Array, *, axis: int) -> Array:
 @take_along.gradient_of("x")
 def take_along_dx(dy: Any, x_shape: Shape, index: Any, *, axis: int) -> Any:
     """dx[i, index[i, j]] += dy[i, j]"""
-    return put(dy, index=_grid(constant(index), axis), shape=x_shape)
+    return put(dy, index=_grid(array_of(index), axis), shape=x_shape)
 
 
 def _grid(index: Array, axis: int) -> tuple[Array, ...]:

@@ -42,6 +42,6 @@ def copy(x: Array) -> Array:
 copy.gradient(x=lambda dy: dy)
 
 
-def constant(value: Any) -> Any:
-    """The array of a tensor, for rules whose derivative with respect to it is zero."""
+def array_of(value: Any) -> Any:
+    """The array of a tensor, or the array itself: for what a rule only looks at."""
     return value.array if isinstance(value, Variable) else value
