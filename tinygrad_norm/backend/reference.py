@@ -26,11 +26,10 @@ BLOCK = 256
 """So many float32 values are added in float32; their sums are added in float64."""
 
 
-def normalize(
-    x: Array, weight: Array | None, bias: Array | None, *,
-    axes: tuple[int, ...], eps: float, centred: bool,
-) -> tuple[Array, Array, Array, Array]:
-    """(y, xc, mean, var). Two passes: E[x²] - E[x]² cancels when |mean| >> std."""
+def moments(
+    x: Array, *, axes: tuple[int, ...], centred: bool
+) -> tuple[Array, Array, Array]:
+    """(xc, mean, var). Two passes: E[x²] - E[x]² cancels when |mean| >> std."""
     # Shifted by a sample first: the difference is exact where the values are close together,
     # and what is summed is of the size of the spread, not of the offset.
     sample = x[first(axes, x.ndim)]
@@ -42,7 +41,34 @@ def normalize(
         mean = sample + shift
     else:
         xc, mean = x, array_module(x).zeros_like(sample)
-    var = total(xc * xc, axes, n) / n
+    return xc, mean, total(xc * xc, axes, n) / n
+
+
+def moments_gradient(
+    dxc: Any, dmean: Any, dvar: Any, xc: Any, var: Any, *, axes: tuple[int, ...], centred: bool
+) -> Any:
+    """dx from the gradients of the three results, each of which may be None:
+
+        dx = P dxc + dmean/n + dvar 2 xc/n,  P a = a - Σa/n when centred, else a
+    """
+    n = math.prod(xc.shape) // max(math.prod(var.shape), 1) or 1
+    dx = None
+    if dxc is not None:
+        dx = dxc - total(dxc, axes, n) / n if centred else dxc
+    if dmean is not None and centred:
+        dx = (xc * 0 if dx is None else dx) + dmean / n
+    if dvar is not None:
+        part = xc * (dvar * (2 / n))
+        dx = part if dx is None else dx + part
+    return dx
+
+
+def normalize(
+    x: Array, weight: Array | None, bias: Array | None, *,
+    axes: tuple[int, ...], eps: float, centred: bool,
+) -> tuple[Array, Array, Array, Array]:
+    """(y, xc, mean, var)."""
+    xc, mean, var = moments(x, axes=axes, centred=centred)
     std = array_module(x).sqrt(var + eps)
     if weight is not None and is_constant(weight.shape, axes, x.ndim):
         y = xc * (weight / std)
@@ -92,14 +118,9 @@ def normalize_gradient(
             if centred:
                 dx -= total(g, axes, n) / n
             dx *= scale
-    if dxc is not None:
-        part = dxc - total(dxc, axes, n) / n if centred else dxc
-        dx = part if dx is None else dx + part
-    if dmean is not None and centred:
-        dx = dmean / n if dx is None else dx + dmean / n
-    if dvar is not None:
-        part = xc * (dvar * (2 / n))
-        dx = part if dx is None else dx + part
+    if not (dxc is dmean is dvar is None):
+        part = moments_gradient(dxc, dmean, dvar, xc, var, axes=axes, centred=centred)
+        dx = part if dx is None else dx if part is None else dx + part
     return dx, dweight, dbias
 
 

@@ -1,4 +1,4 @@
-"""Normalization over any axes: the one operation under every norm."""
+"""Normalization over any axes: the operation under every norm, and its statistics alone."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ from ..backend import reference
 normalize = Primitive(reference.normalize, outputs=("y", "xc", "mean", "var"))
 """(y, xc, mean, var) of x, weight, bias; settings: axes, eps, centred."""
 normalize.gradient_of("x", "weight", "bias")(reference.normalize_gradient)
+
+moments = Primitive(reference.moments, outputs=("xc", "mean", "var"))
+"""(xc, mean, var) of x; settings: axes, centred."""
+moments.gradient_of("x")(reference.moments_gradient)

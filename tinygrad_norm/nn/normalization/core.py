@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ...autograd.graph import tick
 from ...autograd.mode import STATISTICS, flags
 from ...backend.array import device_of
 from ...errors import DeviceError, DimError, DtypeError, ShapeError
+from ...ops import normalize as ops
 from ...ops.normalize import normalize
 from ...tensors.tensor import Tensor
 
@@ -25,6 +27,36 @@ def standardize(
         return normalize(x, weight, bias, axes=axes, eps=eps, centred=centred)
     y, xc, mean, var = normalize(*widened(x, weight, bias), axes=axes, eps=eps, centred=centred)
     return y.half(), xc, mean, var
+
+
+class Moments(NamedTuple):
+    """What is known of values that are normalized together."""
+
+    n: int
+    """So many values stand behind each mean."""
+    mean: Tensor
+    var: Tensor
+    """Biased: Σ (x - mean)² / n."""
+
+
+def moments(x: Tensor, axes: tuple[int, ...]) -> Moments:
+    """Of x over ``axes``, kept as length 1 (of a matrix over its rows: vectors)."""
+    xc, mean, var = ops.moments(x, axes=axes, centred=True)
+    return Moments(xc.array.size // max(mean.array.size, 1), mean, var)
+
+
+def merge(parts: Sequence[Moments]) -> Moments:
+    """The moments of all the values behind ``parts``, of every order of derivative.
+
+    Source: Chan, Golub and LeVeque 1979, "Updating formulae and a pairwise algorithm for
+    computing sample variances", eq. 2.1; here for any number of parts at once.
+    """
+    n = sum(part.n for part in parts)
+    mean = parts[0].mean  # and differences from it: a mean of means would lose digits
+    for part in parts[1:]:
+        mean = mean + (part.mean - parts[0].mean) * (part.n / n)
+    shares = [(part.var + (part.mean - mean).square()) * (part.n / n) for part in parts]
+    return Moments(n, mean, sum(shares[1:], shares[0]))
 
 
 def widened(*values: Tensor | None) -> list[Any]:

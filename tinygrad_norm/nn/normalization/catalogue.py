@@ -1,0 +1,93 @@
+"""The catalogue: every normalization, what it does in the words of the algebra, and one to try.
+
+It is what the table in docs/normalization.md, ``python -m tinygrad_norm certify`` and the tests of
+invariances run through; a new normalization is a new entry. Not imported with the package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import normalization as norms
+
+Inputs = Callable[[np.random.Generator], tuple[np.ndarray, ...]]
+
+
+class Entry(NamedTuple):
+    """One normalization. ``make`` and ``inputs`` give a small one to experiment with."""
+
+    name: str
+    """The layer's name; the 2d and 3d forms are not listed beside the 1d."""
+    reduced: str
+    """The axes along which the values are normalized together."""
+    centred: str
+    """What is subtracted."""
+    scale: str
+    """What is divided by."""
+    memory: str
+    """What is remembered from training."""
+    affine: str
+    """The shape of weight and bias."""
+    paper: str
+    use: str
+    """When to take it."""
+    make: Callable[..., Any]
+    """make(affine: bool, **options) -> the layer; options: dtype, device."""
+    inputs: Inputs
+    """The arguments of its forward, from random numbers: float64 values or integer labels."""
+
+
+def normal(*shapes: tuple[int, ...]) -> Inputs:
+    """Normal values with an offset, one array for each shape."""
+    return lambda random: tuple(random.normal(0.3, 1.2, shape) for shape in shapes)
+
+
+ENTRIES: list[Entry] = [
+    Entry(
+        "BatchNorm1d", "N, *spatial", "mean", "√(var + eps)", "mean, variance", "(C,)",
+        "Ioffe, Szegedy 2015, arXiv:1502.03167", "batches of 16 and more of one distribution",
+        lambda affine, **o: norms.BatchNorm1d(3, affine=affine, **o), normal((6, 3)),
+    ),
+    Entry(
+        "BatchRenorm1d", "N, *spatial", "mean", "√(var + eps), corrected by r and d",
+        "mean, deviation", "(C,)", "Ioffe 2017, arXiv:1702.03275",
+        "small batches, or batches that are not alike",
+        lambda affine, **o: norms.BatchRenorm1d(3, affine=affine, **o), normal((6, 3)),
+    ),
+    Entry(
+        "InstanceNorm1d", "*spatial", "mean", "√(var + eps)", "if asked for", "(C,)",
+        "Ulyanov et al. 2016, arXiv:1607.08022", "style: contrast of an image must not matter",
+        lambda affine, **o: norms.InstanceNorm1d(3, affine=affine, **o), normal((2, 3, 5)),
+    ),
+    Entry(
+        "GroupNorm", "C/groups, *spatial", "mean", "√(var + eps)", "nothing", "(C,)",
+        "Wu, He 2018, arXiv:1803.08494", "images in batches of 1 to 8",
+        lambda affine, **o: norms.GroupNorm(2, 4, affine=affine, **o), normal((2, 4, 3)),
+    ),
+    Entry(
+        "LayerNorm", "the last k axes", "mean", "√(var + eps)", "nothing", "normalized_shape",
+        "Ba, Kiros, Hinton 2016, arXiv:1607.06450", "sequences, transformers",
+        lambda affine, **o: norms.LayerNorm(5, elementwise_affine=affine, **o), normal((4, 5)),
+    ),
+    Entry(
+        "RMSNorm", "the last k axes", "nothing", "√(mean square + eps)", "nothing",
+        "normalized_shape", "Zhang, Sennrich 2019, arXiv:1910.07467",
+        "transformers, where centring is not worth its time",
+        lambda affine, **o: norms.RMSNorm(5, elementwise_affine=affine, **o), normal((4, 5)),
+    ),
+]  # fmt: skip
+
+
+def entry(name: str) -> Entry:
+    """The entry of a layer.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    for found in ENTRIES:
+        if found.name == name:
+            return found
+    raise ValueError(f"catalogue: expected one of {', '.join(e.name for e in ENTRIES)}, got {name}")
