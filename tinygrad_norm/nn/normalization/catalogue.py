@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import normalization as norms
+from .invariances import declared
 
 Inputs = Callable[[np.random.Generator], tuple[np.ndarray, ...]]
 
@@ -38,6 +39,8 @@ class Entry(NamedTuple):
     """make(affine: bool, **options) -> the layer; options: dtype, device."""
     inputs: Inputs
     """The arguments of its forward, from random numbers: float64 values or integer labels."""
+    invariances: tuple[str, ...] = ()
+    """What may be done to its input, in training: names of ``invariances.py``."""
 
 
 def normal(*shapes: tuple[int, ...]) -> Inputs:
@@ -45,38 +48,46 @@ def normal(*shapes: tuple[int, ...]) -> Inputs:
     return lambda random: tuple(random.normal(0.3, 1.2, shape) for shape in shapes)
 
 
+PERMUTATIONS = ("sample permutation", "channel permutation", "position permutation")
+
 ENTRIES: list[Entry] = [
     Entry(
         "BatchNorm1d", "N, *spatial", "mean", "√(var + eps)", "mean, variance", "(C,)",
         "Ioffe, Szegedy 2015, arXiv:1502.03167", "batches of 16 and more of one distribution",
-        lambda affine, **o: norms.BatchNorm1d(3, affine=affine, **o), normal((6, 3)),
+        lambda affine, **o: norms.BatchNorm1d(3, affine=affine, **o), normal((4, 3, 2)),
+        declared("channel shift", "channel scale", *PERMUTATIONS),
     ),
     Entry(
         "BatchRenorm1d", "N, *spatial", "mean", "√(var + eps), corrected by r and d",
         "mean, deviation", "(C,)", "Ioffe 2017, arXiv:1702.03275",
         "small batches, or batches that are not alike",
-        lambda affine, **o: norms.BatchRenorm1d(3, affine=affine, **o), normal((6, 3)),
+        lambda affine, **o: norms.BatchRenorm1d(3, affine=affine, **o), normal((4, 3, 2)),
+        PERMUTATIONS,
     ),
     Entry(
         "InstanceNorm1d", "*spatial", "mean", "√(var + eps)", "if asked for", "(C,)",
         "Ulyanov et al. 2016, arXiv:1607.08022", "style: contrast of an image must not matter",
         lambda affine, **o: norms.InstanceNorm1d(3, affine=affine, **o), normal((2, 3, 5)),
+        declared("instance shift", "instance scale", *PERMUTATIONS),
     ),
     Entry(
         "GroupNorm", "C/groups, *spatial", "mean", "√(var + eps)", "nothing", "(C,)",
         "Wu, He 2018, arXiv:1803.08494", "images in batches of 1 to 8",
         lambda affine, **o: norms.GroupNorm(2, 4, affine=affine, **o), normal((2, 4, 3)),
+        declared("sample shift", "sample scale", "sample permutation", "position permutation"),
     ),
     Entry(
         "LayerNorm", "the last k axes", "mean", "√(var + eps)", "nothing", "normalized_shape",
         "Ba, Kiros, Hinton 2016, arXiv:1607.06450", "sequences, transformers",
         lambda affine, **o: norms.LayerNorm(5, elementwise_affine=affine, **o), normal((4, 5)),
+        declared("sample shift", "sample scale", "sample permutation", "channel permutation"),
     ),
     Entry(
         "RMSNorm", "the last k axes", "nothing", "√(mean square + eps)", "nothing",
         "normalized_shape", "Zhang, Sennrich 2019, arXiv:1910.07467",
         "transformers, where centring is not worth its time",
         lambda affine, **o: norms.RMSNorm(5, elementwise_affine=affine, **o), normal((4, 5)),
+        declared("sample scale", "sample permutation", "channel permutation"),
     ),
 ]  # fmt: skip
 
