@@ -6,13 +6,14 @@ invariances run through; a new normalization is a new entry. Not imported with t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import normalization as norms
-from .invariances import declared
+from .invariances import declared, strongest
 
 Inputs = Callable[[np.random.Generator], tuple[np.ndarray, ...]]
 
@@ -102,3 +103,30 @@ def entry(name: str) -> Entry:
         if found.name == name:
             return found
     raise ValueError(f"catalogue: expected one of {', '.join(e.name for e in ENTRIES)}, got {name}")
+
+
+HEAD = ("layer", "reduced", "minus", "divided by", "remembers", "weight, bias", "invariances",
+        "paper", "take it for")
+
+
+def markdown() -> str:
+    """All entries as one Markdown table, each layer's name a link to its section."""
+    rows = [HEAD, ("---",) * len(HEAD), *map(cells, ENTRIES)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def cells(one: Entry) -> tuple[str, ...]:
+    """A row of the table."""
+    return (
+        f"[`{forms(one.name)}`](#{forms(one.name).lower().replace('/', '')})",
+        f"`{one.reduced}`", one.centred, f"`{one.scale}`", one.memory, f"`{one.affine}`",
+        strongest(one.invariances) or "none",
+        re.sub(r"(.*), arXiv:(\S+)", r"[\1](https://arxiv.org/abs/\2)", one.paper),
+        one.use,
+    )  # fmt: skip
+
+
+def forms(name: str) -> str:
+    """A layer's name, with the forms for images and volumes where there are some."""
+    wide = name.removesuffix("1d")
+    return f"{wide}1d/2d/3d" if wide != name and hasattr(norms, f"{wide}2d") else name

@@ -91,3 +91,13 @@ def declared(*names: str) -> tuple[str, ...]:
     found = {*names}
     found |= {weak for weak, strong in IMPLIES.items() if found.intersection(strong)}
     return tuple(name for name in (*INVARIANCES, *WEIGHT) if name in found)
+
+
+def strongest(names: tuple[str, ...]) -> str:
+    """Those from which the others follow, as text: ``shift: channel; scale: channel``."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        if not set(IMPLIES.get(name, ())).intersection(names):
+            what, _, kind = f"whole {name}".rpartition(" ")
+            kinds.setdefault(kind, []).append(what.removeprefix("whole ") or what)
+    return "; ".join(f"{kind}: {', '.join(what)}" for kind, what in kinds.items())

@@ -1,0 +1,54 @@
+"""docs/normalization.md: its table is the catalogue's, its code runs, no layer is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinygrad_norm.nn.normalization.catalogue import ENTRIES, Entry, forms
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+PAGE = (DOCS / "normalization.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
+
+
+def code(text: str, language: str = "python") -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_table_is_the_catalogue() -> None:
+    """``python docs/build.py`` writes it anew."""
+    spec: Any = importlib.util.spec_from_file_location("build", DOCS / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    assert build.built(PAGE) == PAGE
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=[e.name for e in ENTRIES])
+def test_every_layer_has_its_section(entry: Entry) -> None:
+    """With formulas, gradient, and an example that names the layer."""
+    section = SECTIONS[forms(entry.name)]
+    formulas = "".join(code(section, ""))
+    assert "=" in formulas
+    assert re.search(r"d[a-zxγβ]\w* ", formulas), "the gradient is missing"
+    assert entry.name in "".join(code(section))
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_the_code_runs(title: str, names: dict[str, object]) -> None:
+    """Each section by itself, after the prelude and the shared formulas."""
+    for block in code(SECTIONS[title]):
+        exec(compile(block, f"docs/normalization.md, {title}", "exec"), names)
+
+
+@pytest.fixture
+def names() -> dict[str, object]:
+    """What the blocks before the first layer define."""
+    found: dict[str, object] = {}
+    for block in code(PAGE[: PAGE.index("## BatchNorm")]):
+        exec(compile(block, "docs/normalization.md", "exec"), found)
+    return found
