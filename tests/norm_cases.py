@@ -58,9 +58,14 @@ class Case(NamedTuple):
         return self.layer.startswith("BatchNorm")
 
     def make(self, nn: Any, *, affine: bool = True, **settings: Any) -> Any:
-        """The layer of ``nn``, a module with PyTorch's names."""
+        """The layer of ``nn``, a module with PyTorch's names.
+
+        Its state counts as loaded, so that ours does not warn in eval before any training.
+        """
         name = "elementwise_affine" if self.per_element else "affine"
-        return getattr(nn, self.layer)(*self.arguments, **{name: affine}, **settings)
+        layer = getattr(nn, self.layer)(*self.arguments, **{name: affine}, **settings)
+        layer.load_state_dict(layer.state_dict())
+        return layer
 
     def random(self, salt: int = 0) -> np.random.Generator:
         return np.random.default_rng([zlib.crc32(str(self).encode()), salt])

@@ -68,6 +68,7 @@ def prepared(
                                                   device=device, **settings)
     values = randomize(layer, np.random.default_rng(0))
     layer.reset_running_stats()
+    layer.load_state_dict(layer.state_dict())  # as if loaded: eval does not warn
     paper = Algorithm1(shape, settings["momentum"], settings["rmax"], settings["dmax"])
     γ, β = (values.get(name, default * np.ones(shape[1])).reshape(paper.beside)
             for name, default in (("weight", 1), ("bias", 0)))

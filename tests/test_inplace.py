@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -253,3 +256,24 @@ def test_a_recorded_write_beside_a_living_view_is_refused() -> None:
         y[1] = y[1] * 2
     del part
     y[1] = y[1] * 2
+
+
+def test_what_was_written_in_another_process_is_not_newer_than_a_graph_here() -> None:
+    """A pickled tensor brings no time of another clock along."""
+    code = """if True:
+        import pickle, sys
+        import tinygrad_norm as tn
+        p = tn.nn.Parameter(tn.ones(3))
+        if sys.argv[1] == "write":
+            with tn.no_grad():
+                for _ in range(50):
+                    p.add_(1)
+            sys.stdout.buffer.write(pickle.dumps(p))
+        else:
+            p = pickle.load(sys.stdin.buffer)
+            (p * p).sum().backward()
+            assert p.grad.tolist() == [102.0] * 3
+    """
+    run = functools.partial(subprocess.run, capture_output=True, check=True)
+    written = run([sys.executable, "-c", code, "write"]).stdout
+    run([sys.executable, "-c", code, "read"], input=written)

@@ -198,21 +198,8 @@ def test_float16_statistics_of_a_float32_layer_are_wide() -> None:
     y = array(layer.eval()(tensor(x)))
     assert y.dtype == "float16"
     np.testing.assert_allclose(y.astype("float64").std(axis=0), 1, rtol=2e-3)
-    with pytest.warns(RuntimeWarning, match="overflow"):
+    with pytest.warns(RuntimeWarning, match="BatchNorm1d: averages beyond float16: .* keep the la"):
         tn.nn.BatchNorm1d(2, momentum=1.0).half()(tensor(x))
-
-
-@pytest.mark.parametrize("make", [lambda: tn.nn.BatchNorm1d(4), lambda: tn.nn.LayerNorm(4)],
-                         ids=["batch", "layer"])
-def test_squares_beyond_float32_are_not_silent(make: Callable[[], Any]) -> None:
-    """PyTorch gives 0 or NaN for values of 1e30 without a word. Here NumPy warns; float64 holds
-    them."""
-    x = np.random.default_rng(0).standard_normal((8, 4)) * 1e30
-    with pytest.warns(RuntimeWarning, match="overflow"):
-        y = make()(tensor(x.astype("float32")))
-    assert not array(y).any()
-    layer = make().double()
-    np.testing.assert_allclose(array(layer(tensor(x))), array(layer(tensor(x * 1e-30))), rtol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

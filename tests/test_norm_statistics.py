@@ -152,29 +152,10 @@ def test_a_refused_batch_leaves_the_layer_as_it_was(make: Any) -> None:
     assert buffers(layer) == before
 
 
-@with_buffers
-def test_a_batch_with_nan_ruins_the_statistics_until_they_are_reset(make: Any) -> None:
-    """As in PyTorch (pytorch#88474). detect_anomaly stops before it comes to that."""
-    layer, x = make(), tn.randn(4, 3, 5)
-    bad = x.clone()
-    bad[0, 0, 0] = float("inf")
-    before = buffers(layer)
-    with (np.errstate(invalid="ignore"), tn.autograd.detect_anomaly(),
-          pytest.raises(RuntimeError, match="normalize")):
-        layer(bad)
-    assert buffers(layer) == before
-    bad[0, 0, 0] = float("nan")
-    layer(bad)
-    layer(x)
-    assert np.isnan(array(layer.running_mean)).tolist() == [True, False, False]
-    layer.reset_running_stats()
-    assert buffers(layer) == before
-    assert np.isfinite(array(layer.eval()(x))).all()
-
-
 def test_backward_after_the_statistics_moved_on() -> None:
     """The graph holds no running statistics that a later batch could change under it."""
     layer, x = tn.nn.BatchNorm1d(3), tn.randn(8, 3, requires_grad=True)
+    layer(x)
     y = layer.eval()(x)
     expected = array(layer.running_var + layer.eps) ** -0.5
     layer.train()(tn.randn(8, 3) * 9)

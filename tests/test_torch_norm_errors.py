@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -111,6 +112,7 @@ def layer(name: str, *arguments: Any, shape: tuple[int, ...], dtype: str = "floa
     """Make the layer and call it with ones."""
     def run(m: Any) -> Any:
         made = getattr(m.nn, name)(*arguments, **settings)
+        made.load_state_dict(made.state_dict())  # as if trained: eval does not warn
         return made.train(not eval)(m.ones(shape, dtype=getattr(m, dtype)))
 
     return run
@@ -232,6 +234,9 @@ def test_instance_norm_checks_the_channels_without_affine_too() -> None:
     (layer("BatchNorm1d", 3, shape=(0, 3)), "Expected more than 1 value"),
     (layer("BatchNorm1d", 3, shape=(2, 3, 0)), "Expected more than 1 value"),
     (layer("InstanceNorm1d", 3, shape=(2, 3, 0)), "Expected more than 1 spatial element"),
+    (layer("GroupNorm", 1, 3, shape=(2, 3, 0)), "Expected more than 1 value per group"),
+    (layer("GroupNorm", 3, 3, shape=(2, 3)), "Expected more than 1 value per group"),
+    (layer("GroupNorm", 3, 3, shape=(2, 3), eval=True), "Expected more than 1 value per group"),
     (layer("BatchNorm1d", 3, shape=(4, 5), affine=False, track_running_stats=False),
      r"expected input \(N, 3\)"),
     (layer("GroupNorm", 1, 3, shape=(2, 4, 5), affine=False), r"expected input \(N, 3, \*\)"),
@@ -240,8 +245,9 @@ def test_instance_norm_checks_the_channels_without_affine_too() -> None:
     (layer("GroupNorm", 1, 3, shape=(4, 3), eps=-1.0), "expected eps >= 0"),
     (layer("InstanceNorm1d", 3, shape=(4, 3, 2), eps=-1.0), "expected eps >= 0"),
     (layer("RMSNorm", 3, shape=(4, 3), eps=-1.0), "expected eps >= 0"),
-], ids=["empty batch", "empty space", "empty instance", "plain batch", "plain group", "no shape",
-        "eps layer", "eps group", "eps instance", "eps rms"])  # fmt: skip
+], ids=["empty batch", "empty space", "empty instance",
+        "empty group", "group of one", "group of one eval", "plain batch", "plain group",
+        "no shape", "eps layer", "eps group", "eps instance", "eps rms"])  # fmt: skip
 def test_what_pytorch_lets_through_and_we_refuse(run: Callable[[Any], Any], why: str) -> None:
     """It gives NaN, or statistics of nothing, or takes a wrong channel count without a word."""
     run(torch)
@@ -249,14 +255,22 @@ def test_what_pytorch_lets_through_and_we_refuse(run: Callable[[Any], Any], why:
         run(tn)
 
 
-def test_group_norm_of_one_value_is_its_bias_for_any_batch() -> None:
-    """PyTorch refuses (1, C) in C groups but takes (2, C), which says as little. Here, as for
-    LayerNorm(1), the result is the bias for both."""
-    with pytest.raises(ValueError, match="Expected more than 1 value"):
-        torch.nn.GroupNorm(3, 3)(torch.ones(1, 3))
-    assert not torch.nn.GroupNorm(3, 3)(torch.ones(2, 3)).any()
-    for n in (1, 2):
-        assert not tn.nn.GroupNorm(3, 3)(tn.ones(n, 3)).any()
+def test_group_norm_of_one_value_is_refused_for_any_batch() -> None:
+    """PyTorch refuses (1, C) in C groups but takes (2, C), which says as little."""
+    for n, module in itertools.product((1, 2), (torch, tn)):
+        if (n, module) == (2, torch):
+            assert not torch.nn.GroupNorm(3, 3)(torch.ones(2, 3)).any()
+            continue
+        with pytest.raises(ValueError, match="Expected more than 1 value"):
+            module.nn.GroupNorm(3, 3)(module.ones(n, 3))
+
+
+def test_layer_norm_of_one_value_is_its_bias() -> None:
+    """In both: normalized_shape is the user's word, and does not come with a batch."""
+    for m in (torch, tn):
+        layer = m.nn.LayerNorm(1)
+        layer.bias.data.fill_(0.5)
+        assert layer(m.ones((4, 1))).tolist() == [[0.5]] * 4
 
 
 @pytest.mark.parametrize("run", [
@@ -268,7 +282,6 @@ def test_group_norm_of_one_value_is_its_bias_for_any_batch() -> None:
     layer("LayerNorm", 3, shape=(0, 3)),
     layer("RMSNorm", 3, shape=(0, 3)),
     layer("GroupNorm", 1, 3, shape=(0, 3, 2)),
-    layer("GroupNorm", 1, 3, shape=(2, 3, 0)),
     layer("LayerNorm", np.int64(3), shape=(2, 3)),
     layer("LayerNorm", [3], shape=(2, 3)),
 ])

@@ -5,6 +5,7 @@ Imports run one way:
     backend   arrays: NumPy or CuPy                 ops      primitives with their gradients
     autograd  the graph and the reverse walk        tensors  PyTorch's words on top
     nn, optim, data                                 viz      the graph as a picture
+    study     experiments: certify, precision
 """
 
 import importlib as _importlib
@@ -158,6 +159,7 @@ __all__ = [
     "broadcast_tensors",
     "broadcast_to",
     "cat",
+    "certify",
     "chunk",
     "clamp",
     "clone",
@@ -256,6 +258,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "study",
     "sub",
     "sum",
     "t",
@@ -272,11 +275,17 @@ __all__ = [
 ]  # fmt: skip
 
 if _TYPE_CHECKING:
-    from . import viz
+    from . import study, viz
+    from .study.certify import certify
 
 
 def __getattr__(name: str) -> object:
-    """``viz`` is imported when it is first asked for: a quarter of the package's import time."""
-    if name == "viz":
-        return _importlib.import_module(".viz", __name__)
+    """``viz`` is imported when it is first asked for: a quarter of the package's import time.
+
+    So are ``study`` and its ``certify``.
+    """
+    if name in ("study", "viz"):
+        return _importlib.import_module("." + name, __name__)
+    if name == "certify":
+        return _importlib.import_module(".study.certify", __name__).certify
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

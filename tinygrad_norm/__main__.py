@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from . import doctor
+from .study import certify_all, precision_report
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,6 +31,12 @@ def parser() -> Parser:
         return added
 
     command("doctor", doctor.run, "Print versions, BLAS, GPU and what to do about each gap.")
+    precision_report.arguments(command(
+        "precision", precision_report.run,
+        "Draw how exact a normalization is, by offset, number and layout of the data."))
+    certify_all.arguments(command(
+        "certify", certify_all.run,
+        "Compare derivatives of every order with Taylor series, layer by layer."))
     return result
 
 

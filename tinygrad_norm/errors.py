@@ -21,6 +21,10 @@ class DeviceError(ValueError, RuntimeError):
     """Arrays on different devices, or a device that is not there."""
 
 
+class UninitializedError(ValueError, RuntimeError):
+    """A tensor of a lazy layer was used before there was an input to give it its shape."""
+
+
 class CheckpointError(ValueError, RuntimeError):
     """A file that is no checkpoint, or a damaged one."""
 

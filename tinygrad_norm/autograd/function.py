@@ -9,7 +9,7 @@ from ..backend.array import array_module
 from ..errors import ShapeError
 from .anomaly import user_line
 from .graph import Node, Variable, constant, wrap
-from .mode import ANOMALY, GRAD, flags, no_grad, set_grad_enabled
+from .mode import ANOMALY, GRAD, flags, function_forward, no_grad, set_grad_enabled
 
 
 class FunctionCtx:
@@ -78,7 +78,7 @@ class Function:
         """Run ``forward`` and record the call."""
         ctx = FunctionCtx()
         ctx.needs_input_grad = tuple(isinstance(a, Variable) and a.tracked for a in args)
-        with no_grad():
+        with function_forward() if flags.get() & GRAD else no_grad():
             if cls.setup_context is Function.setup_context:
                 results = cls.forward(ctx, *args, **kwargs)
             else:

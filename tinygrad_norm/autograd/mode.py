@@ -17,6 +17,8 @@ ANOMALY = 2
 """Each forward and each backward result is searched for NaN."""
 STATISTICS = 4
 """Layers in training mode update their running statistics."""
+FORWARD = 8
+"""Within the forward of a user's Function: not recorded, though its result is no constant."""
 
 flags: ContextVar[int] = ContextVar("tinygrad_norm.flags", default=GRAD | STATISTICS)
 
@@ -85,6 +87,13 @@ class keep_statistics(_Plain):
     """
 
     off = STATISTICS
+
+
+class function_forward(_Plain):
+    """Nothing is recorded inside, because a rule stands for what is computed there."""
+
+    off = GRAD
+    on = FORWARD
 
 
 class set_grad_enabled(Mode):

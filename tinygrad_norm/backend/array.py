@@ -181,6 +181,12 @@ def to_numpy(array: Array) -> np.ndarray:
     return backend_of(array).to_numpy(array)
 
 
+def still(array: Array) -> Array:
+    """``array``, without derivatives of its own: Taylor series (``study.Jet``) have them."""
+    detach = getattr(array, "detach", None)
+    return array if detach is None else detach()
+
+
 def add_at(array: Array, index: Any, values: Array) -> None:
     """``array[index] += values``, where an index named twice is added to twice."""
     if isinstance(array, np.ndarray):

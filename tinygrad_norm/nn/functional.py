@@ -23,18 +23,31 @@ from .loss import (
     mse_loss,
     smooth_l1_loss,
 )
+from .normalization.adaptive import adaptive_instance_norm, film
+from .normalization.batch_renorm import batch_renorm
+from .normalization.conditional import conditional_batch_norm
+from .normalization.dyt import dyt
+from .normalization.evonorm import evonorm_b0, evonorm_s0
+from .normalization.filter_response import filter_response_norm, tlu
 from .normalization.functional import (
     batch_norm,
-    batch_renorm,
     group_norm,
     instance_norm,
     layer_norm,
     rms_norm,
 )
+from .normalization.ghost import ghost_batch_norm
+from .normalization.local_response import local_response_norm
+from .normalization.scale_norm import normalize, scale_norm
+from .normalization.switchable import switchable_norm
+from .normalization.whitening import iter_norm
 
 __all__ = [
-    "batch_norm", "batch_renorm", "binary_cross_entropy", "binary_cross_entropy_with_logits",
-    "cross_entropy", "dropout", "elu", "gelu", "group_norm", "huber_loss", "instance_norm",
-    "l1_loss", "layer_norm", "leaky_relu", "linear", "log_softmax", "mse_loss", "nll_loss", "relu",
-    "rms_norm", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "tanh",
+    "adaptive_instance_norm", "batch_norm", "batch_renorm", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "conditional_batch_norm", "cross_entropy", "dropout", "dyt",
+    "elu", "evonorm_b0", "evonorm_s0", "film", "filter_response_norm", "gelu", "ghost_batch_norm",
+    "group_norm", "huber_loss", "instance_norm", "iter_norm", "l1_loss", "layer_norm", "leaky_relu",
+    "linear", "local_response_norm", "log_softmax", "mse_loss", "nll_loss", "normalize", "relu",
+    "rms_norm", "scale_norm", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus",
+    "switchable_norm", "tanh", "tlu",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from ..ops.linalg import linear as linear_op
 from ..tensors.creation import zeros
 from ..tensors.tensor import Parameter, Tensor
 from . import init
+from .lazy import LazyModuleMixin
 from .module import Module
 
 
@@ -72,6 +73,44 @@ class Linear(Module):
     def extra_repr(self) -> str:
         return (f"in_features={self.in_features}, out_features={self.out_features}, "
                 f"bias={self.bias is not None}")
+
+
+class LazyLinear(LazyModuleMixin, Linear):
+    """:class:`Linear` with in_features from the first input, after which it is a ``Linear``.
+
+    A state dict tells it too. The weights are drawn then, so later than those of other layers.
+
+    >>> import tinygrad_norm as tn
+    >>> layer = tn.nn.LazyLinear(2)
+    >>> layer(tn.zeros(5, 3)).shape
+    (5, 2)
+    >>> layer
+    Linear(in_features=3, out_features=2, bias=True)
+    """
+
+    cls_to_become = Linear
+
+    def __init__(
+        self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__(0, 0, bias, device, dtype)
+        self.out_features = out_features
+        self.wait()
+
+    def size_of(self, input: Any) -> int:
+        if not isinstance(input, Tensor):
+            raise not_a_tensor(type(self).__name__, input)
+        if not input.array.ndim:
+            raise ShapeError(f"{type(self).__name__}: expected input (*, in_features), got (); "
+                             "the last axis tells in_features")
+        return int(input.array.shape[-1])
+
+    def size_in(self, name: str, shape: tuple[int, ...]) -> int | None:
+        return shape[1] if name == "weight" and len(shape) == 2 else None
+
+    def resize(self, size: int) -> dict[str, tuple[int, ...]]:
+        self.in_features = size
+        return {"weight": (self.out_features, size), "bias": (self.out_features,)}
 
 
 class Identity(Module):

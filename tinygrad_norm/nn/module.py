@@ -16,6 +16,7 @@ from ..autograd.graph import Variable, tick
 from ..backend.array import to_device
 from ..tensors.conversion import destination
 from ..tensors.tensor import RemovableHandle, Tensor
+from .lazy import is_lazy
 from .state import State
 from .tree import Buffer
 
@@ -39,6 +40,8 @@ class Module(State):
     """
 
     training = True
+    _frozen = False
+    """Set by ``nn.utils.freeze``: ``train()`` leaves this module in inference mode."""
     _forward_hooks: dict[int, Callable[..., Any]] | None = None
     _forward_pre_hooks: dict[int, Callable[..., Any]] | None = None
 
@@ -68,11 +71,11 @@ class Module(State):
     # -- what is done to all of it ---------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for this module and all below it."""
+        """Training mode for this module and all below it, but for norms that are frozen."""
         if not isinstance(mode, bool):
             raise ValueError(f"train: expected a bool, got {mode!r}")
         for module in self.modules():
-            module.training = mode
+            module.training = mode and not module._frozen
         return self
 
     def eval(self) -> Self:
@@ -87,7 +90,7 @@ class Module(State):
         return self
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Learn the parameters, or freeze them (running statistics are another matter)."""
+        """Learn the parameters, or leave them (``nn.utils.freeze`` is for running statistics)."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
@@ -113,14 +116,15 @@ class Module(State):
             for one in (tensor, tensor._grad):
                 if one is None:
                     continue
-                array = one.array
+                name = "blank" if is_lazy(one) else "array"
+                old = array = getattr(one, name)
                 if dtype is not None and array.dtype.kind == "f":
                     array = array.astype(dtype, copy=False)
                 if device is not None:
                     array = to_device(array, device)
-                if array is not one.array:
-                    one.array = array
-                    one.written = [tick(), False]
+                if array is not old:
+                    setattr(one, name, array)
+                    one.written = [one.written[0], False]  # the values are as old as before
         return self
 
     def float(self) -> Self:
@@ -160,7 +164,7 @@ class Module(State):
         lines = []
         for name, child in self._entries().items():
             lines.append(f"({name}): " + repr(child).replace("\n", "\n  "))
-        extra = self.extra_repr()
+        extra = ", ".join(filter(None, (self.extra_repr(), "frozen" if self._frozen else "")))
         if not lines:
             return f"{type(self).__name__}({extra})"
         if extra:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..autograd.graph import Variable, tick
 from ..backend.array import is_array, to_device
 from ..tensors.tensor import Parameter, Tensor
+from .lazy import Begun, is_lazy
 from .tree import Buffer, Tree
 
 
@@ -42,7 +43,7 @@ class State(Tree):
     ) -> IncompatibleKeys:
         """Copy values into the parameters and buffers of the same names.
 
-        Nothing is changed when anything does not fit.
+        Nothing is changed when anything does not fit. A lazy layer takes its size from the values.
 
         Raises:
             RuntimeError: lists missing keys, unexpected keys (both unless ``strict`` is False),
@@ -51,6 +52,10 @@ class State(Tree):
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"load_state_dict: expected a dict of tensors, got "
                             f"{type(state_dict).__name__}")
+        with Begun(self.named_modules(), state_dict):
+            return self._load(state_dict, strict)
+
+    def _load(self, state_dict: Mapping[str, Any], strict: bool) -> IncompatibleKeys:
         own = self.state_dict()
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
@@ -59,9 +64,14 @@ class State(Tree):
         for key, value in state_dict.items():
             if key not in own:
                 continue
-            array = value.array if isinstance(value, Variable) else value
+            if is_lazy(own[key]) and is_lazy(value):
+                continue
+            array = value.array if isinstance(value, Variable) and not is_lazy(value) else value
             if not is_array(array) or array.dtype.kind not in "biuf":
                 problems.append(f"{key}: expected a tensor or an array, got {_kind(value)}")
+            elif is_lazy(own[key]):
+                problems.append(f"size mismatch for {key}: expected a shape that tells a lazy "
+                                f"layer its size, got {array.shape}")
             elif array.shape != own[key].shape:
                 problems.append(f"size mismatch for {key}: expected {own[key].shape}, got "
                                 f"{array.shape}")

@@ -1,4 +1,4 @@
-"""Normalization over any axes: the operation under every norm, and its statistics alone."""
+"""Normalization over any axes: the operation under every norm, its statistics alone, its scale."""
 
 from __future__ import annotations
 
@@ -12,3 +12,7 @@ normalize.gradient_of("x", "weight", "bias")(reference.normalize_gradient)
 moments = Primitive(reference.moments, outputs=("xc", "mean", "var"))
 """(xc, mean, var) of x; settings: axes, centred."""
 moments.gradient_of("x")(reference.moments_gradient)
+
+unit = Primitive(reference.unit)
+"""A power of two beside each mean of x; settings: axes, eps, centred. It has no gradient: it is
+constant but where it jumps, and nothing that is computed with it depends on it."""

@@ -51,7 +51,8 @@ class Together:
         rest: list[Tensor] = []
         seen: set[int] = set()
         for p in parameters:
-            fits = (_is_ready(p, p.array.dtype) and p.array.size <= most and id(p) not in seen
+            fits = (p._grad is not None and _is_ready(p, p.array.dtype)
+                    and p.array.size <= most and id(p) not in seen
                     and (not small or p.array.dtype == small[0].array.dtype)
                     and (not momentum or _is_like(state[p].get(BUFFER), p.array)))
             (small if fits else rest).append(p)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, wrap
+from ..autograd.graph import Variable, tick, wrap
 from ..backend.array import (
     Device,
     array_module,
     as_device,
     device_of,
+    still,
     to_device,
     to_numpy,
 )
@@ -186,7 +187,7 @@ class Conversion(Variable):
 
     def detach(self) -> Tensor:
         """The same memory without history."""
-        result = wrap(self.result_class, self.array)
+        result = wrap(self.result_class, still(self.array))
         result.written = self.written
         self.written[1] = True
         return result
@@ -211,11 +212,20 @@ class Conversion(Variable):
             )
         result = wrap(type(self), self.array.copy())
         memo[id(self)] = result
+        result.written[0] = self.written[0]  # its values are as old
         result.tracked = self.tracked
         for name, value in vars(self).items():  # with what a subclass keeps
             if name != "hooks":
                 setattr(result, name, copy.deepcopy(value, memo))
         return result
+
+    def __setstate__(self, state: Any) -> None:
+        """Out of a pickle: what was written at a time of another process was written now."""
+        names, slots = state
+        for name, value in {**(names or {}), **slots}.items():
+            setattr(self, name, value)
+        if self.written[0]:
+            self.written[0] = tick()
 
     def __dlpack__(self, **options: Any) -> Any:
         """Hand the memory to another library."""

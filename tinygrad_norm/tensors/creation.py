@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Variable, wrap
-from ..backend.array import as_device, is_array, to_device
+from ..backend.array import as_device, is_array, still, to_device
 from ..errors import ShapeError
 from ..ops import linalg
 from ..ops import shape as ops
@@ -50,7 +50,7 @@ def tensor(
         ValueError: lists of unequal length. TypeError: something that is no number.
     """
     if isinstance(data, Variable):
-        data = data.array
+        data = still(data.array)
     if is_array(data):
         array = data.copy()
         if array.dtype.kind not in "biuf":

@@ -3,24 +3,110 @@
     layer              reduced                 centred   weight, bias       remembers
     BatchNorm1d/2d/3d  N, *spatial             yes       (C,)               mean, variance
     BatchRenorm1d/…    N, *spatial             yes       (C,)               mean, deviation
+    GhostBatchNorm     some of N, *spatial     yes       (C,)               mean, variance
+    SyncBatchNorm      N of all shards, …      yes       (C,)               mean, variance
+    IterNorm           N, *spatial             yes       (C,)               mean, whitening matrix
+    SwitchableNorm1d/… all of these, mixed     yes       (C,)               mean, variance
+    EvoNormB0          N, *spatial; *spatial   no        (C,)               variance
     InstanceNorm1d/…   *spatial                yes       (C,)               if asked for
+    FilterResponse…    *spatial                no        (C,)               nothing
+    EvoNormS0          C/groups, *spatial      no        (C,)               nothing
     GroupNorm          C/groups, *spatial      yes       (C,)               nothing
     LayerNorm          the last k              yes       normalized_shape   nothing
     RMSNorm            the last k              no        normalized_shape   nothing
+    ScaleNorm          the last k              no        (1,)               nothing
+    LocalResponseNorm  some channels about c   no        nothing            nothing
+    ConditionalBatch…  N, *spatial             yes       (classes, C)       mean, variance
+    AdaIN              *spatial                yes       from a style       nothing
+    FiLM, AdaptiveNorm none; those of its norm           from a condition   what its norm does
+    DyT                none: no normalization  no        normalized_shape   nothing
 
-All of them are ``ops.normalize``, whose formulas and gradient stand in ``backend/reference.py``.
+All of them are made of ``ops.normalize`` and ``ops.moments``, whose formulas and gradient stand in
+``backend/reference.py``.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .adaptive import AdaIN, AdaptiveNorm, FiLM
 from .batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
-from .batch_renorm import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d
+from .batch_renorm import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, renorm_ramp
+from .conditional import (
+    ConditionalBatchNorm1d,
+    ConditionalBatchNorm2d,
+    ConditionalBatchNorm3d,
+)
+from .dyt import DyT
+from .evonorm import EvoNormB0, EvoNormS0
+from .filter_response import (
+    TLU,
+    FilterResponseNorm1d,
+    FilterResponseNorm2d,
+    FilterResponseNorm3d,
+)
+from .ghost import GhostBatchNorm
 from .group import GroupNorm
 from .instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from .layer import LayerNorm, RMSNorm
+from .lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+)
+from .local_response import LocalResponseNorm
+from .scale_norm import ScaleNorm
+from .swap import swap
+from .switchable import SwitchableNorm1d, SwitchableNorm2d, SwitchableNorm3d
+from .sync import SyncBatchNorm, run_on_shards
+from .whitening import IterNorm
 
 __all__ = [
+    "TLU",
+    "AdaIN", "AdaptiveNorm",
     "BatchNorm1d", "BatchNorm2d", "BatchNorm3d",
     "BatchRenorm1d", "BatchRenorm2d", "BatchRenorm3d",
+    "ConditionalBatchNorm1d", "ConditionalBatchNorm2d", "ConditionalBatchNorm3d",
+    "DyT",
+    "EvoNormB0",
+    "EvoNormS0",
+    "FiLM",
+    "FilterResponseNorm1d", "FilterResponseNorm2d", "FilterResponseNorm3d",
+    "GhostBatchNorm",
     "GroupNorm",
     "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d",
-    "LayerNorm", "RMSNorm",
+    "IterNorm",
+    "LayerNorm",
+    "LazyBatchNorm1d", "LazyBatchNorm2d", "LazyBatchNorm3d",
+    "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d",
+    "LocalResponseNorm",
+    "RMSNorm",
+    "ScaleNorm",
+    "SwitchableNorm1d", "SwitchableNorm2d", "SwitchableNorm3d",
+    "SyncBatchNorm",
+    "backward_in_pieces",
+    "diagnose",
+    "equivalences",
+    "recalibrate",
+    "renorm_ramp",
+    "run_on_shards",
+    "swap",
 ]  # fmt: skip
+
+if TYPE_CHECKING:
+    from .diagnosis import diagnose
+    from .equivalence import equivalences
+    from .micro_batches import backward_in_pieces
+    from .recalibration import recalibrate
+
+LATER = {"backward_in_pieces": "micro_batches", "diagnose": "diagnosis",
+         "equivalences": "equivalence", "recalibrate": "recalibration"}
+"""Functions that are rarely used, and the files that are imported when they are asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{LATER[name]}", __name__), name)

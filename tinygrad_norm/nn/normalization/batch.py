@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from ...tensors.tensor import Tensor
 from .channel import ChannelNorm
@@ -10,6 +11,7 @@ from .functional import batch_norm
 
 
 class _BatchNorm(ChannelNorm):
+    normalize: ClassVar[Callable[..., Any]] = staticmethod(batch_norm)
     running_var: Tensor | None
 
     def __init__(
@@ -26,8 +28,10 @@ class _BatchNorm(ChannelNorm):
         own = self.training or mean is None
         if self.training and not self.track_running_stats:  # turned off since
             mean = var = None
-        y = batch_norm(x, mean, var, self.weight, self.bias, own,
-                       self.factor() if self.training else 0.0, self.eps)
+        y = self.normalize(x, mean, var, self.weight, self.bias, own,
+                           self.factor() if self.training else 0.0, self.eps)
+        if not own:
+            self.warn_unset()
         self.count()
         return y
 

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...tensors.creation import cat
 from .. import normalization as norms
+from ..module import Module
 from .invariances import declared, strongest
 
 Inputs = Callable[[np.random.Generator], tuple[np.ndarray, ...]]
@@ -49,6 +51,29 @@ def normal(*shapes: tuple[int, ...]) -> Inputs:
     return lambda random: tuple(random.normal(0.3, 1.2, shape) for shape in shapes)
 
 
+def labelled(shape: tuple[int, ...], classes: int) -> Inputs:
+    """Normal values with an offset, and a label for each of the samples."""
+    return lambda random: (*normal(shape)(random), random.integers(0, classes, shape[0]))
+
+
+def parametrized(function: str, bias: bool, **options: Any) -> Any:
+    """A linear layer whose weight is normalized by that function of nn.utils.parametrizations."""
+    from ..linear import Linear
+    from ..utils import parametrizations
+
+    return getattr(parametrizations, function)(Linear(5, 3, bias, **options))
+
+
+class _Shards(Module):
+    """A SyncBatchNorm that gets its batch in two shards."""
+
+    def __init__(self, norm: Any) -> None:
+        self.norm = norm
+
+    def forward(self, x: Any) -> Any:
+        return cat(self.norm([x[:1], x[1:]]))
+
+
 PERMUTATIONS = ("sample permutation", "channel permutation", "position permutation")
 
 ENTRIES: list[Entry] = [
@@ -64,6 +89,20 @@ ENTRIES: list[Entry] = [
         "small batches, or batches that are not alike",
         lambda affine, **o: norms.BatchRenorm1d(3, affine=affine, **o), normal((4, 3, 2)),
         PERMUTATIONS,
+    ),
+    Entry(
+        "SyncBatchNorm", "N of all shards, *spatial", "mean", "√(var + eps)", "mean, variance",
+        "(C,)", "Ioffe, Szegedy 2015, arXiv:1502.03167", "a batch that lies in several places",
+        lambda affine, **o: _Shards(norms.SyncBatchNorm(3, affine=affine, **o)),
+        normal((4, 3, 2)),
+        declared("channel shift", "channel scale", *PERMUTATIONS),
+    ),
+    Entry(
+        "GhostBatchNorm", "some of N, *spatial", "mean", "√(var + eps)", "mean, variance", "(C,)",
+        "Hoffer, Hubara, Soudry 2017, arXiv:1705.08741",
+        "large batches that should train as small ones do",
+        lambda affine, **o: norms.GhostBatchNorm(3, 2, affine=affine, **o), normal((5, 3, 2)),
+        declared("channel shift", "channel scale", "channel permutation", "position permutation"),
     ),
     Entry(
         "InstanceNorm1d", "*spatial", "mean", "√(var + eps)", "if asked for", "(C,)",
@@ -89,6 +128,106 @@ ENTRIES: list[Entry] = [
         "transformers, where centring is not worth its time",
         lambda affine, **o: norms.RMSNorm(5, elementwise_affine=affine, **o), normal((4, 5)),
         declared("sample scale", "sample permutation", "channel permutation"),
+    ),
+    Entry(
+        "IterNorm", "N, *spatial", "mean", "Σ^(1/2), Σ the covariance of C/groups channels + eps I",
+        "mean, whitening matrix", "(C,)", "Huang et al. 2019, arXiv:1904.03441",
+        "channels that are correlated, in large batches",
+        lambda affine, **o: norms.IterNorm(3, affine=affine, **o), normal((4, 3, 2)),
+        declared("channel shift", "scale", *PERMUTATIONS),
+    ),
+    Entry(
+        "SwitchableNorm1d", "*spatial, C and *spatial, N and *spatial", "the means, mixed",
+        "√(the variances, mixed, + eps)", "mean, variance", "(C,)",
+        "Luo et al. 2018, arXiv:1806.10779", "when it is not known which norm a layer needs",
+        lambda affine, **o: norms.SwitchableNorm1d(3, affine=affine, using_in=True, **o),
+        normal((3, 3, 4)), declared("shift", "scale", *PERMUTATIONS),
+    ),
+    Entry(
+        "EvoNormB0", "N, *spatial and *spatial", "nothing",
+        "max(√(var + eps), v x + √(own var + eps))", "variance", "(C,)",
+        "Liu et al. 2020, arXiv:2004.02967", "in place of BatchNorm and its activation",
+        lambda affine, **o: norms.EvoNormB0(3, affine=affine, **o), normal((3, 3, 4)),
+        declared("channel scale", *PERMUTATIONS),
+    ),
+    Entry(
+        "EvoNormS0", "C/groups, *spatial", "nothing", "√(var + eps), and times sigmoid(v x)",
+        "nothing", "(C,)", "Liu et al. 2020, arXiv:2004.02967",
+        "in place of GroupNorm and its activation",
+        lambda affine, **o: norms.EvoNormS0(4, 2, affine=affine, **o), normal((2, 4, 3)),
+        declared("sample permutation", "position permutation"),
+    ),
+    Entry(
+        "FilterResponseNorm1d", "*spatial", "nothing", "√(mean square + eps), then max with τ",
+        "nothing", "(C,)", "Singh, Krishnan 2019, arXiv:1911.09737",
+        "images in batches of any size, down to 1",
+        lambda affine, **o: norms.FilterResponseNorm1d(3, affine=affine, **o), normal((2, 3, 5)),
+        declared("instance scale", *PERMUTATIONS),
+    ),
+    Entry(
+        "ScaleNorm", "the last k axes", "nothing", "max(‖x‖, eps)", "nothing", "(1,)",
+        "Nguyen, Salazar 2019, arXiv:1910.05895", "transformers: one length for all vectors",
+        lambda affine, **o: norms.ScaleNorm(5, affine=affine, **o), normal((4, 5)),
+        declared("sample scale", "sample permutation", "channel permutation"),
+    ),
+    Entry(
+        "LocalResponseNorm", "size channels about c", "nothing", "(k + α mean square)^β", "nothing",
+        "none", "Krizhevsky, Sutskever, Hinton 2012, NeurIPS", "AlexNet; its heirs take BatchNorm",
+        lambda affine, **o: norms.LocalResponseNorm(3, alpha=0.5), normal((2, 4, 3)),
+        declared("sample permutation", "position permutation"),
+    ),
+    Entry(
+        "ConditionalBatchNorm1d", "N, *spatial", "mean", "√(var + eps)", "mean, variance",
+        "(classes, C)", "de Vries et al. 2017, arXiv:1707.00683",
+        "generators and styles that know their class",
+        lambda affine, **o: norms.ConditionalBatchNorm1d(3, 4, **o), labelled((4, 3, 2), 4),
+        declared("channel shift", "channel scale", *PERMUTATIONS),
+    ),
+    Entry(
+        "AdaIN", "*spatial", "mean", "√(var + eps)", "nothing", "from a style",
+        "Huang, Belongie 2017, arXiv:1703.06868", "style transfer",
+        lambda affine, **o: norms.AdaIN(), normal((2, 3, 5), (2, 3, 4)),
+        declared("instance shift", "instance scale", "position permutation"),
+    ),
+    Entry(
+        "FiLM", "none", "nothing", "nothing", "nothing", "from a condition",
+        "Perez et al. 2018, arXiv:1709.07871", "features that a second input must steer",
+        lambda affine, **o: norms.FiLM(3, 2, **o), normal((2, 3, 4), (2, 2)),
+        declared("position permutation"),
+    ),
+    Entry(
+        "AdaptiveNorm", "those of its norm", "as its norm", "as its norm", "as its norm",
+        "from a condition", "Peebles, Xie 2023, arXiv:2212.09748",
+        "generators steered by a class, a text or a time step",
+        lambda affine, **o: norms.AdaptiveNorm(norms.GroupNorm(1, 3, affine=False), 2, **o),
+        normal((2, 3, 4), (2, 2)),
+        declared("sample shift", "sample scale", "position permutation"),
+    ),
+    Entry(
+        "DyT", "none: no normalization", "nothing", "nothing; tanh(α x)", "nothing",
+        "normalized_shape", "Zhu et al. 2025, arXiv:2503.10622",
+        "a contrast: what a norm does beyond squashing",
+        lambda affine, **o: norms.DyT(5, elementwise_affine=affine, **o), normal((4, 5)),
+        declared("sample permutation", "channel permutation"),
+    ),
+    Entry(
+        "weight_norm", "all of W but its rows", "nothing", "‖v‖", "nothing", "g: (out, 1)",
+        "Salimans, Kingma 2016, arXiv:1602.07868", "where batches are small or samples depend",
+        lambda affine, **o: parametrized("weight_norm", affine, **o), normal((4, 5)),
+        declared("sample permutation", "weight scale"),
+    ),
+    Entry(
+        "spectral_norm", "all of W", "nothing", "σ, its largest singular value",
+        "its singular vectors", "none", "Miyato et al. 2018, arXiv:1802.05957",
+        "critics and others that must be 1-Lipschitz",
+        lambda affine, **o: parametrized("spectral_norm", affine, **o), normal((4, 5)),
+        declared("sample permutation", "weight scale"),
+    ),
+    Entry(
+        "weight_standardization", "all of W but its rows", "mean", "√(var + eps)", "nothing",
+        "none", "Qiao et al. 2019, arXiv:1903.10520", "with GroupNorm, in batches of 1 to 8",
+        lambda affine, **o: parametrized("weight_standardization", affine, **o), normal((4, 5)),
+        declared("sample permutation", "weight scale", "weight shift"),
     ),
 ]  # fmt: skip
 

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...autograd.graph import tick
-from ...autograd.mode import STATISTICS, flags
+from ...autograd.mode import ANOMALY, flags
 from ...backend.array import device_of
 from ...errors import DeviceError, DimError, DtypeError, ShapeError
 from ...ops import normalize as ops
@@ -22,11 +21,78 @@ def standardize(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, *,
     axes: tuple[int, ...], eps: float, centred: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(y, xc, mean, var): the core of every norm, float16 computed in float32."""
-    if x.array.dtype != FLOAT16:
-        return normalize(x, weight, bias, axes=axes, eps=eps, centred=centred)
-    y, xc, mean, var = normalize(*widened(x, weight, bias), axes=axes, eps=eps, centred=centred)
-    return y.half(), xc, mean, var
+    """(y, xc, mean, var): the core of every norm, float16 computed in float32.
+
+    Values of any size are normalized, also where var overflows and is infinite.
+    """
+    array = x.array
+    if array.dtype == FLOAT16:
+        y, xc, mean, var = standardize(*widened(x, weight, bias), axes=axes, eps=eps,
+                                       centred=centred)
+        return y.half(), xc, mean, var
+    if type(array) is np.ndarray and not flags.get() & ANOMALY:
+        results = _as_it_is(x, weight, bias, axes, eps, centred)
+        if results is not None:
+            return results
+    return _in_units(x, weight, bias, axes, eps, centred)
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def _as_it_is(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple[int, ...], eps: float,
+    centred: bool,
+) -> Any:
+    """(y, xc, mean, var) where they are right, else None."""
+    results = normalize(x, weight, bias, axes=axes, eps=eps, centred=centred)
+    return results if is_moderate(results[3].array, eps) else None
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _in_units(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple[int, ...], eps: float,
+    centred: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """:func:`standardize` of x in units that are powers of two, one for each mean.
+
+    x u with eps u² has the same y. No square and no power of a deviation overflows or vanishes,
+    and u is a factor like any other, so that every derivative is right. Where asking would make a
+    device wait all values go this way.
+    """
+    unit = ops.unit(x, axes=axes, eps=eps, centred=centred)
+    small = eps * unit.array * unit.array
+    y, xc, mean, var = normalize(x * unit, weight, bias, axes=axes, eps=small, centred=centred)
+    size = 1 / unit
+    return y, xc * size, mean * size, var * size * size
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def deviation(
+    x: Tensor, axes: tuple[int, ...], eps: float, centred: bool = True
+) -> tuple[Tensor, Tensor]:
+    """(√(var + eps), var) of values of any size: the first also where var overflows."""
+    if type(x.array) is np.ndarray and not flags.get() & ANOMALY:
+        var = ops.moments(x, axes=axes, centred=centred)[2]
+        if is_moderate(var.array, eps):
+            return (var + eps).sqrt(), var
+    unit = ops.unit(x, axes=axes, eps=eps, centred=centred)
+    var = ops.moments(x * unit, axes=axes, centred=centred)[2]
+    size = 1 / unit
+    return (var + eps * unit.array * unit.array).sqrt() * size, var * size * size
+
+
+MODERATE = {4: (2.0**42, 2.0**-42)}
+"""A third of the exponents of float32; of float64 and wider:"""
+WIDE = (2.0**340, 2.0**-340)
+
+
+def is_moderate(var: np.ndarray, eps: float) -> bool:
+    """Whether √(var + eps) can be taken to some powers, as derivatives do. NaN is not."""
+    high, low = MODERATE.get(var.itemsize, WIDE)
+    flat = var if var.ndim == 1 else var.reshape(-1)
+    with_itself = flat.dot(flat)  # the quickest question that a single large value answers
+    if not (with_itself < high * high or flat.max(initial=0.0) < high):
+        return False
+    return eps >= low or bool(flat.min(initial=high) >= low)
 
 
 class Moments(NamedTuple):
@@ -71,18 +137,6 @@ def per_channel(value: Any, x: Any) -> Any:
     return value.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
-def running_average(buffer: Tensor | None, value: Any, momentum: Any, factor: float = 1.0) -> None:
-    """buffer = (1 - momentum) buffer + momentum factor value, in place.
-
-    Nothing happens inside ``autograd.keep_statistics()``.
-    """
-    if buffer is not None and flags.get() & STATISTICS:
-        array = buffer.array
-        array *= 1 - momentum
-        array += value.reshape(-1) * (momentum * factor)
-        buffer.written[0] = tick()
-
-
 def bessel(n: int) -> float:
     """From the variance of a sample of n to the unbiased estimate of its population's."""
     return n / (n - 1)
@@ -105,8 +159,8 @@ def check_input(
         raise DimError(f"{who}: expected input (N, C, *spatial), got {array.shape}")
     if dtype.kind != "f":
         raise DtypeError(f"{who}: expected a floating point input, got {dtype}; call .float()")
-    if eps < 0:
-        raise ValueError(f"{who}: expected eps >= 0, got {eps}")
+    if not eps >= 0:  # NaN too
+        raise ValueError(f"{who}: expected eps >= 0, got {eps}; 1e-5 is the usual one")
     for i, vector in enumerate(vectors):
         if vector is None:
             continue
@@ -114,29 +168,42 @@ def check_input(
         if other.shape == shape and other.dtype is dtype and type(other) is type(array):
             continue
         name = ("running_mean", "the running spread", "weight", "bias")[i - len(vectors)]
-        if other.shape != shape:
-            raise ShapeError(f"{who}: expected {name} of shape {shape} for an input of shape "
-                             f"{array.shape}, got {other.shape}")
-        if device_of(other) != device_of(array):
-            raise DeviceError(f"{who}: the input is on {device_of(array)}, {name} on "
-                              f"{device_of(other)}; move one with .to(device)")
-        if other.dtype != dtype and (dtype, other.dtype) != (FLOAT16, FLOAT32):
-            raise DtypeError(f"{who}: the input is {dtype}, {name} {other.dtype}; "
-                             "bring them to one dtype with .to(dtype)")
+        check_vector(who, name, array, other, shape)
 
 
-def check_count(who: str, x: Tensor, n: int, what: str) -> None:
-    """Statistics need two values at least.
+def check_vector(who: str, name: str, x: Any, vector: Any, shape: tuple[int, ...]) -> None:
+    """An array must be of ``shape``, on the device of x and of its dtype, as :func:`check_input`
+    has it, which raises the same."""
+    if vector.shape != shape:
+        raise ShapeError(f"{who}: expected {name} of shape {shape} for an input of shape "
+                         f"{x.shape}, got {vector.shape}")
+    if device_of(vector) != device_of(x):
+        raise DeviceError(f"{who}: the input is on {device_of(x)}, {name} on "
+                          f"{device_of(vector)}; move one with .to(device)")
+    if vector.dtype != x.dtype and (x.dtype, vector.dtype) != (FLOAT16, FLOAT32):
+        raise DtypeError(f"{who}: the input is {x.dtype}, {name} {vector.dtype}; "
+                         "bring them to one dtype with .to(dtype)")
+
+
+BATCH = ("use a larger batch (DataLoader(drop_last=True)), eval(), or a norm that does not depend "
+         "on the batch: GroupNorm, LayerNorm")
+"""What to do where the batch was too small."""
+
+
+def check_count(who: str, x: Tensor, n: int, what: str, cure: str = BATCH) -> None:
+    """No statistics are taken of fewer than two values, in training or in eval, by any norm.
+
+    The spread of one value is 0 and its result the bias, whatever it was. Eval with running
+    statistics takes none, so there one value will do. Norms whose count does not depend on the
+    input are free: LayerNorm(1) gives its bias, as PyTorch's.
 
     Raises:
         ValueError: with the ways out.
     """
     if n < 2:
-        raise ValueError(
-            f"{who}: Expected more than 1 {what} when training, got input size {x.array.shape}, "
-            f"which has {n}; use a larger batch (DataLoader(drop_last=True)), eval(), or a norm "
-            "that does not depend on the batch: GroupNorm, LayerNorm"
-        )
+        when = " when training" if cure is BATCH else ""
+        raise ValueError(f"{who}: Expected more than 1 {what}{when}, got input size "
+                         f"{x.array.shape}, which has {n}; {cure}")
 
 
 def batch_axes(ndim: int) -> tuple[int, ...]:
@@ -154,7 +221,11 @@ def apply_statistics(
     if x.array.dtype == FLOAT16:
         x, mean, var, weight, bias = widened(x, mean, var, weight, bias)
         return apply_statistics(x, mean, var, weight, bias, eps).half()
-    scale = (var + eps).rsqrt()
+    return apply_scale(x, mean, (var + eps).rsqrt(), weight, bias)
+
+
+def apply_scale(x: Any, mean: Any, scale: Any, weight: Any, bias: Any) -> Tensor:
+    """y = (x - mean) scale weight + bias, of values per channel."""
     if weight is not None:
         scale = scale * weight
     y = (x - per_channel(mean, x)) * per_channel(scale, x)

@@ -18,23 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd.graph import Variable, wrap
-from ...backend.array import array_module
 from ...errors import ShapeError, not_a_tensor
 from ...tensors.tensor import Tensor
+from .checks import as_count, check_weight
 from .core import (
-    FLOAT16,
     FLOAT32,
     apply_statistics,
-    batch_axes,
     bessel,
     check_count,
     check_input,
     per_channel,
-    running_average,
     standardize,
-    widened,
 )
+from .parts import standardize_batch
+from .running import remember
 
 
 def batch_norm(
@@ -51,9 +48,9 @@ def batch_norm(
         weight, bias: (C,) or None.
         momentum: the weight of the new value in the running averages.
     """
-    c = _channels("batch_norm", input)
+    c = channels("batch_norm", input)
     check_input("batch_norm", input, c, eps, running_mean, running_var, weight, bias)
-    x = input.array
+    check_weight("batch_norm", momentum)
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("batch_norm: expected running_mean and running_var when not "
@@ -61,12 +58,9 @@ def batch_norm(
         return apply_statistics(input, running_mean, running_var, weight, bias, eps)
     if not eps:
         raise ValueError(f"batch_norm: expected eps > 0 when training, got {eps}")
-    n = x.size // x.shape[1] if x.shape[1] else 2
-    check_count("batch_norm", input, n, "value per channel")
-    y, _, mean, var = standardize(input, per_channel(weight, x), per_channel(bias, x),
-                                  axes=batch_axes(x.ndim), eps=eps)
-    running_average(running_mean, mean.array, momentum)
-    running_average(running_var, var.array, momentum, bessel(n))
+    y, n, mean, var = standardize_batch("batch_norm", input, weight, bias, eps)
+    remember("batch_norm", momentum, (running_mean, mean.array, 1.0),
+             (running_var, var.array, bessel(n)))
     return y
 
 
@@ -83,8 +77,9 @@ def instance_norm(
         use_input_stats: normalize with the sample's own statistics, not the running ones.
         Else as :func:`batch_norm`.
     """
-    c = _channels("instance_norm", input)
+    c = channels("instance_norm", input)
     check_input("instance_norm", input, c, eps, running_mean, running_var, weight, bias)
+    check_weight("instance_norm", momentum)
     x = input.array
     if x.ndim < 3:
         raise ShapeError(f"instance_norm: expected input (N, C, *spatial), got {x.shape}")
@@ -94,12 +89,13 @@ def instance_norm(
                                "use_input_stats is False")
         return apply_statistics(input, running_mean, running_var, weight, bias, eps)
     n = math.prod(x.shape[2:])
-    check_count("instance_norm", input, n, "spatial element")
+    check_count("instance_norm", input, n, "spatial element", "use a larger input, or a norm that "
+                "takes its statistics of more: GroupNorm, LayerNorm")
     y, _, mean, var = standardize(input, per_channel(weight, x), per_channel(bias, x),
                                   axes=tuple(range(2, x.ndim)), eps=eps)
     if x.shape[0]:
-        running_average(running_mean, mean.array.mean(axis=0), momentum)
-        running_average(running_var, var.array.mean(axis=0), momentum, bessel(n))
+        remember("instance_norm", momentum, (running_mean, mean.array, 1.0),
+                 (running_var, var.array, bessel(n)))
     return y
 
 
@@ -112,16 +108,20 @@ def group_norm(
     Args:
         input: (N, C, *spatial). num_groups: must divide C. weight, bias: (C,) or None.
     """
-    check_input("group_norm", input, _channels("group_norm", input), eps, weight, bias)
+    check_input("group_norm", input, channels("group_norm", input), eps, weight, bias)
+    if num_groups.__class__ is not int:
+        num_groups = as_count("group_norm", "num_groups", num_groups)
     shape = input.array.shape
-    n, channels, *spatial = shape
-    if num_groups < 1 or channels % num_groups:
+    n, c, *spatial = shape
+    if num_groups < 1 or c % num_groups:
         raise ShapeError(f"group_norm: num_groups must divide the channels, got {num_groups} "
                          f"groups for an input of shape {shape}")
-    grouped = input.reshape(n, num_groups, channels // num_groups, *spatial)
+    each = c // num_groups
+    check_count("group_norm", input, each * math.prod(spatial) if c else 2, "value per group",
+                "take fewer groups, or a larger input")
+    grouped = input.reshape(n, num_groups, each, *spatial)
     ones = (1,) * len(spatial)
-    affine = [None if v is None else v.reshape(num_groups, channels // num_groups, *ones)
-              for v in (weight, bias)]
+    affine = [None if v is None else v.reshape(num_groups, each, *ones) for v in (weight, bias)]
     y = standardize(grouped, *affine, axes=tuple(range(2, grouped.ndim)), eps=eps)[0]
     return y.reshape(shape)
 
@@ -135,7 +135,7 @@ def layer_norm(
     Args:
         input: (*, *normalized_shape). weight, bias: of the normalized shape, or None.
     """
-    axes = _last_axes("layer_norm", input, normalized_shape, eps, weight, bias)
+    axes = last_axes("layer_norm", input, normalized_shape, eps, weight, bias)
     return standardize(input, weight, bias, axes=axes, eps=eps)[0]
 
 
@@ -150,24 +150,27 @@ def rms_norm(
         input: (*, *normalized_shape). weight: of the normalized shape, or None.
         eps: by default the machine epsilon of the dtype computed in: float32 for float16.
     """
-    axes = _last_axes("rms_norm", input, normalized_shape, eps or 0.0, weight, None)
+    axes = last_axes("rms_norm", input, normalized_shape, eps or 0.0, weight, None)
     if eps is None:
         eps = float(np.finfo(np.promote_types(input.array.dtype, FLOAT32)).eps)
     return standardize(input, weight, None, axes=axes, eps=eps, centred=False)[0]
 
 
-def _channels(who: str, x: Tensor) -> tuple[int, ...]:
+def channels(who: str, x: Tensor) -> tuple[int, ...]:
     """(C,), the shape of what there is one of for each channel; () where x has no channels."""
     if not isinstance(x, Tensor):
         raise not_a_tensor(who, x)
     return x.array.shape[1:2]
 
 
-def _last_axes(
+def last_axes(
     who: str, x: Tensor, shape: Sequence[int], eps: float, *affine: Tensor | None
 ) -> tuple[int, ...]:
     if not isinstance(x, Tensor):
         raise not_a_tensor(who, x)
+    if not isinstance(shape, tuple | list):
+        raise TypeError(f"{who}: expected normalized_shape to be a tuple or list of ints, got "
+                        f"{shape!r}; write (n,) for the last axis alone")
     shape = tuple(shape)
     if not shape or x.array.shape[-len(shape):] != shape:
         inner = ", ".join(map(str, shape))
@@ -178,46 +181,3 @@ def _last_axes(
         raise ShapeError(f"{who}: expected at least one value to normalize over, got "
                          f"normalized_shape={list(shape)}")
     return tuple(range(-len(shape), 0))
-
-
-def batch_renorm(
-    input: Tensor, running_mean: Any, running_std: Any, weight: Tensor | None = None,
-    bias: Tensor | None = None, training: bool = False, momentum: float = 0.01,
-    eps: float = 1e-5, rmax: float = 3.0, dmax: float = 5.0,
-) -> Tensor:
-    """Batch normalization corrected towards the running statistics (Ioffe 2017,
-    arXiv:1702.03275, Algorithm 1).
-
-    With σ = √(var + eps) of the batch:  x̂ = (x - mean)/σ r + d,
-    r = clip(σ/running_std, 1/rmax, rmax), d = clip((mean - running_mean)/running_std, -dmax, dmax),
-    both without gradient. The paper averages σ, not the variance; eps is in it once and for all.
-
-    Args:
-        input: (N, C, *spatial). running_mean, running_std, weight, bias: (C,).
-        momentum: the weight of the new value (the paper's α).
-    """
-    c = _channels("batch_renorm", input)
-    check_input("batch_renorm", input, c, eps, running_mean, running_std, weight, bias)
-    x = input.array
-    half = x.dtype == FLOAT16
-    given = (input, running_mean, running_std, weight, bias)
-    wide, mean, std, weight, bias = widened(*given) if half else given
-    if not training:
-        y = apply_statistics(wide, mean, std * std, weight, bias, 0.0)
-        return y.half() if half else y
-    n = x.size // x.shape[1] if x.shape[1] else 2
-    check_count("batch_renorm", input, n, "value per channel")
-    y, _, new_mean, new_var = standardize(wide, None, None, axes=batch_axes(x.ndim), eps=eps)
-    module = array_module(x)
-    new_std = module.sqrt(new_var.array + eps)
-    old_mean, old_std = (s.array.reshape(new_std.shape) for s in (mean, std))
-    r = module.clip(new_std / old_std, 1 / rmax, rmax)
-    d = module.clip((new_mean.array - old_mean) / old_std, -dmax, dmax)
-    y = y * wrap(Variable.result_class, r) + wrap(Variable.result_class, d)
-    if weight is not None:
-        y = y * per_channel(weight, x)
-    if bias is not None:
-        y = y + per_channel(bias, x)
-    running_average(running_mean, new_mean.array, momentum)
-    running_average(running_std, new_std, momentum)
-    return y.half() if half else y

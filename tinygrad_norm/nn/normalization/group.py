@@ -9,6 +9,7 @@ from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..module import Module
+from .checks import as_count, check_eps
 from .functional import group_norm
 
 
@@ -17,6 +18,7 @@ class GroupNorm(Module):
 
     y = (x - E[x]) / √(Var[x] + eps) weight + bias, the moments taken over the C/num_groups
     channels of a group and all spatial axes. The same in training and eval.
+    A group of one value is refused: its result would be the bias, whatever the value.
     One group is LayerNorm over (C, *spatial), C groups are InstanceNorm.
 
     Shape:
@@ -33,7 +35,10 @@ class GroupNorm(Module):
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
         device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:
-        if num_groups < 1 or num_channels % num_groups:
+        check_eps("GroupNorm", eps)
+        num_groups = as_count("GroupNorm", "num_groups", num_groups, 1)
+        num_channels = as_count("GroupNorm", "num_channels", num_channels)
+        if num_channels % num_groups:
             raise ShapeError(f"GroupNorm: num_channels ({num_channels}) must be divisible by "
                              f"num_groups ({num_groups})")
         self.num_groups = num_groups

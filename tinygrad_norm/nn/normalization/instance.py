@@ -29,6 +29,8 @@ class _InstanceNorm(ChannelNorm):
             x.unsqueeze(0) if single else x, self.running_mean, self.running_var, self.weight,
             self.bias, own, self.factor() if self.training else 0.0, self.eps,
         )
+        if not own:
+            self.warn_unset()
         self.count()
         return y.squeeze(0) if single else y
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,13 +10,14 @@ from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..module import Module
+from .checks import as_int, check_eps
 from .functional import layer_norm, rms_norm
 
 
 def as_shape(who: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     """An int or a sequence of them as a shape."""
     many = normalized_shape if isinstance(normalized_shape, Iterable) else (normalized_shape,)
-    shape = tuple(map(operator.index, many))
+    shape = tuple(as_int(who, "normalized_shape", n) for n in many)
     if not shape or min(shape) < 1:
         raise ShapeError(f"{who}: expected normalized_shape of positive ints, got {shape}")
     return shape
@@ -28,6 +28,7 @@ class LayerNorm(Module):
 
     y = (x - E[x]) / √(Var[x] + eps) weight + bias, the moments taken over normalized_shape.
     The same in training and eval: nothing depends on the batch.
+    Of a single value, normalized_shape 1, the result is the bias, as in PyTorch.
 
     Shape:
         x, y: (*, *normalized_shape); weight, bias: normalized_shape
@@ -44,6 +45,7 @@ class LayerNorm(Module):
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5,
         elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:
+        check_eps("LayerNorm", eps)
         self.normalized_shape = as_shape("LayerNorm", normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
@@ -88,6 +90,8 @@ class RMSNorm(Module):
         self, normalized_shape: int | Sequence[int], eps: float | None = None,
         elementwise_affine: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:
+        if eps is not None:
+            check_eps("RMSNorm", eps)
         self.normalized_shape = as_shape("RMSNorm", normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine

@@ -1,5 +1,31 @@
-"""What training needs beside the layers."""
+"""What training needs beside the layers.
 
+``parametrize``, ``parametrizations`` and ``recalibrate`` are imported when first asked for.
+"""
+
+from typing import TYPE_CHECKING
+
+from . import fusion
 from .clip_grad import clip_grad_norm_, clip_grad_value_
+from .freeze import freeze, unfreeze
+from .fusion import fuse, fuse_linear_bn_eval, fuse_linear_bn_weights
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_"]
+__all__ = [
+    "clip_grad_norm_", "clip_grad_value_", "freeze", "fuse", "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights", "fusion", "recalibrate", "unfreeze",
+]  # fmt: skip
+
+if TYPE_CHECKING:
+    from ..normalization import recalibrate
+
+
+def __getattr__(name: str) -> object:
+    if name in ("parametrizations", "parametrize"):
+        from importlib import import_module
+
+        return import_module(f".{name}", __name__)
+    if name == "recalibrate":
+        from .. import normalization
+
+        return normalization.recalibrate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,125 @@
+"""What exact statistics cost: forward and backward of our norms against naive statistics.
+
+    python benchmarks/norm_cost.py [--rounds 3]
+
+Four contenders, float32, gradients of the input, the weight and the bias:
+
+    ours    the layer
+    naive   the same layer and engine, with the operation of naive_norm.py in the place of its own:
+            the sums of x and x² in a single pass, as few passes after it as can be
+    numpy   the calls of naive_norm.py alone: no engine, no layer, no checks, no running statistics
+    torch   PyTorch's layer
+
+The bound is on ours / naive: all but the statistics is the same there.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import naive_norm
+import numpy as np
+from contest import contest, has, median_step, options, ratio, spread
+
+BOUND = 1.5
+CASES = {  # layer, its arguments, the shape of the input
+    "BatchNorm1d 32x64": ("BatchNorm1d", (64,), (32, 64)),
+    "BatchNorm1d 64x128": ("BatchNorm1d", (128,), (64, 128)),
+    "BatchNorm1d 4096x1024": ("BatchNorm1d", (1024,), (4096, 1024)),
+    "BatchNorm2d 32x64x56x56": ("BatchNorm2d", (64,), (32, 64, 56, 56)),
+    "LayerNorm 8192x768": ("LayerNorm", (768,), (8192, 768)),
+    "GroupNorm(32) 32x64x56x56": ("GroupNorm", (32, 64), (32, 64, 56, 56)),
+    "InstanceNorm2d 32x64x56x56": ("InstanceNorm2d", (64,), (32, 64, 56, 56)),
+}
+HOLD = {"MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
+"""For every contender: glibc keeps what is freed. Else each array of 25 MB is given back to the
+system and faulted in anew, which costs time and varies; most for ours, which makes more of them."""
+SECONDS = 0.5
+"""Of measuring, for each contender in each round."""
+
+
+def data(shape: tuple[int, ...]) -> list[np.ndarray]:
+    """x and dy."""
+    random = np.random.default_rng(0)
+    return [random.standard_normal(shape, dtype=np.float32) for _ in range(2)]
+
+
+def layer_step(library: Any, case: str) -> Callable[[], object]:
+    """The same lines for all layers: the names are PyTorch's."""
+    name, arguments, shape = CASES[case]
+    settings = {"affine": True} if name.startswith("Instance") else {}
+    layer = getattr(library.nn, name)(*arguments, **settings)
+    x, dy = map(library.from_numpy, data(shape))
+    leaves = [x.requires_grad_(), *layer.parameters()]
+    return lambda: library.autograd.grad(layer(x), leaves, dy)
+
+
+def ours(case: str) -> Callable[[], object]:
+    import tinygrad_norm
+
+    return layer_step(tinygrad_norm, case)
+
+
+def naive(case: str) -> Callable[[], object]:
+    import tinygrad_norm
+    from tinygrad_norm.autograd.op import Primitive
+    from tinygrad_norm.nn.normalization import core
+
+    rival = Primitive(naive_norm.forward, outputs=("y", "handed", "mean", "var"))
+    rival.gradient_of("x", "weight", "bias")(naive_norm.backward)
+    core.normalize = rival  # what every layer calls
+    step = layer_step(tinygrad_norm, case)
+    step()
+    assert rival.plans, f"{case}: the layer does not call core.normalize"
+    return step
+
+
+def numpy(case: str) -> Callable[[], object]:
+    name, arguments, shape = CASES[case]
+    x, dy = data(shape)
+    kept = (arguments[-1], *(1 for _ in shape[2:]))
+    if name == "GroupNorm":
+        kept = (arguments[0], arguments[1] // arguments[0], *kept[1:])
+        x, dy = (a.reshape(len(x), *kept[:2], *shape[2:]) for a in (x, dy))
+    axes = {"B": (0, *range(2, x.ndim)), "L": (-1,)}.get(name[0], tuple(range(2, x.ndim)))
+    weight, bias = np.ones(kept, np.float32), np.zeros(kept, np.float32)
+    settings: dict[str, Any] = {"axes": axes, "eps": 1e-5, "centred": True}
+
+    def step() -> object:
+        y, _, mean, var = naive_norm.forward(x, weight, bias, **settings)
+        return y, naive_norm.backward(dy, x, mean, var, weight, **settings)
+
+    return step
+
+
+def torch(case: str) -> Callable[[], object]:
+    import torch as library
+
+    return layer_step(library, case)
+
+
+def main() -> None:
+    chosen = options(__doc__, 3)
+    if chosen.worker:
+        name, case = chosen.worker
+        print(json.dumps(median_step(globals()[name](case), SECONDS)))
+        return
+    rivals = ["torch"] if has("torch") else []
+    if not rivals:
+        print("PyTorch is not installed: one rival less", file=sys.stderr)
+    for case in CASES:
+        names = ["ours", "naive", "numpy", *rivals]
+        figures = contest(__file__, case, names, chosen.rounds, dict.fromkeys(names, HOLD))
+        print(f"{case}  (microseconds, forward and backward: median, smallest to largest)")
+        for name, values in figures.items():
+            print(f"  {name:8}{spread(values)}")
+        found = [f"ours / {name} {ratio(figures, 'ours', name):.2f}" for name in figures
+                 if name != "ours"]
+        print(f"  {',  '.join(found)}   (wanted: ours / naive ≤ {BOUND})", flush=True)
+
+
+if __name__ == "__main__":
+    main()

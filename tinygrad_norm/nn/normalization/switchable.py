@@ -1,0 +1,230 @@
+"""Switchable normalization: how much batch, instance and layer statistics count is learned."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...errors import ShapeError, not_a_tensor
+from ...ops import normalize as ops
+from ...tensors.creation import ones
+from ...tensors.tensor import Parameter, Tensor
+from .. import init
+from .channel import ChannelNorm
+from .checks import check_weight
+from .core import (
+    FLOAT16,
+    Moments,
+    check_count,
+    check_input,
+    check_vector,
+    moments,
+    per_channel,
+    widened,
+)
+from .running import remember
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def switchable_norm(
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, mean_weight: Tensor,
+    var_weight: Tensor, weight: Tensor | None = None, bias: Tensor | None = None,
+    training: bool = False, momentum: Any = 0.1, eps: float = 1e-5, *, using_in: bool = True,
+    using_bn: bool = True,
+) -> Tensor:
+    """Normalize with a mixture of statistics (Luo et al. 2018, arXiv:1806.10779, eq. 2 to 5).
+
+    Args:
+        input: (N, C, *spatial).
+        running_mean, running_var: (C,) or None; updated in place when ``training``, and the
+            batch's statistics when not.
+        mean_weight, var_weight: (K,), a logit for each of instance, layer and batch statistics
+            that is used; layer statistics always are.
+        weight, bias: (C,) or None.
+        momentum: the weight of the new value in the running averages.
+        using_in, using_bn: whether instance and batch statistics are used.
+    """
+    _check(input, running_mean, running_var, mean_weight, var_weight, weight, bias, eps,
+           using_in, using_bn, training)
+    check_weight("switchable_norm", momentum)
+    half = input.array.dtype == FLOAT16
+    given: Any = (input, running_mean, running_var, mean_weight, var_weight, weight, bias)
+    x, mean, var, mean_weight, var_weight, weight, bias = widened(*given) if half else given
+    # Everything is measured from the first value of its channel, in the batch or, where samples
+    # have nothing to do with each other, in the sample. The shares sum to 1 only nearly, and a
+    # mixture of means would lose the digits of a large offset.
+    whole = using_bn and training
+    one, each = slice(0, 1), slice(None)
+    origin = x.detach()[(one if whole else each, each, *[one] * (x.array.ndim - 2))]
+    x, unit = in_units(x - origin, eps, whole=whole)
+    axes = tuple(range(2, x.array.ndim))
+    instance = moments(x, axes) if axes else Moments(1, x, x.detach() * 0)
+    parts = [*[instance] * using_in, layer_moments(instance, (origin - origin[:, one]) * unit)]
+    if using_bn:
+        parts.append(pooled(instance, 0) if training else Moments(
+            1, (per_channel(mean, x) - origin) * unit, per_channel(var, x) * unit * unit))
+    away = x - mixture(mean_weight, [part.mean for part in parts])
+    scale = (mixture(var_weight, [part.var for part in parts]) + unit * unit * eps).rsqrt()
+    y = away * (scale if weight is None else scale * per_channel(weight, x))
+    if bias is not None:
+        y = y + per_channel(bias, x)
+    if whole:
+        remember("switchable_norm", momentum,
+                 (running_mean, (parts[-1].mean / unit + origin).array, 1.0),
+                 (running_var, (parts[-1].var / unit / unit).array, 1.0))
+    return y.half() if half else y
+
+
+def in_units(x: Tensor, eps: float, *, whole: bool) -> tuple[Tensor, Any]:
+    """x in units in which no square overflows, and these: 1, or powers of two, one for each sample
+    or one for the ``whole`` batch."""
+    array = x.array
+    if type(array) is np.ndarray:
+        flat = array.reshape(-1)
+        if flat.dot(flat) < (2.0**84 if array.dtype.itemsize == 4 else 2.0**680):
+            return x, 1.0
+    unit = ops.unit(x, axes=tuple(range(0 if whole else 1, array.ndim)), eps=eps, centred=False)
+    return x * unit, unit
+
+
+def layer_moments(part: Moments, gap: Tensor) -> Moments:
+    """Of each sample. ``gap`` is how far apart its channels were before each was measured from its
+    own first value; the mean is given as it is seen from there."""
+    layer = pooled(part._replace(mean=part.mean + gap), 1)
+    return layer._replace(mean=layer.mean - gap)
+
+
+def pooled(part: Moments, axis: int) -> Moments:
+    """The moments of all the values behind ``part`` along ``axis`` (eq. 4).
+
+    The paper's E[σ² + μ²] - E[μ]², as E[σ²] + Var[μ], in which nothing cancels.
+    """
+    _, mean, between = ops.moments(part.mean, axes=(axis,), centred=True)
+    n = part.n * part.mean.array.shape[axis]
+    return Moments(n, mean, part.var.mean(axis, keepdim=True) + between)
+
+
+def mixture(logits: Tensor, values: list[Tensor]) -> Tensor:
+    """Σ wᵢ vᵢ with w = softmax(logits) (eq. 5)."""
+    shares = logits.softmax(0)
+    total = values[0] * shares[0]
+    for i, value in enumerate(values[1:], 1):
+        total = total + value * shares[i]
+    return total
+
+
+def _check(
+    x: Tensor, mean: Tensor | None, var: Tensor | None, mean_weight: Tensor, var_weight: Tensor,
+    weight: Tensor | None, bias: Tensor | None, eps: float, using_in: bool, using_bn: bool,
+    training: bool,
+) -> None:
+    who = "switchable_norm"
+    if not isinstance(x, Tensor):
+        raise not_a_tensor(who, x)
+    shape = x.array.shape
+    check_input(who, x, shape[1:2], eps, mean, var, weight, bias)
+    kinds = (1 + using_in + using_bn,)
+    for name, switch in (("mean_weight", mean_weight), ("var_weight", var_weight)):
+        check_vector(who, name, x.array, switch.array, kinds)
+    if using_in and len(shape) < 3:
+        raise ShapeError(f"{who}: expected input (N, C, *spatial), got {shape}; a channel of a "
+                         "sample has one value there: pass using_in=False")
+    if not training:
+        if using_bn and (mean is None or var is None):
+            raise RuntimeError(f"{who}: expected running_mean and running_var when not training")
+        return
+    if not eps:
+        raise ValueError(f"{who}: expected eps > 0 when training, got {eps}")
+    if using_bn:
+        n = x.array.size // shape[1] if shape[1] else 2
+        check_count(who, x, n, "value per channel")
+
+
+class _SwitchableNorm(ChannelNorm):
+    running_var: Tensor | None
+    has_places: ClassVar[bool] = True
+    """Whether each input has places, over which instance statistics are taken."""
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1,
+        affine: bool = True, using_bn: bool = True, device: Any = None, dtype: Any = None, *,
+        bias: bool = True, using_in: bool | None = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, using_bn, device, dtype, bias)
+        self.using_bn = using_bn
+        self.using_in = self.has_places if using_in is None else using_in
+        kinds = 1 + self.using_in + using_bn
+        self.mean_weight = Parameter(ones(kinds, device=device, dtype=dtype))
+        self.var_weight = Parameter(ones(kinds, device=device, dtype=dtype))
+
+    def reset_parameters(self) -> None:
+        """Weight 1, bias 0, all statistics equally, and the running ones as at the start."""
+        super().reset_parameters()
+        init.ones_(self.mean_weight)
+        init.ones_(self.var_weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
+        y = switchable_norm(
+            x, self.running_mean, self.running_var, self.mean_weight, self.var_weight,
+            self.weight, self.bias, self.training, self.factor() if self.training else 0.0,
+            self.eps, using_in=self.using_in, using_bn=self.using_bn,
+        )
+        if not self.training:
+            self.warn_unset()
+        self.count()
+        return y
+
+    def extra_repr(self) -> str:
+        return (f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, "
+                f"affine={self.affine}, bias={self.bias is not None}, using_in={self.using_in}, "
+                f"using_bn={self.using_bn}")
+
+
+class SwitchableNorm2d(_SwitchableNorm):
+    """Normalize with a learned mixture of instance, layer and batch statistics.
+
+    y = (x - Σ wₖ μₖ) / √(Σ w'ₖ σ²ₖ + eps) weight + bias, k one of IN (a channel of a sample), LN
+    (a sample), BN (a channel); w = softmax(mean_weight), w' = softmax(var_weight).
+    In training the BN moments are the batch's (variances biased), and their averages move; in
+    eval these are used, while IN and LN are always the sample's own. The paper averages over
+    batches after training: momentum=None does so all along. using_bn=False leaves BN out,
+    using_in=False leaves IN out.
+
+    Shape:
+        x, y: (N, C, H, W); weight, bias, running_mean, running_var: (C,);
+        mean_weight, var_weight: (3,), of IN, LN, BN, or (2,) without BN
+
+    Source: Luo, Ren, Peng, Zhang and Li 2018, arXiv:1806.10779, eq. 2 to 5.
+
+    >>> import tinygrad_norm as tn
+    >>> tn.nn.SwitchableNorm2d(3)(tn.randn(4, 3, 5, 5)).shape
+    (4, 3, 5, 5)
+    """
+
+    dims = (4,)
+
+
+class SwitchableNorm1d(_SwitchableNorm):
+    """:class:`SwitchableNorm2d` for vectors, with layer and batch statistics alone.
+
+    A channel of a vector has one value, so it has no statistics of its own; with using_in=True,
+    for sequences, they are taken over L.
+
+    Shape:
+        x, y: (N, C) or (N, C, L); mean_weight, var_weight: (2,), of LN, BN
+    """
+
+    dims = (2, 3)
+    has_places = False
+
+
+class SwitchableNorm3d(_SwitchableNorm):
+    """:class:`SwitchableNorm2d` for volumes.
+
+    Shape:
+        x, y: (N, C, D, H, W)
+    """
+
+    dims = (5,)

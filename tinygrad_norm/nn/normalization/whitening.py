@@ -1,0 +1,201 @@
+"""Iterative whitening: channels are made uncorrelated by products of matrices alone."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...autograd.graph import Variable, wrap
+from ...backend.array import array_module
+from ...errors import ShapeError, not_a_tensor
+from ...ops import normalize as ops
+from ...tensors.creation import eye
+from ...tensors.tensor import Tensor
+from ..module import Buffer
+from .channel import ChannelNorm
+from .checks import as_count, check_weight
+from .core import (
+    FLOAT16,
+    batch_axes,
+    check_count,
+    check_input,
+    check_vector,
+    is_moderate,
+    per_channel,
+    widened,
+)
+from .running import remember
+
+
+def iter_norm(
+    input: Tensor, running_mean: Tensor | None, running_wm: Tensor | None,
+    weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
+    momentum: Any = 0.1, eps: float = 1e-5, num_groups: int = 1, T: int = 5,
+) -> Tensor:
+    """Whiten each group of channels over the batch (Huang et al. 2019, arXiv:1904.03441, Alg. 1).
+
+    Args:
+        input: (N, C, *spatial).
+        running_mean: (C,) or None. running_wm: (G, C/G, C/G), the whitening matrices, or None.
+            Both are updated in place when ``training``; used instead of the batch's when not.
+        weight, bias: (C,) or None.
+        momentum: the weight of the new value in the running averages.
+        num_groups: G, must divide C. T: so many Newton steps.
+    """
+    _check("iter_norm", input, running_mean, running_wm, weight, bias, eps, num_groups, T)
+    check_weight("iter_norm", momentum)
+    array = input.array
+    half = array.dtype == FLOAT16
+    given: Any = (input, running_mean, running_wm, weight, bias)
+    x, mean, wm, weight, bias = widened(*given) if half else given
+    if training:
+        mean, rows, wm, unit = _of_batch(x, num_groups, eps, T)
+    elif mean is None or wm is None:
+        raise RuntimeError("iter_norm: expected running_mean and running_wm when not training")
+    else:
+        rows = _rows(x - per_channel(mean, x), num_groups)
+    matrix = wm if weight is None else wm * weight.reshape(num_groups, wm.array.shape[-1], 1)
+    y = _from_rows(matrix @ rows, array.shape)
+    if bias is not None:
+        y = y + per_channel(bias, x)
+    if training:
+        remember("iter_norm", momentum, (running_mean, mean.array, 1.0),
+                 (running_wm, (wm * unit).array, 1.0))
+    return y.half() if half else y
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _of_batch(x: Tensor, groups: int, eps: float, steps: int) -> tuple[Tensor, Tensor, Tensor, Any]:
+    """The mean; the centred values as rows and their whitening matrix, both in units (powers of
+    two, one for each group) in which no product overflows; these units."""
+    n = x.array.size // x.array.shape[1] if x.array.shape[1] else 2
+    check_count("iter_norm", x, n, "value per channel")
+    if not eps:
+        raise ValueError(f"iter_norm: expected eps > 0 when training, got {eps}")
+    xc, mean, var = ops.moments(x, axes=batch_axes(x.array.ndim), centred=True)
+    rows, unit = _rows(xc, groups), 1.0
+    if not (type(var.array) is np.ndarray and is_moderate(var.array, eps)):
+        unit = ops.unit(rows, axes=(1, 2), eps=eps, centred=False)
+        rows = rows * unit
+    return mean, rows, inverse_root(rows @ rows.mT / n, unit * unit * eps, steps), unit
+
+
+def inverse_root(cov: Tensor, eps: Any, steps: int) -> Tensor:
+    """(Σ + eps I)^(-1/2) of matrices Σ (G, d, d), nearly, by Newton's iteration.
+
+    The paper's P ← (3 P - P³ Σ_N)/2 multiplies what rounding leaves in P off the eigenvectors of
+    Σ_N in each step. With Y = Σ_N P it is P ← M P, Y ← Y M, M = (3 I - P Y)/2: the same numbers in
+    exact arithmetic, as many products, and errors that do not grow. Measured in float32, 16
+    channels, condition numbers 1e2, 1e4 and 1e6, after 20 steps as after 60: 5e-7, 5e-5 and 2e-3
+    of the largest entry; in the paper's order NaN.
+
+    Source: Higham 1997, "Stable iterations for the matrix square root" (Newton-Schulz, coupled).
+    """
+    module = array_module(cov.array)
+    one = wrap(Variable.result_class, module.eye(cov.shape[-1], dtype=cov.array.dtype))
+    cov = cov + one * eps
+    trace = (cov * one).sum(dim=(-2, -1), keepdim=True)
+    y = cov / trace
+    p = m = (one * 3 - y) * 0.5
+    for _ in range(steps - 1):
+        y = y @ m
+        m = (one * 3 - p @ y) * 0.5
+        p = m @ p
+    return p * trace.rsqrt()
+
+
+def _rows(x: Tensor, groups: int) -> Tensor:
+    """(N, C, *spatial) -> (G, C/G, N spatial): for each group its channels as rows."""
+    c = x.array.shape[1]
+    return x.transpose(0, 1).reshape(groups, c // groups, x.array.size // c if c else 0)
+
+
+def _from_rows(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The inverse of :func:`_rows`."""
+    n, c, *spatial = shape
+    return rows.reshape(c, n, *spatial).transpose(0, 1)
+
+
+def _check(
+    who: str, x: Tensor, mean: Tensor | None, wm: Tensor | None, weight: Tensor | None,
+    bias: Tensor | None, eps: float, groups: int, steps: int,
+) -> None:
+    if not isinstance(x, Tensor):
+        raise not_a_tensor(who, x)
+    shape = x.array.shape
+    check_input(who, x, shape[1:2], eps, mean, None, weight, bias)
+    if groups < 1 or shape[1] % groups:
+        raise ShapeError(f"{who}: num_groups must divide the channels, got {groups} groups for "
+                         f"an input of shape {shape}")
+    if steps < 1:
+        raise ValueError(f"{who}: expected T >= 1, got {steps}")
+    if wm is not None:
+        each = shape[1] // groups
+        check_vector(who, "running_wm", x.array, wm.array, (groups, each, each))
+
+
+class IterNorm(ChannelNorm):
+    """Whiten each group of channels over the batch, then scale and shift each channel.
+
+    y = Σ^(-1/2) (x - E[x]) weight + bias, Σ = E[(x - E[x]) (x - E[x])ᵀ] + eps I of the channels
+    of a group. With Σ_N = Σ/tr Σ and P = I, T times P ← (3 P - P³ Σ_N)/2; then Σ^(-1/2) ≈ P/√tr Σ.
+    As T grows this is ZCA whitening (decorrelated batch normalization, arXiv:1804.08450); a small
+    T whitens the directions of little variance less, which are those a batch knows badly.
+    In training the moments are the batch's, and the averages of E[x] and Σ^(-1/2) move; in eval
+    these are used. num_channels is the size of a group, another way to say num_groups.
+
+    Shape:
+        x, y: (N, C, *spatial); weight, bias, running_mean: (C,); running_wm: (G, C/G, C/G)
+
+    Source: Huang, Zhou, Zhu, Liu and Shao 2019, arXiv:1904.03441, Algorithm 1.
+
+    >>> import tinygrad_norm as tn
+    >>> y = tn.nn.IterNorm(2, T=9)(tn.randn(100, 2) @ tn.tensor([[1.0, 0.5], [0.0, 1.0]]))
+    >>> bool(((y.T @ y / 100 - tn.eye(2)).abs() < 1e-4).all())
+    True
+    """
+
+    dims = (2, 3, 4, 5)
+    spread: ClassVar[str] = "running_wm"
+    running_wm: Tensor
+
+    def __init__(
+        self, num_features: int, num_groups: int = 1, num_channels: int | None = None, T: int = 5,
+        eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True, device: Any = None,
+        dtype: Any = None, *, bias: bool = True,
+    ) -> None:
+        name, part = ("num_groups", num_groups) if num_channels is None else (
+            "num_channels", num_channels)
+        if as_count("IterNorm", "num_features", num_features) % as_count("IterNorm", name, part, 1):
+            raise ShapeError(f"IterNorm: num_features ({num_features}) must be divisible by "
+                             f"{name} ({part})")
+        super().__init__(num_features, eps, momentum, affine, True, device, dtype, bias)
+        self.num_groups = num_groups if num_channels is None else num_features // num_channels
+        self.T = as_count("IterNorm", "T", T, 1)
+        each = num_features // self.num_groups if num_features else 0
+        one = eye(each, dtype=dtype, device=device)
+        self.running_wm = Buffer(one.expand(self.num_groups, each, each).clone())
+        self._mark_unset()
+
+    def reset_running_stats(self) -> None:
+        """The statistics as they were at the start: mean 0, whitening matrix I, no batch seen."""
+        super().reset_running_stats()
+        array = self.running_wm.array
+        array *= array_module(array).eye(array.shape[-1], dtype=array.dtype)  # of the ones
+        self._mark_unset()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
+        y = iter_norm(
+            x, self.running_mean, self.running_wm, self.weight, self.bias, self.training,
+            self.factor() if self.training else 0.0, self.eps, self.num_groups, self.T,
+        )
+        if not self.training:
+            self.warn_unset()
+        self.count()
+        return y
+
+    def extra_repr(self) -> str:
+        return (f"{self.num_features}, num_groups={self.num_groups}, T={self.T}, eps={self.eps}, "
+                f"momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}")
