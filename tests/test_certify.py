@@ -18,8 +18,8 @@ from norm_cases import CASES, Case, Series, formula, randomize
 import tinygrad_norm as tn
 from tinygrad_norm import __main__
 from tinygrad_norm.autograd.graph import wrap
-from tinygrad_norm.nn.normalization import catalogue
-from tinygrad_norm.nn.normalization.catalogue import ENTRIES
+from tinygrad_norm.nn.normalization.facts import catalogue
+from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES
 from tinygrad_norm.study import Jet
 from tinygrad_norm.study.certificate import LONGEST, WIDTH, Certificate, Row
 from tinygrad_norm.study.certify_all import certified

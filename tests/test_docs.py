@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tinygrad_norm.nn.normalization.catalogue import ENTRIES, Entry, forms
+from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES, Entry, forms
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = (DOCS / "normalization.md").read_text(encoding="utf-8")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from norm_cases import array, tensor
 
 import tinygrad_norm as tn
-from tinygrad_norm.nn.normalization.catalogue import ENTRIES, Entry
-from tinygrad_norm.nn.normalization.invariances import IMPLIES, INVARIANCES, WEIGHT, declared
+from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES, Entry
+from tinygrad_norm.nn.normalization.facts.invariances import IMPLIES, INVARIANCES, WEIGHT, declared
 
 ACTIVATIONS = [e for e in ENTRIES if not e.name.islower()]
 LAYERS = pytest.mark.parametrize("entry", ACTIVATIONS, ids=[e.name for e in ACTIVATIONS])

@@ -9,7 +9,7 @@ import pytest
 
 import tinygrad_norm as tn
 from tinygrad_norm import __main__
-from tinygrad_norm.nn.normalization.catalogue import ENTRIES
+from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES
 from tinygrad_norm.study.certificate import WIDTH
 from tinygrad_norm.study.certify_all import certified
 

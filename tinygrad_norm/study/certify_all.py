@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.normalization import catalogue
+from ..nn.normalization.facts import catalogue
 from ..tensors.random import get_rng_state, manual_seed, set_rng_state
 from .certificate import Certificate, Row, heading, longest
 from .certify import certify

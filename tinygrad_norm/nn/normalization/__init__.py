@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from .adaptive import AdaIN, AdaptiveNorm, FiLM
 from .batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .batch_renorm import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, renorm_ramp
+from .care.swap import swap
 from .conditional import (
     ConditionalBatchNorm1d,
     ConditionalBatchNorm2d,
@@ -58,7 +59,6 @@ from .lazy import (
 )
 from .local_response import LocalResponseNorm
 from .scale_norm import ScaleNorm
-from .swap import swap
 from .switchable import SwitchableNorm1d, SwitchableNorm2d, SwitchableNorm3d
 from .sync import SyncBatchNorm, run_on_shards
 from .whitening import IterNorm
@@ -96,13 +96,13 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from .diagnosis import diagnose
-    from .equivalence import equivalences
-    from .micro_batches import backward_in_pieces
-    from .recalibration import recalibrate
+    from .care.diagnosis import diagnose
+    from .care.micro_batches import backward_in_pieces
+    from .care.recalibration import recalibrate
+    from .facts.equivalence import equivalences
 
-LATER = {"backward_in_pieces": "micro_batches", "diagnose": "diagnosis",
-         "equivalences": "equivalence", "recalibrate": "recalibration"}
+LATER = {"backward_in_pieces": "care.micro_batches", "diagnose": "care.diagnosis",
+         "equivalences": "facts.equivalence", "recalibrate": "care.recalibration"}
 """Functions that are rarely used, and the files that are imported when they are asked for."""
 
 

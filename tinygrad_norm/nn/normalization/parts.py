@@ -1,7 +1,7 @@
 """One batch in several parts: what each tells of itself, and what they know together.
 
 The parts are the shards of replicas (``sync.py``) or pieces that come one after another
-(``micro_batches.py``).
+(``care/micro_batches.py``).
 """
 
 from __future__ import annotations

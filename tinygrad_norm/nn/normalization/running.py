@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import warnings
 from collections.abc import Sequence
@@ -106,8 +105,8 @@ def remember(who: str, momentum: Any, *updates: Update) -> None:
     if type(old) is not np.ndarray:
         return _select(_averages(held, momentum), refused_by(keeper, who))
     flat = value if value.ndim == 1 else value.reshape(-1)
-    if flat.size != old.size or flat.dtype is not old.dtype or not math.isfinite(
-            flat.dot(parts(flat.size, flat.dtype))):
+    if (old.ndim > 1 or flat.size != old.size or flat.dtype is not old.dtype
+            or not flat.dot(parts(flat.size, flat.dtype)) < MODERATE):
         averages = _averages(held, momentum)
         if not are_finite(averages):
             return refused_by(keeper, who).refuse(reason(held))
@@ -126,11 +125,14 @@ def remember(who: str, momentum: Any, *updates: Update) -> None:
 
 @lru_cache(maxsize=64)
 def parts(n: int, dtype: np.dtype) -> np.ndarray:
-    """(n,) equal factors. A sum with them is the quickest question whether all values are finite,
-    and not too near to the largest; where they are it does not overflow itself."""
+    """(n,) equal factors. A sum with them is the quickest question whether positive values are
+    finite and far from the largest, and with these it does not overflow itself."""
     result = np.full(n, 2.0**-20, dtype)
     result.flags.writeable = False
     return result
+
+
+MODERATE = 2.0**80
 
 
 @np.errstate(over="ignore", invalid="ignore")

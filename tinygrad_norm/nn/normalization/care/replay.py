@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from ...autograd.graph import Variable
-from ...tensors.random import source
-from ..module import Module
-from .running import Refused
+from ....autograd.graph import Variable
+from ....tensors.random import source
+from ...module import Module
+from ..running import Refused
 
 
 class Start:

@@ -15,18 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ...autograd.backward import grad
-from ...autograd.mode import enable_grad, no_grad
-from ...tensors.tensor import Tensor
-from ..lazy import LazyModuleMixin
-from ..module import Module
-from .batch import _BatchNorm
-from .batch_renorm import _BatchRenorm
-from .channel import ChannelNorm
-from .conditional import _ConditionalBatchNorm
-from .core import FLOAT16, Moments, batch_axes, check_count, moments, per_channel
-from .ghost import GhostBatchNorm
-from .parts import Merged, Part, Standardized, merged, part_of, whole
+from ....autograd.backward import grad
+from ....autograd.mode import enable_grad, no_grad
+from ....tensors.tensor import Tensor
+from ...lazy import LazyModuleMixin
+from ...module import Module
+from ..batch import _BatchNorm
+from ..batch_renorm import _BatchRenorm
+from ..channel import ChannelNorm
+from ..conditional import _ConditionalBatchNorm
+from ..core import FLOAT16, Moments, batch_axes, check_count, moments, per_channel
+from ..ghost import GhostBatchNorm
+from ..parts import Merged, Part, Standardized, merged, part_of, whole
 from .replay import Start, unchanged_on_error, untracked
 
 WHO = "backward_in_pieces"

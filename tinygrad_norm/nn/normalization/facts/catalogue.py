@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...tensors.creation import cat
-from .. import normalization as norms
-from ..module import Module
+from ....tensors.creation import cat
+from ... import normalization as norms
+from ...module import Module
 from .invariances import declared, strongest
 
 Inputs = Callable[[np.random.Generator], tuple[np.ndarray, ...]]
@@ -58,8 +58,8 @@ def labelled(shape: tuple[int, ...], classes: int) -> Inputs:
 
 def parametrized(function: str, bias: bool, **options: Any) -> Any:
     """A linear layer whose weight is normalized by that function of nn.utils.parametrizations."""
-    from ..linear import Linear
-    from ..utils import parametrizations
+    from ...linear import Linear
+    from ...utils import parametrizations
 
     return getattr(parametrizations, function)(Linear(5, 3, bias, **options))
 
