@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import strict
@@ -27,6 +28,26 @@ BACKENDS["strict"] = strict.StrictBackend()
 _REASON = _missing_gpu()
 CUDA = pytest.param("cuda", marks=[
     pytest.mark.cuda, pytest.mark.skipif(_REASON is not None, reason=str(_REASON))])
+
+
+_LEFT_OUT: list[pytest.Item] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a GPU its tests are left out, in one line of the summary instead of thousands.
+
+    Asked for with ``-m cuda`` they are skipped one by one.
+    """
+    if _REASON is None or config.option.markexpr:
+        return
+    _LEFT_OUT[:] = [item for item in items if item.get_closest_marker("cuda")]
+    items[:] = [item for item in items if not item.get_closest_marker("cuda")]
+    config.hook.pytest_deselected(items=_LEFT_OUT)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    if _LEFT_OUT:
+        terminalreporter.write_line(f"LEFT OUT {len(_LEFT_OUT)} tests for a GPU: {_REASON}")
 
 
 @pytest.fixture(params=["cpu", "strict", CUDA])

@@ -85,3 +85,20 @@ def check_statistics_stay(layer: Any, x: np.ndarray) -> None:
     layer(tensor(x + 1))
     for name, buffer in layer.named_buffers():
         assert (array(buffer) != before[name]).any()
+
+
+def refusals(bad: Any) -> Any:
+    """A test of (run, error, message): who, what was expected, what came, what to do.
+
+    A table with names, or a list.
+    """
+    names = list(bad) if isinstance(bad, dict) else [message for *_, message in bad]
+    rows = bad.values() if isinstance(bad, dict) else bad
+
+    @pytest.mark.parametrize(("run", "error", "message"), rows, ids=names)
+    def test(run: Callable[[], Any], error: type[Exception], message: str) -> None:
+        with pytest.raises(error) as caught:
+            run()
+        assert message in str(caught.value), str(caught.value)
+
+    return test

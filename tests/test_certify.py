@@ -20,6 +20,7 @@ from tinygrad_norm import __main__
 from tinygrad_norm.autograd.graph import wrap
 from tinygrad_norm.nn.normalization.facts import catalogue
 from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES
+from tinygrad_norm.nn.normalization.facts.forms import every
 from tinygrad_norm.study import Jet
 from tinygrad_norm.study.certificate import LONGEST, WIDTH, Certificate, Row
 from tinygrad_norm.study.certify_all import certified
@@ -35,11 +36,11 @@ def certify(layer: Any, *inputs: Any, **settings: Any) -> Certificate:
 
 # -- what is right passes --------------------------------------------------------------------------
 
-STOP_GRADIENTS = {("BatchRenorm1d", "train")}
+STOP_GRADIENTS = {(f"BatchRenorm{form}", "train") for form in ("1d", "2d", "3d")}
 """Where the paper says that a factor carries no gradient."""
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", every(), ids=lambda e: e.name)
 def test_every_layer_of_the_catalogue(entry: catalogue.Entry) -> None:
     rows = list(certified(entry, pytorch=False))
     assert {row.mode for row in rows} == {"train", "eval"}
@@ -269,6 +270,20 @@ def test_a_stop_gradient_that_does_not_matter() -> None:
     assert not result.rows[0].stops
 
 
+def in_place(x: Any) -> Any:
+    y = x * 1
+    y.mul_(x).add_(x.exp())
+    y[0] = x[1] * x[1]
+    y /= x * x + 1
+    return y
+
+
+def test_writing_in_place_is_no_stop_gradient() -> None:
+    result = certify(in_place, tn.randn(3, 4))
+    assert result.passed
+    assert not result.rows[0].stops
+
+
 def test_recording_is_on_within() -> None:
     """Within no_grad() all would be constant, on both sides."""
     with tn.no_grad():
@@ -327,6 +342,20 @@ def test_a_value_that_is_another_on_series(fault: str) -> None:
     (lambda: certify(tn.sin, tn.randn(3), order=0), ValueError,
      "certify: expected order and directions of at least 1, got 0 and 3"),
     (lambda: certify(tn.sin, tn.randn(3), directions=0), ValueError, "got 4 and 0"),
+    (lambda: certify(tn.sin, tn.randn(3), order=1.5), TypeError,
+     "certify: expected order to be an int, got 1.5"),
+    (lambda: certify(tn.sin, tn.randn(3), directions=None), TypeError,
+     "certify: expected directions to be an int, got None"),
+    (lambda: certify(tn.sin, tn.randn(3), seed=-1), ValueError,
+     "certify: expected seed >= 0, got -1"),
+    (lambda: certify(tn.sin, tn.randn(3), tolerance=None), TypeError,
+     "certify: expected tolerance to be a number, got None"),
+    (lambda: certify(tn.sin, tn.randn(3), tolerance=math.nan), ValueError,
+     "certify: expected tolerance >= 0, got nan; 1e-9 is the usual one"),
+    (lambda: certify(None, tn.randn(3)), TypeError,
+     "certify: expected a layer or a function of tensors, got None; of a class make a layer first"),
+    (lambda: certify(tn.nn.LayerNorm, tn.randn(3)), TypeError,
+     "certify: expected a layer or a function of tensors, got <class"),
     (lambda: certify(tn.nn.LayerNorm(3)), TypeError,
      "certify: expected a floating input after the layer, got 0 inputs and none that is"),
     (lambda: certify(tn.nn.LayerNorm(3), tn.arange(3)), TypeError, "got 1 inputs and none"),
@@ -371,6 +400,10 @@ GroupNorm  train  yes     1e-16 0     2e-16 5e-12  —     —     —     —  
     assert not BROKEN.passed
     assert not Certificate(()).passed
     assert "PyTorch" not in str(Certificate((BAD,)))
+    other = str(Certificate((BAD._replace(differs=True),))).splitlines()
+    assert other[0].endswith("PyTorch's")
+    assert other[2].endswith("FAIL * †")
+    assert other[4].startswith("† PyTorch's layer of that name gives another value")
     short = Row("Own", "train", "yes", (0.0,), (1e-16,))
     assert str(Certificate((short,))).splitlines()[:3] == [
         "                      ours   torch",
@@ -386,7 +419,7 @@ def no_torch(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_the_command(no_torch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     no_torch.setattr(catalogue, "ENTRIES", [e for e in ENTRIES if e.name in (
-        "BatchNorm1d", "LayerNorm", "AdaIN")])
+        "GroupNorm", "LayerNorm", "AdaIN")])
     assert __main__.main(["certify", "LayerNorm", "--order", "2", "--seed", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "layer      mode   affine  1     2"
@@ -395,8 +428,36 @@ def test_the_command(no_torch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert lines[-1].startswith("4 certified: the worst error is")
     assert __main__.main(["certify", "all"]) == __main__.main(["certify"]) == 0
     first, _, second = capsys.readouterr().out.partition("\n10 certified")
-    assert "AdaIN        train  —" in first
+    assert "AdaIN      train  —" in first
     assert first.split() == second[second.index("\n"):].rpartition("\n10 certified")[0].split()
+
+
+@pytest.mark.parametrize("name", ["BatchNorm2d", "LazyInstanceNorm3d"])
+def test_the_command_takes_every_form(
+    name: str, no_torch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert __main__.main(["certify", name, "--order", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:-1]] == [name] * 4
+
+
+def test_the_forms_are_all_that_there_are() -> None:
+    """Each is of its class, with an input of its rank; lazy until it sees it."""
+    names = [entry.name for entry in every()]
+    assert len({*names}) == len(names)
+    assert {n for n in tn.nn.normalization.__all__ if n[0].isupper()} == {
+        n for n in names if not n.islower()}
+    for entry in every():
+        layer = entry.make(True, dtype=tn.float64)
+        layer = getattr(layer, "norm", layer) if entry.name == "SyncBatchNorm" else layer
+        assert type(layer).__name__ == entry.name or entry.name.islower()
+        rank = {"1d": 3, "2d": 4, "3d": 5}.get(entry.name[-2:])
+        assert rank in (None, entry.inputs(np.random.default_rng(0))[0].ndim)
+
+
+def test_the_equivalences_as_a_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert __main__.main(["equivalences"]) == 0
+    assert capsys.readouterr().out == f"{tn.nn.normalization.equivalences()}\n"
 
 
 def test_the_command_fails(
@@ -412,7 +473,7 @@ def test_the_command_fails(
     assert __main__.main(["certify"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "3 of 7 FAILED"
-    assert lines[-2].startswith("Broken            —       FAIL  ShapeError: layer_norm: ")
+    assert lines[-2].startswith("Broken            —       FAIL  ShapeError: LayerNorm: ")
     assert all(line.endswith("FAIL") for line in lines[-4:-2])
 
 

@@ -311,7 +311,8 @@ def test_skipped_batches_and_frozen_statistics() -> None:
         for _ in range(2):
             norm(tensor(bad))
     assert said(only(norm, tensor(X))).startswith(
-        "left out of the statistics for NaN or Inf: 2 batches -> autograd.detect_anomaly() finds")
+        "left out of the statistics for NaN, Inf or overflow: 2 batches -> "
+        "autograd.detect_anomaly() finds")
     norm = nn.utils.freeze(trained())
     layer = only(norm, tensor(X + 9))
     assert layer.frozen

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES, Entry, forms
+from tinygrad_norm import nn
+from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES, Entry
+from tinygrad_norm.nn.normalization.facts.forms import names as forms
+from tinygrad_norm.nn.normalization.facts.table import invariant, title
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = (DOCS / "normalization.md").read_text(encoding="utf-8")
@@ -31,18 +34,28 @@ def test_the_table_is_the_catalogue() -> None:
 @pytest.mark.parametrize("entry", ENTRIES, ids=[e.name for e in ENTRIES])
 def test_every_layer_has_its_section(entry: Entry) -> None:
     """With formulas, gradient, and an example that names the layer."""
-    section = SECTIONS[forms(entry.name)]
+    section = SECTIONS[title(entry)]
     formulas = "".join(code(section, ""))
     assert "=" in formulas
     assert re.search(r"d[a-zxγβ]\w* ", formulas), "the gradient is missing"
     assert entry.name in "".join(code(section))
 
 
-@pytest.mark.parametrize("title", SECTIONS)
-def test_the_code_runs(title: str, names: dict[str, object]) -> None:
+@pytest.mark.parametrize("entry", ENTRIES, ids=[e.name for e in ENTRIES])
+def test_its_docstring_says_to_what_it_is_invariant(entry: Entry) -> None:
+    """In the words of the table; of a layer with several forms one refers to another."""
+    places = (nn, nn.functional, nn.utils.parametrizations)
+    found = {getattr(place, name) for name in forms(entry.name)
+             for place in places if hasattr(place, name)}
+    line = f" Invariant to: {invariant(entry)} "
+    assert [line in f"{' '.join(one.__doc__.split())} " for one in found].count(True) == 1
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_the_code_runs(name: str, names: dict[str, object]) -> None:
     """Each section by itself, after the prelude and the shared formulas."""
-    for block in code(SECTIONS[title]):
-        exec(compile(block, f"docs/normalization.md, {title}", "exec"), names)
+    for block in code(SECTIONS[name]):
+        exec(compile(block, f"docs/normalization.md, {name}", "exec"), names)
 
 
 @pytest.fixture

@@ -172,6 +172,9 @@ def test_errors() -> None:
                            r"call eval\(\) first"):
             fuse_linear_bn_eval(linear, norm)
         layer.eval()
+    with pytest.raises(RuntimeError, match="expected layers that know their size, got "
+                       "LazyBatchNorm1d; run a batch through the model first"):
+        fuse_linear_bn_eval(linear, nn.LazyBatchNorm1d().eval())
     for function in (fuse, fusible):
         with pytest.raises(TypeError, match=f"{function.__name__}: expected a Module, got list"):
             function([linear, norm])

@@ -194,7 +194,7 @@ def test_statistics_that_are_kept_and_errors_that_change_nothing() -> None:
         with pytest.raises((ValueError, TypeError)):
             layer(wrong)
     layer.ghost_batch_size = 1
-    with pytest.raises(ValueError, match="ghost_batch_norm: Expected more than 1 value"):
+    with pytest.raises(ValueError, match="GhostBatchNorm: Expected more than 1 value"):
         layer(tn.randn(6, 3))
     for name, value in layer.named_buffers():
         np.testing.assert_array_equal(array(value), before[name])

@@ -12,10 +12,24 @@ from norm_cases import array, tensor
 
 import tinygrad_norm as tn
 from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES, Entry
-from tinygrad_norm.nn.normalization.facts.invariances import IMPLIES, INVARIANCES, WEIGHT, declared
+from tinygrad_norm.nn.normalization.facts.forms import every
+from tinygrad_norm.nn.normalization.facts.invariances import (
+    IMPLIES,
+    INVARIANCES,
+    OWN,
+    WEIGHT,
+    declared,
+    described,
+)
 
-ACTIVATIONS = [e for e in ENTRIES if not e.name.islower()]
-LAYERS = pytest.mark.parametrize("entry", ACTIVATIONS, ids=[e.name for e in ACTIVATIONS])
+PARAMETRIZED = [e for e in ENTRIES if {*OWN}.intersection(e.invariances)]
+"""Those that normalize a weight; the others normalize their input."""
+
+
+def each(entries: list[Entry]) -> Any:
+    return pytest.mark.parametrize("entry", entries, ids=[e.name for e in entries])
+
+
 EPS = 1e-13
 
 
@@ -44,16 +58,16 @@ def difference(entry: Entry, name: str, seed: int) -> float:
     return float(np.abs(output(layer, changed, *rest) - expected).max())
 
 
-@LAYERS
+@each(every())
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_what_is_declared_holds(entry: Entry, seed: int) -> None:
     for name in entry.invariances:
         if name in INVARIANCES:
             assert difference(entry, name, seed) < 1e-8, name
 
 
-@LAYERS
+@each(every())
 def test_nothing_else_holds(entry: Entry) -> None:
     """So the declaration is complete, and the test above can fail."""
     flat = entry.inputs(np.random.default_rng(0))[0].ndim == 2
@@ -64,14 +78,62 @@ def test_nothing_else_holds(entry: Entry) -> None:
             assert max(difference(entry, name, seed) for seed in range(5)) > 1e-3, name
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=[e.name for e in ENTRIES])
+def with_another_weight(entry: Entry, name: str, seed: int) -> float:
+    """As :func:`difference`, of a change of the weight that is normalized."""
+    random = np.random.default_rng(seed)
+    layer = prepared(entry)
+    (x,) = entry.inputs(random)
+    before = output(layer, x)
+    parts = layer.parametrizations.weight
+    weight = parts.original1 if entry.name == "weight_norm" else parts.original
+    changed, answer = OWN[name].change(array(weight), random)
+    weight.detach().copy_(tensor(changed))
+    return float(np.abs(output(layer, x) - answer(before)).max())
+
+
+@each(PARAMETRIZED)
+@given(seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=10, deadline=None)
+def test_what_is_declared_of_the_weight_holds(entry: Entry, seed: int) -> None:
+    for name in entry.invariances:
+        if name in OWN:
+            assert with_another_weight(entry, name, seed) < 1e-8, name
+
+
+@each(PARAMETRIZED)
+def test_nothing_else_holds_of_the_weight(entry: Entry) -> None:
+    for name in OWN:
+        if name not in entry.invariances:
+            assert max(with_another_weight(entry, name, seed) for seed in range(5)) > 1e-3, name
+
+
+def test_these_normalize_a_weight() -> None:
+    assert [e.name for e in PARAMETRIZED] == [
+        "weight_norm", "spectral_norm", "weight_standardization"]
+
+
+@each(ENTRIES)
 def test_what_follows_is_declared_too(entry: Entry) -> None:
     assert entry.invariances == declared(*entry.invariances)
-    assert {*entry.invariances} <= {*INVARIANCES, *WEIGHT}
-    assert {*IMPLIES} <= {*INVARIANCES, *WEIGHT}
+    assert {*entry.invariances} <= {*INVARIANCES, *WEIGHT, *OWN}
+    assert {*IMPLIES} <= {*INVARIANCES, *WEIGHT, *OWN}
 
 
-@LAYERS
+@pytest.mark.parametrize(("names", "text"), [
+    (("channel shift", "channel scale"), "shift and scale of each channel"),
+    (("channel shift", "scale", "sample permutation", "position permutation"),
+     "shift of each channel; scale of the input; permutation of samples, positions"),
+    (("row shift", "row scale"), "shift and scale of each row of the weight"),
+    (("sample shift", "row shift", "scale"),
+     "shift of each sample and each row of the weight; scale of the input"),
+    (("W scale",), "scale of the weight"),
+    ((), ""),
+])
+def test_in_words(names: tuple[str, ...], text: str) -> None:
+    assert described(declared(*names)) == text
+
+
+@each([e for e in ENTRIES if e not in PARAMETRIZED])
 @given(seed=st.integers(0, 2**32 - 1), factor=st.floats(0.3, 5))
 @settings(max_examples=10, deadline=None)
 def test_the_weight_before_it(entry: Entry, seed: int, factor: float) -> None:

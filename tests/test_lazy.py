@@ -167,6 +167,8 @@ def test_the_tensors_by_themselves(device: str) -> None:
         one = kind(device=device, dtype=tn.float64)
         assert (one.dtype, one.device.type) == (tn.float64, device)
         assert one.requires_grad == (plain is tn.nn.Parameter)
+        assert one.is_floating_point()
+        assert not kind(dtype="int64").is_floating_point()
         one.materialize((2, 3))
         assert type(one) is plain
         assert (one.shape, one.dtype, one.device.type) == ((2, 3), tn.float64, device)

@@ -59,9 +59,8 @@ def test_a_layer_on_another_device_is_refused(kind: str, training: bool, affine:
     settings = {} if "Renorm" in kind else {"track_running_stats": True}
     layer = getattr(tn.nn, kind)(3, affine=affine, device="strict", **settings).train(training)
     with pytest.raises(RuntimeError, match=(
-            r"_re?norm: the input is on cpu, running_mean on strict:0; move one with \.to\(device\)"
-            if "Renorm" in kind else
-            r"_norm: the input is on cpu, running_mean on strict:0; move one with \.to\(device\)")):
+            f"{kind}: the input is on cpu, running_mean on strict:0; "
+            r"move one with \.to\(device\)")):
         layer(tn.ones(2, 3, 4))
-    with pytest.raises(RuntimeError, match="layer_norm: the input is on strict:0, weight on cpu"):
+    with pytest.raises(RuntimeError, match="LayerNorm: the input is on strict:0, weight on cpu"):
         tn.nn.LayerNorm(3)(tn.ones(2, 3, device="strict"))

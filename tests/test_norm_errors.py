@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 from norm_cases import CASES, Case, array
+from norm_runs import refusals
 
 import tinygrad_norm as tn
 import tinygrad_norm.nn.functional as F
+from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES
+from tinygrad_norm.nn.normalization.norm import Norm
 
-ALONE = ("; use a larger batch (DataLoader(drop_last=True)), eval(), or a norm that does not "
-         "depend on the batch: GroupNorm, LayerNorm")
+ALONE = ("; use a larger batch (DataLoader(drop_last=True)), eval() with running statistics, or a "
+         "norm that does not depend on the batch: GroupNorm, LayerNorm")
+WHEN = "Expected more than 1 value per channel when training or without running statistics, got "
 NOT_ALONE = ("; use a larger input, or a norm that takes its statistics of more: GroupNorm, "
              "LayerNorm")
 ONE_DTYPE = "bring them to one dtype with .to(dtype)"
@@ -26,7 +30,8 @@ def ones(*shape: int, dtype: Any = tn.float32) -> tn.Tensor:
 
 BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "channels": (lambda: tn.nn.BatchNorm1d(64)(ones(32, 128)), ValueError,
-                 "BatchNorm1d: expected input (N, 64) or (N, 64, L), got (32, 128)"),
+                 "BatchNorm1d: expected input (N, 64) or (N, 64, L), got (32, 128); make the layer "
+                 "with num_features=128, or check the layer before it"),
     "channels last": (
         lambda: tn.nn.BatchNorm2d(3)(ones(8, 32, 32, 3)), ValueError,
         "BatchNorm2d: expected input (N, 3, H, W), got (8, 32, 32, 3); is the channel axis last? "
@@ -41,48 +46,65 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "channel axis last? move it with permute()"),
     "channels of one sample": (
         lambda: tn.nn.InstanceNorm1d(3)(ones(4, 5)), RuntimeError,
-        "InstanceNorm1d: expected input (N, 3, L) or (3, L), got (4, 5)"),
+        "InstanceNorm1d: expected input (N, 3, L) or (3, L), got (4, 5); make the layer with "
+        "num_features=4, or check the layer before it"),
     "renorm channels": (lambda: tn.nn.BatchRenorm3d(2)(ones(2, 3, 4, 5, 6)), ValueError,
-                        "BatchRenorm3d: expected input (N, 2, D, H, W), got (2, 3, 4, 5, 6)"),
+                        "BatchRenorm3d: expected input (N, 2, D, H, W), got (2, 3, 4, 5, 6); "
+                        "make the layer with num_features=3, or check the layer before it"),
     "dims": (lambda: tn.nn.BatchNorm2d(3)(ones(4, 3)), ValueError,
-             "BatchNorm2d: expected input (N, 3, H, W), got (4, 3)"),
+             "BatchNorm2d: expected input (N, 3, H, W), got (4, 3); use BatchNorm1d, or reshape "
+             "the input"),
+    "dims 1d": (lambda: tn.nn.BatchNorm1d(3)(ones(3)), ValueError,
+                "BatchNorm1d: expected input (N, 3) or (N, 3, L), got (3,); reshape the input"),
+    "dims 3d": (lambda: tn.nn.InstanceNorm3d(3)(ones(3, 4)), ValueError,
+                "got (3, 4); use InstanceNorm1d, or reshape the input"),
+    "dims ghost": (lambda: tn.nn.GhostBatchNorm(3)(ones(3)), ValueError,
+                   "(N, 3, D, H, W), got (3,); reshape the input"),
+    "group channels last": (
+        lambda: tn.nn.GroupNorm(2, 4)(ones(2, 5, 4)), ValueError,
+        "GroupNorm: expected input (N, 4, *), got (2, 5, 4); is the channel axis last? move it "
+        "with permute()"),
+    "group dims": (lambda: tn.nn.GroupNorm(2, 4)(ones(4)), ValueError,
+                   "GroupNorm: expected input (N, 4, *), got (4,); reshape the input"),
     "group channels": (lambda: tn.nn.GroupNorm(2, 4)(ones(2, 3, 5)), RuntimeError,
-                       "GroupNorm: expected input (N, 4, *), got (2, 3, 5)"),
+                       "GroupNorm: expected input (N, 4, *), got (2, 3, 5); make the layer with "
+                       "num_channels=3, or check the layer before it"),
     "one value": (
         lambda: tn.nn.BatchNorm1d(3)(ones(1, 3)), ValueError,
-        "batch_norm: Expected more than 1 value per channel when training, got input size (1, 3), "
-        "which has 1" + ALONE),
+        f"BatchNorm1d: {WHEN}input size (1, 3), which has 1" + ALONE),
     "one value without statistics": (
         lambda: tn.nn.BatchNorm1d(3, track_running_stats=False).eval()(ones(1, 3)), ValueError,
-        "which has 1" + ALONE),
+        f"BatchNorm1d: {WHEN}input size (1, 3), which has 1" + ALONE),
     "empty batch": (
         lambda: tn.nn.BatchNorm2d(3)(ones(0, 3, 2, 2)), ValueError,
-        "batch_norm: Expected more than 1 value per channel when training, got input size "
-        "(0, 3, 2, 2), which has 0" + ALONE),
+        f"BatchNorm2d: {WHEN}input size (0, 3, 2, 2), which has 0" + ALONE),
+    "one value of a function": (
+        lambda: F.batch_norm(ones(1, 3), None, None, training=True), ValueError,
+        f"batch_norm: {WHEN}input size (1, 3), which has 1" + ALONE),
     "renorm empty": (lambda: tn.nn.BatchRenorm1d(3)(ones(0, 3)), ValueError,
-                     "batch_renorm: Expected more than 1 value per channel"),
+                     "BatchRenorm1d: Expected more than 1 value per channel"),
     "renorm one value": (lambda: tn.nn.BatchRenorm1d(3)(ones(1, 3)), ValueError,
-                         "batch_renorm: Expected more than 1 value per channel"),
+                         "BatchRenorm1d: Expected more than 1 value per channel"),
     "one place": (
         lambda: tn.nn.InstanceNorm1d(3)(ones(4, 3, 1)), ValueError,
-        "instance_norm: Expected more than 1 spatial element, got input size (4, 3, 1), which "
+        "InstanceNorm1d: Expected more than 1 spatial element, got input size (4, 3, 1), which "
         "has 1" + NOT_ALONE),
     "one place eval": (
         lambda: tn.nn.InstanceNorm2d(3).eval()(ones(4, 3, 1, 1)), ValueError,
-        "instance_norm: Expected more than 1 spatial element, got input size (4, 3, 1, 1), which "
+        "InstanceNorm2d: Expected more than 1 spatial element, got input size (4, 3, 1, 1), which "
         "has 1" + NOT_ALONE),
     "one place of one sample": (
         lambda: tn.nn.InstanceNorm1d(3, track_running_stats=True)(ones(3, 1)), ValueError,
-        "instance_norm: Expected more than 1 spatial element, got input size (1, 3, 1)"),
+        "InstanceNorm1d: Expected more than 1 spatial element, got input size (1, 3, 1)"),
     "no place": (
         lambda: tn.nn.InstanceNorm1d(3)(ones(4, 3, 0)), ValueError, "which has 0" + NOT_ALONE),
     "one in a group": (
         lambda: tn.nn.GroupNorm(3, 3)(ones(4, 3)), ValueError,
-        "group_norm: Expected more than 1 value per group, got input size (4, 3), which has 1; "
+        "GroupNorm: Expected more than 1 value per group, got input size (4, 3), which has 1; "
         "take fewer groups, or a larger input"),
     "one in a group eval": (
         lambda: tn.nn.GroupNorm(3, 3).eval()(ones(4, 3, 1)), ValueError,
-        "group_norm: Expected more than 1 value per group, got input size (4, 3, 1), which has 1"),
+        "GroupNorm: Expected more than 1 value per group, got input size (4, 3, 1), which has 1"),
     "one in a group of a function": (
         lambda: F.group_norm(ones(1, 2), 2), ValueError,
         "group_norm: Expected more than 1 value per group, got input size (1, 2), which has 1"),
@@ -90,40 +112,58 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: tn.nn.GroupNorm(2, 4)(ones(2, 4, 0)), ValueError, "which has 0; take fewer"),
     "one in a ghost batch": (
         lambda: tn.nn.GhostBatchNorm(3, 1)(ones(4, 3)), ValueError,
-        "ghost_batch_norm: Expected more than 1 value per channel in each ghost batch, got input "
+        "GhostBatchNorm: Expected more than 1 value per channel in each ghost batch, got input "
         "size (4, 3), which has 1; take a larger ghost_batch_size"),
     "int": (lambda: tn.nn.BatchNorm1d(3)(ones(4, 3, dtype=tn.int64)), TypeError,
-            "batch_norm: expected a floating point input, got int64; call .float()"),
+            "BatchNorm1d: expected a floating point input, got int64; call .float()"),
     "int eval": (lambda: tn.nn.BatchNorm1d(3).eval()(ones(4, 3, dtype=tn.int32)), TypeError,
-                 "batch_norm: expected a floating point input, got int32; call .float()"),
+                 "BatchNorm1d: expected a floating point input, got int32; call .float()"),
     "int renorm": (lambda: tn.nn.BatchRenorm1d(3)(ones(4, 3, dtype=tn.int64)), TypeError,
-                   "batch_renorm: expected a floating point input, got int64; call .float()"),
+                   "BatchRenorm1d: expected a floating point input, got int64; call .float()"),
     "int instance": (lambda: tn.nn.InstanceNorm1d(3)(ones(4, 3, 5, dtype=tn.int64)), TypeError,
-                     "instance_norm: expected a floating point input, got int64; call .float()"),
+                     "InstanceNorm1d: expected a floating point input, got int64; call .float()"),
     "int group": (lambda: tn.nn.GroupNorm(1, 3)(ones(4, 3, dtype=tn.int64)), TypeError,
-                  "group_norm: expected a floating point input, got int64; call .float()"),
+                  "GroupNorm: expected a floating point input, got int64; call .float()"),
     "int layer": (lambda: tn.nn.LayerNorm(3)(ones(4, 3, dtype=tn.int64)), TypeError,
-                  "layer_norm: expected a floating point input, got int64; call .float()"),
+                  "LayerNorm: expected a floating point input, got int64; call .float()"),
     "bool rms": (lambda: tn.nn.RMSNorm(3)(ones(4, 3, dtype=tn.bool)), TypeError,
-                 "rms_norm: expected a floating point input, got bool; call .float()"),
+                 "RMSNorm: expected a floating point input, got bool; call .float()"),
     "dtype": (lambda: tn.nn.BatchNorm1d(3).double()(ones(4, 3)), TypeError,
-              "batch_norm: the input is float32, running_mean float64; " + ONE_DTYPE),
+              "BatchNorm1d: the input is float32, running_mean float64; " + ONE_DTYPE),
     "dtype layer": (lambda: tn.nn.LayerNorm(3).double()(ones(4, 3)), RuntimeError,
-                    "layer_norm: the input is float32, weight float64; " + ONE_DTYPE),
+                    "LayerNorm: the input is float32, weight float64; " + ONE_DTYPE),
     "dtype bias": (lambda: F.layer_norm(ones(4, 3), (3,), bias=ones(3, dtype=tn.float64)),
                    TypeError, "layer_norm: the input is float32, bias float64; " + ONE_DTYPE),
     "groups": (lambda: tn.nn.GroupNorm(4, 6), ValueError,
-               "GroupNorm: num_channels (6) must be divisible by num_groups (4)"),
+               "GroupNorm: expected num_groups to divide num_channels, got num_groups=4 for "
+               "num_channels=6; take one that divides 6: 1, 2, 3, 6"),
+    "many groups": (
+        lambda: tn.nn.GroupNorm(7, 720), ValueError,
+        "take one that divides 720: 1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 15, 16, …"),
     "groups of a function": (
         lambda: F.group_norm(ones(2, 6), 4), RuntimeError,
-        "group_norm: num_groups must divide the channels, got 4 groups for an input of shape "
-        "(2, 6)"),
+        "group_norm: expected num_groups to divide the channels, got num_groups=4 for an input of "
+        "shape (2, 6); take one that divides 6: 1, 2, 3, 6"),
     "normalized_shape": (
         lambda: tn.nn.LayerNorm((3, 4))(ones(2, 4, 3)), RuntimeError,
-        "layer_norm: Given normalized_shape=[3, 4], expected input (*, 3, 4), got (2, 4, 3)"),
+        "LayerNorm: Given normalized_shape=[3, 4], expected input (*, 3, 4), got (2, 4, 3); take "
+        "normalized_shape=[4, 3], its last axes, or check the layer before it"),
     "normalized_shape rms": (
         lambda: tn.nn.RMSNorm(5)(ones(2, 4)), ValueError,
-        "rms_norm: Given normalized_shape=[5], expected input (*, 5), got (2, 4)"),
+        "RMSNorm: Given normalized_shape=[5], expected input (*, 5), got (2, 4); take "
+        "normalized_shape=[4], its last axes, or check the layer before it"),
+    "normalized_shape mismatch of a function": (
+        lambda: F.layer_norm(ones(4), (2, 4)), ValueError,
+        "layer_norm: Given normalized_shape=[2, 4], expected input (*, 2, 4), got (4,); take "
+        "normalized_shape=[4], its last axes, or check the layer before it"),
+    "normalized_shape () of a function": (
+        lambda: F.layer_norm(ones(2, 4), ()), ValueError,
+        "layer_norm: Given normalized_shape=[], expected at least one axis, got (2, 4); take "
+        "normalized_shape=[4], its last axes, or check the layer before it"),
+    "normalized_shape of a number": (
+        lambda: tn.nn.RMSNorm(3)(ones()), ValueError,
+        "RMSNorm: Given normalized_shape=[3], expected input (*, 3), got (); check the layer "
+        "before it"),
     "normalized_shape 0 of a function": (
         lambda: F.layer_norm(ones(2, 0), (0,)), ValueError,
         "layer_norm: expected at least one value to normalize over, got normalized_shape=[0]"),
@@ -132,9 +172,9 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "layer_norm: expected normalized_shape to be a tuple or list of ints, got 3; write (n,) "
         "for the last axis alone"),
     "eps 0": (lambda: tn.nn.BatchNorm1d(3, eps=0.0)(ones(4, 3)), ValueError,
-              "batch_norm: expected eps > 0 when training, got 0.0"),
+              "BatchNorm1d: expected eps > 0 when training, got 0.0"),
     "eps 0 ghost": (lambda: tn.nn.GhostBatchNorm(3, 2, eps=0.0)(ones(4, 3)), ValueError,
-                    "ghost_batch_norm: expected eps > 0 when training, got 0.0"),
+                    "GhostBatchNorm: expected eps > 0 when training, got 0.0"),
     "function dims": (lambda: F.batch_norm(ones(4), None, None, training=True), IndexError,
                       "batch_norm: expected input (N, C, *spatial), got (4,)"),
     "function dims instance": (lambda: F.instance_norm(ones(4, 3)), ValueError,
@@ -162,12 +202,38 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("run", "error", "message"), BAD.values(), ids=BAD)
-def test_bad_input(run: Callable[[], Any], error: type[Exception], message: str) -> None:
-    """Who, what was expected, what came, what to do."""
-    with pytest.raises(error) as caught:
-        run()
-    assert message in str(caught.value)
+test_bad_input = refusals(BAD)
+
+
+def test_an_error_bears_the_name_of_the_layer_that_was_called() -> None:
+    """Of a norm, of its subclass; what another has to say stays as it is."""
+    class Mine(tn.nn.LayerNorm):
+        pass
+
+    class Foreign(tn.nn.LayerNorm):
+        def forward(self, x: tn.Tensor) -> tn.Tensor:
+            raise ValueError("disk: full")
+
+    class Block(tn.nn.Module):
+        def __init__(self) -> None:
+            self.norm = tn.nn.GroupNorm(3, 3)
+
+        def forward(self, x: tn.Tensor) -> tn.Tensor:
+            return self.norm(x) if len(x) > 1 else F.layer_norm(x, (2,))
+
+    for run, who in ((Mine(2), "Mine: Given"), (Foreign(2), "disk: full"),
+                     (Block(), "GroupNorm: Expected"), (tn.nn.Sequential(Mine(2)), "Mine: Given")):
+        with pytest.raises(ValueError, match=f"^{who}"):
+            run(ones(4, 3))
+    with pytest.raises(ValueError, match=r"^layer_norm: Given"):
+        Block()(ones(1, 3))
+
+
+def test_each_layer_of_the_catalogue_is_a_norm() -> None:
+    """So that this holds for it; but for the one that has a norm within."""
+    layers = [getattr(tn.nn, entry.name, None) for entry in ENTRIES]
+    others = [kind.__name__ for kind in layers if kind and not issubclass(kind, Norm)]
+    assert others == ["AdaptiveNorm"]
 
 
 EMPTY = [c for c in CASES if (0 not in c.axes or c.remembers) and c.beside[0] == 1]

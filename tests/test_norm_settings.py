@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,9 @@ def test_momentum_that_is_no_number(name: str, momentum: Any) -> None:
 @pytest.mark.parametrize("name", REMEMBER)
 @pytest.mark.parametrize("momentum", [0, 1, 0.0, 1.0, 0.5, None, np.float32(0.25)])
 def test_momentum_that_is_a_weight(name: str, momentum: Any) -> None:
-    assert make(name, momentum=momentum).momentum is momentum
+    layer = make(name, momentum=momentum)
+    assert layer.momentum == momentum
+    assert type(layer.momentum) in (float, type(None))
 
 
 @pytest.mark.parametrize("name", ["BatchNorm2d", "BatchRenorm1d", "InstanceNorm3d",
@@ -86,6 +89,41 @@ def test_num_features_below_0(name: str) -> None:
     assert getattr(tn.nn, name)(np.int64(3)).num_features == 3
 
 
+NUMBERS: dict[str, Callable[[Any, Any], Any]] = {
+    **{name: (lambda number, _, name=name: make(name, eps=number(1e-3))) for name in ALL},
+    "DyT": lambda number, integer: tn.nn.DyT(integer(3), number(0.5)),
+    "ScaleNorm": lambda number, integer: tn.nn.ScaleNorm(integer(3), number(1e-3)),
+    "FilterResponseNorm1d": lambda number, _: tn.nn.FilterResponseNorm1d(3, eps=number(1e-3)),
+    "EvoNormB0": lambda number, _: tn.nn.EvoNormB0(3, eps=number(1e-3), momentum=number(0.5)),
+    "EvoNormS0": lambda number, integer: tn.nn.EvoNormS0(3, integer(1), eps=number(1e-3)),
+    "IterNorm": lambda number, integer: tn.nn.IterNorm(
+        integer(3), integer(1), T=integer(3), eps=number(1e-3), momentum=number(0.5)),
+    "SwitchableNorm1d": lambda number, _: tn.nn.SwitchableNorm1d(
+        3, number(1e-3), number(0.5), using_in=np.True_, using_bn=np.True_),
+    "BatchRenorm1d": lambda number, _: tn.nn.BatchRenorm1d(
+        3, number(1e-3), number(0.5), rmax=number(1.5), dmax=number(0.5)),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("number", [np.float64, np.float32, Fraction])
+def test_numbers_that_are_not_pythons(name: str, number: Any) -> None:
+    """They are as good as Python's, and NumPy's do not widen a float32 input."""
+    x = np.random.default_rng(0).normal(0, 2, (4, 3, 5, 5) if "2d" in name else
+                                        (4, 3, 5, 5, 5) if "3d" in name else (4, 3, 3))
+    results = []
+    for one, integer in ((float, int), (number, np.int64)):
+        layer = NUMBERS[name](one, integer)
+        for mode in (True, True, False):
+            given = tn.tensor(x, dtype=tn.float32, requires_grad=True)
+            y = layer.train(mode)(given)
+            y.square().sum().backward()
+            assert y.dtype == given.grad.dtype == tn.float32
+        results.append([array(y), array(given.grad), *map(array, layer.state_dict().values())])
+    for expected, got in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
 CHANNELS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "groups float": (lambda: tn.nn.GroupNorm(2.0, 4), TypeError,
                      "GroupNorm: expected num_groups to be an int, got 2.0; are the arguments in "
@@ -101,7 +139,8 @@ CHANNELS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
                           "GroupNorm: expected num_channels >= 0, got -4"),
     "groups do not divide": (
         lambda: tn.nn.GroupNorm(4, 6), ValueError,
-        "GroupNorm: num_channels (6) must be divisible by num_groups (4)"),
+        "GroupNorm: expected num_groups to divide num_channels, got num_groups=4 for "
+        "num_channels=6; take one that divides 6: 1, 2, 3, 6"),
     "groups of a function": (
         lambda: F.group_norm(tn.ones(2, 4), 2.0), TypeError,
         "group_norm: expected num_groups to be an int, got 2.0; are the arguments in order?"),
@@ -118,6 +157,11 @@ CHANNELS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "shape none": (lambda: tn.nn.LayerNorm(None), TypeError,
                    "LayerNorm: expected normalized_shape to be an int, got None; are the "
                    "arguments in order?"),
+    "alpha none": (lambda: tn.nn.DyT(3, None), TypeError,
+                    "DyT: expected alpha_init_value to be a number, got None; 0.5 is the usual "
+                    "one"),
+    "film dim": (lambda: tn.nn.FiLM(3, 2, dim=1.0), TypeError,
+                 "FiLM: expected dim to be an int, got 1.0; are the arguments in order?"),
     "ghosts 0": (lambda: tn.nn.GhostBatchNorm(3, 0), ValueError,
                  "GhostBatchNorm: expected ghost_batch_size >= 1, got 0"),
     "ghosts none": (lambda: tn.nn.GhostBatchNorm(3, None), TypeError,

@@ -98,6 +98,8 @@ def test_parameters_that_do_not_learn_are_listed_too() -> None:
 def test_errors() -> None:
     with pytest.raises(ValueError, match="param_groups: expected weight_decay >= 0, got -1"):
         param_groups(model(), -1)
+    with pytest.raises(TypeError, match="expected weight_decay to be a number, got 'a'"):
+        param_groups(model(), "a")
     with pytest.raises(TypeError, match="param_groups: expected a Module, got generator"):
         param_groups(model().parameters(), 0.1)
 

@@ -433,6 +433,18 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "spectral_norm steps": (
         lambda: parametrizations.spectral_norm(linear(), n_power_iterations=0), ValueError,
         "spectral_norm: expected n_power_iterations to be positive, got 0"),
+    "spectral_norm steps float": (
+        lambda: parametrizations.spectral_norm(linear(), n_power_iterations=1.5), TypeError,
+        "spectral_norm: expected n_power_iterations to be an int, got 1.5"),
+    "no parametrization": (
+        lambda: register_parametrization(linear(), "weight", tn.exp), TypeError,
+        "register_parametrization: expected parametrization to be a Module, got"),
+    "no module": (
+        lambda: register_parametrization(None, "weight", tn.nn.ReLU()), TypeError,
+        "register_parametrization: expected module to be a Module, got NoneType"),
+    "spectral_norm eps": (
+        lambda: parametrizations.spectral_norm(linear(), eps=-1.0), ValueError,
+        "spectral_norm: expected eps >= 0, got -1.0"),
     "spectral_norm dim": (lambda: parametrizations.spectral_norm(linear(), dim=-3), IndexError,
                           "spectral_norm: Dimension out of range: expected -2 to 1, got -3"),
     "standardization vector": (

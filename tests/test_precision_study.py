@@ -17,7 +17,8 @@ import pytest
 
 from tinygrad_norm import __main__
 from tinygrad_norm.study import precision, precision_plot, precision_report, textbook
-from tinygrad_norm.study.precision import FAMILIES, LAYERS, QUICK, Point, Row, Sizes
+from tinygrad_norm.study.precision import QUICK, Point, Row, Sizes
+from tinygrad_norm.study.precision_families import FAMILIES, LAYERS
 
 needs_wider = pytest.mark.skipif(not precision.WIDER, reason="long double is no wider here")
 SMALL = Sizes((1.0, 1e4, 1e6), (16, 1024), 1024, 256)
@@ -84,7 +85,7 @@ def test_a_layer_is_drawn_in_forms_that_it_or_its_family_takes(layer: str) -> No
     found = precision.points(layer, QUICK)
     assert {p.sweep for p in found} == {"offset", "N", "layout"}
     own = {p.form for p in found if p.sweep != "layout"}
-    assert {LAYERS[layer] + form.suffix for form in own} == {layer}
+    assert {LAYERS[layer] + form.suffix for form in own} == {layer.removeprefix("Lazy")}
     assert len({p.layout for p in found if p.sweep == "layout"}) == 3 * 3
     assert own <= {p.form for p in found if p.sweep == "layout"}
     assert max(p.offset for p in found if p.dtype == "float16") < 65504
@@ -127,9 +128,9 @@ def test_ours_is_exact_wherever_the_study_looks(layer: str) -> None:
         if row.point.offset * np.finfo(row.point.dtype).eps < 1:
             assert row.errors["ours"] <= bounds[row.point.dtype], row
         assert ("Welford" in row.errors) == (row.point.n <= SMALL.loop)
-        assert ("two-pass" in row.errors) == (layer != "RMSNorm")
+        assert ("two-pass" in row.errors) == FAMILIES[LAYERS[layer]].centred
         assert "PyTorch" not in row.errors
-    if layer != "RMSNorm":  # where nothing is subtracted, nothing cancels
+    if FAMILIES[LAYERS[layer]].centred:  # where nothing is subtracted, nothing cancels
         assert any(not row.errors["naive"] < 0.1 for row in rows if row.point.dtype == "float32")
 
 
@@ -236,9 +237,24 @@ def test_without_matplotlib_there_is_a_table(
     assert not out.exists()
 
 
+@pytest.mark.usefixtures("no_torch")
+def test_a_picture_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table stays, and the reason is one line."""
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "a.png"
+    out.mkdir()
+    assert __main__.main(["precision", "LayerNorm", "--quick", "--out", str(out)]) == 1
+    printed, err = capsys.readouterr()
+    assert "Against the offset in spreads" in printed
+    assert err.endswith(f"\nno picture: {out} cannot be written (Is a directory); "
+                        "choose another with --out\n")
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
     (["DyT"], "expected one of BatchNorm1d, BatchNorm2d"),
-    (["DyT"], "got 'DyT'; other layers take no moments of their own"),
+    (["DyT"], "got 'DyT'; the others give something else than (input - mean) / √("),
     (["LayerNorm", "--out", "a.txt"], "expected a name in .png, .svg or .pdf, got 'a.txt'"),
     (["LayerNorm", "--out", "none/a.png"],
      "expected a folder that exists, got 'none/a.png'; make none first"),

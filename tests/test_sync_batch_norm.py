@@ -331,7 +331,7 @@ def test_names_and_text() -> None:
 # -- bad input ---------------------------------------------------------------------------------
 
 BAD = [
-    ([], ValueError, "sync_batch_norm: expected at least one shard, got an empty list"),
+    ([], ValueError, "SyncBatchNorm: expected at least one shard, got an empty list"),
     ([tn.ones(2, 3), np.ones((2, 3))], TypeError, "SyncBatchNorm: expected input to be a Tensor"),
     ([tn.ones(2, 3), tn.ones(2, 4)], ValueError, r"SyncBatchNorm: expected input \(N, 3\) or"),
     ([tn.ones(2, 3), tn.ones(2, 3).double()], TypeError,
@@ -339,7 +339,7 @@ BAD = [
     ([tn.ones(2, 3).long()], TypeError, "expected a floating point input, got int64"),
     ([tn.ones(2, 3).double()], TypeError, "the input is float64, running_mean float32"),
     ([tn.ones(0, 3), tn.ones(1, 3)], ValueError,
-     "Expected more than 1 value per channel in all shards together when training"),
+     "SyncBatchNorm: Expected more than 1 value per channel in all shards together when training"),
     ([tn.ones(0, 3)], ValueError, "Expected more than 1 value per channel in all shards"),
 ]
 
@@ -354,9 +354,9 @@ def test_bad_shards_change_nothing(shards: Any, kind: Any, message: str) -> None
 
 
 def test_bad_arguments_of_the_function() -> None:
-    with pytest.raises(TypeError, match="sync_batch_norm: expected a list of shards, got Tensor"):
+    with pytest.raises(TypeError, match="SyncBatchNorm: expected a list of shards, got Tensor"):
         sync_batch_norm(tn.ones(2, 3), None, None)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="sync_batch_norm: expected each shard to be a Tensor"):
+    with pytest.raises(TypeError, match="SyncBatchNorm: expected each shard to be a Tensor"):
         sync_batch_norm([None], None, None, training=True)  # type: ignore[list-item]
     with pytest.raises(ValueError, match="expected shards of 3 channels as the first, got shard 1"):
         sync_batch_norm([tn.ones(2, 3), tn.ones(2, 4)], None, None, training=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import tinygrad_norm as tn
 from tinygrad_norm import __main__
-from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES
+from tinygrad_norm.nn.normalization.facts.forms import every
 from tinygrad_norm.study.certificate import WIDTH
 from tinygrad_norm.study.certify_all import certified
 
@@ -18,28 +19,31 @@ torch.set_num_threads(1)
 
 RIGHT, WRONG = 1e-13, 1e-2
 
-WRONG_FROM = {"BatchNorm1d": 3, "LayerNorm": 3, "InstanceNorm1d": 3, "weight_norm": 2}
+WRONG_FROM = {"BatchNorm": 3, "SyncBatchNorm": 3, "LayerNorm": 3, "InstanceNorm": 3,
+              "weight_norm": 2}
 """The first order that is wrong in PyTorch 2.13 (pytorch#186256; weight_norm: its gradgradcheck
 fails as well)."""
-SAME = {"GroupNorm", "RMSNorm", "LocalResponseNorm", "spectral_norm"}
+SAME = {"GroupNorm", "RMSNorm", "LocalResponseNorm", "normalize", "spectral_norm"}
 """The names of PyTorch's layers that are right to order 4."""
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", every(), ids=lambda e: e.name)
 def test_its_layers(entry: Any) -> None:
-    """BatchNorm in eval is an affine function and right. What PyTorch has not is left out."""
-    if entry.name not in {*WRONG_FROM, *SAME}:
+    """With running statistics eval is an affine function, and right. What PyTorch has not is left
+    out."""
+    name = re.sub("^Lazy|[123]d$", "", entry.name)
+    if name not in {*WRONG_FROM, *SAME}:
         assert all(row.pytorch is None for row in certified(entry, order=1, directions=1))
         return
     for row in certified(entry):
         assert row.passed
-        if row.pytorch is None:  # its power iteration goes on while it is looked at
-            assert (entry.name, row.mode) == ("spectral_norm", "train")
-            continue
-        first = WRONG_FROM.get(entry.name, 5)
-        if (entry.name, row.mode) == ("BatchNorm1d", "eval"):
+        # its power iteration goes on while it is looked at
+        assert row.differs == ((name, row.mode) == ("spectral_norm", "train"))
+        assert row.differs == (row.pytorch is None)
+        first = WRONG_FROM.get(name, 5)
+        if row.mode == "eval" and ("Batch" in name or "Lazy" in entry.name):
             first = 5
-        for order, error in enumerate(row.pytorch, 1):
+        for order, error in enumerate(row.pytorch or (), 1):
             assert error < RIGHT if order < first else error > WRONG, row
 
 

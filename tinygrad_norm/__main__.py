@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from . import doctor
+from .nn.normalization import equivalences
 from .study import certify_all, precision_report
 
 
@@ -37,7 +38,14 @@ def parser() -> Parser:
     certify_all.arguments(command(
         "certify", certify_all.run,
         "Compare derivatives of every order with Taylor series, layer by layer."))
+    command("equivalences", print_equivalences,
+            "Print which normalization equals which other, and when.")
     return result
+
+
+def print_equivalences(args: argparse.Namespace) -> int:
+    print(equivalences())
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

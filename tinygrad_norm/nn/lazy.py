@@ -50,6 +50,9 @@ class Uninitialized(Tensor):
     def device(self) -> Device:
         return device_of(self.blank)
 
+    def is_floating_point(self) -> bool:
+        return self.blank.dtype.kind == "f"
+
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         self.tracked = requires_grad
         return self

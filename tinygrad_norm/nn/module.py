@@ -46,10 +46,15 @@ class Module(State):
     _forward_pre_hooks: dict[int, Callable[..., Any]] | None = None
 
     def __init__(self) -> None:
-        """Nothing to do: subclasses may call it, as PyTorch's must."""
+        # Nothing to do: subclasses may call it, as PyTorch's must.
+        # No docstring: help() of each layer would show it.
+        pass
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__}: define forward(self, ...)")
+
+    def retell(self, error: Exception) -> None:
+        """A chance to say an error of forward in other words, before it goes on."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         start = tick()
@@ -58,7 +63,11 @@ class Module(State):
                 changed = hook(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-        result = self.forward(*args, **kwargs)
+        try:
+            result = self.forward(*args, **kwargs)
+        except Exception as error:
+            self.retell(error)
+            raise
         if self._forward_hooks:
             for hook in tuple(self._forward_hooks.values()):
                 changed = hook(self, args, result)

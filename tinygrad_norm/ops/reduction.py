@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
-from ..backend.reference import BLOCK, column_sums, is_matrix
+from ..backend.sums import BLOCK, column_sums, is_matrix
 from .choice import equal, where
 from .elementwise import exp, sqrt, square
 from .shape import broadcast_to, concatenate, flip, reshape
@@ -46,8 +46,8 @@ def total(x: Array, axis: Axis, keepdims: bool) -> Array:
         return x.sum(axis=axis, keepdims=keepdims, dtype="float32").astype(dtype)
     if (axis is not None and dtype.char == "f" and x.size > BLOCK and axis not in (-1, x.ndim - 1)
             and count(x.shape, axis) > BLOCK):
-        if axis == 0 and is_matrix(x) and not keepdims:
-            return column_sums(x)
+        if axis in (0, (0,)) and is_matrix(x):
+            return column_sums(x)[None] if keepdims else column_sums(x)
         return x.sum(axis=axis, keepdims=keepdims, dtype="float64").astype(dtype)
     return x.sum(axis=axis, keepdims=keepdims)
 

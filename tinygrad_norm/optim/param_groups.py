@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..nn.module import Module
+from ..nn.normalization.checks import is_number
 from ..nn.normalization.find import check_model, is_norm
 from ..tensors.tensor import Parameter
 from .optimizer import Group
@@ -31,6 +32,9 @@ def param_groups(model: Module, weight_decay: float) -> list[Group]:
     >>> optimizer = tn.optim.SGD(groups, lr=0.1, momentum=0.9)
     """
     check_model("param_groups", model)
+    if not is_number(weight_decay):
+        raise TypeError("param_groups: expected weight_decay to be a number, got "
+                        f"{weight_decay!r}")
     if not weight_decay >= 0:
         raise ValueError(f"param_groups: expected weight_decay >= 0, got {weight_decay}")
     modules = dict(model.named_modules())

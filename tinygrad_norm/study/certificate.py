@@ -8,12 +8,16 @@ from typing import NamedTuple
 WIDTH = 100
 LONGEST = 26
 """Of a layer's name in the table."""
+OTHER = """† PyTorch's layer of that name gives another value, which is no error: random numbers, or
+  state that moves with each call, as that of spectral_norm in training does there
+"""
 
 
 class Row(NamedTuple):
     """One layer in one mode: the worst relative error at each order of derivative.
 
     pytorch:  the same for PyTorch's layer of that name; None where there is none
+    differs:  whether PyTorch's layer of that name gives another value, so that no errors are shown
     stops:    whether a stop-gradient (``detach()``, ``no_grad()``) matters in it
     problem:  why there are no errors to show
     """
@@ -23,6 +27,7 @@ class Row(NamedTuple):
     affine: str
     ours: tuple[float, ...]
     pytorch: tuple[float, ...] | None = None
+    differs: bool = False
     stops: bool = False
     tolerance: float = 1e-9
     problem: str = ""
@@ -43,7 +48,8 @@ class Row(NamedTuple):
         columns = [errors(self.ours, orders)]
         if rival:
             columns.append(errors(self.pytorch, orders))
-        verdict = ("ok" if self.passed else "FAIL") + " *" * self.stops
+        verdict = "ok" if self.passed else "FAIL"
+        verdict += " *" * self.stops + " †" * (rival and self.differs)
         return "  ".join([start, *columns, verdict])
 
 
@@ -66,6 +72,8 @@ class Certificate(NamedTuple):
         """What stands below the table."""
         failed = sum(not row.passed for row in self.rows)
         note = "* it stops gradients\n" if any(row.stops for row in self.rows) else ""
+        if any(row.differs for row in self.rows):
+            note += OTHER
         if failed or not self.rows:
             return f"{note}{failed} of {len(self.rows)} FAILED"
         return (f"{note}{len(self.rows)} certified: the worst error is {self.worst:.0e}, "
@@ -74,7 +82,7 @@ class Certificate(NamedTuple):
     def __str__(self) -> str:
         names = longest([row.layer for row in self.rows])
         orders = max((len(row.ours) for row in self.rows), default=1)
-        rival = any(row.pytorch for row in self.rows)
+        rival = any(row.pytorch or row.differs for row in self.rows)
         lines = [row.text(names, orders, rival) for row in self.rows]
         return "\n".join([heading(names, orders, rival), *lines, self.verdict()])
 

@@ -19,6 +19,7 @@ from ..autograd import enable_grad, keep_statistics
 from ..autograd.graph import Variable, wrap
 from ..backend.array import is_array, to_numpy
 from ..nn.module import Module
+from ..nn.normalization.checks import as_int, is_number
 from ..tensors.random import get_rng_state, manual_seed, set_rng_state
 from ..tensors.tensor import Tensor
 from .certificate import Certificate, Row
@@ -53,9 +54,7 @@ def certify(
     >>> tn.certify(tn.nn.LayerNorm(5), tn.randn(4, 5), pytorch=False).passed
     True
     """
-    if order < 1 or directions < 1:
-        raise ValueError(f"certify: expected order and directions of at least 1, got {order} and "
-                         f"{directions}")
+    _check(layer, order, directions, seed, tolerance)
     arrays = each(_float64, inputs)
     if not any(a.dtype.kind == "f" for a in flat(arrays)):
         raise TypeError("certify: expected a floating input after the layer, got "
@@ -71,6 +70,22 @@ def certify(
                                      for mode in ("train", "eval")))
     finally:
         set_rng_state(before)
+
+
+def _check(layer: Any, order: Any, directions: Any, seed: Any, tolerance: Any) -> None:
+    if isinstance(layer, type) or not callable(layer):
+        raise TypeError(f"certify: expected a layer or a function of tensors, got {layer!r}; of a "
+                        "class make a layer first")
+    if as_int("certify", "order", order) < 1 or as_int("certify", "directions", directions) < 1:
+        raise ValueError(f"certify: expected order and directions of at least 1, got {order} and "
+                         f"{directions}")
+    if as_int("certify", "seed", seed) < 0:
+        raise ValueError(f"certify: expected seed >= 0, got {seed}")
+    if not is_number(tolerance):
+        raise TypeError(f"certify: expected tolerance to be a number, got {tolerance!r}")
+    if not tolerance >= 0:
+        raise ValueError(f"certify: expected tolerance >= 0, got {tolerance}; 1e-9 is the usual "
+                         "one")
 
 
 class Settings(NamedTuple):
@@ -107,7 +122,9 @@ def _row(layer: Any, arrays: Any, mode: str, chosen: Settings) -> Row:
     except RuntimeError:  # it has no derivative of that order
         return row
     # of another value, it is another function of the same name
-    return row._replace(pytorch=tuple(errors)) if value <= chosen.tolerance else row
+    if value <= chosen.tolerance:
+        return row._replace(pytorch=tuple(errors))
+    return row._replace(differs=True)
 
 
 def _lines(run: Reverse, chosen: Settings) -> Iterator[Line]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.normalization.facts import catalogue
+from ..nn.normalization.facts.catalogue import Entry
+from ..nn.normalization.facts.forms import every
 from ..tensors.random import get_rng_state, manual_seed, set_rng_state
 from .certificate import Certificate, Row, heading, longest
 from .certify import certify
@@ -18,7 +19,8 @@ from .reverse import has_pytorch
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("layer", nargs="?", default="all", type=known, metavar="LAYER",
-                        help="a layer of the catalogue, or all (the default)")
+                        help="BatchNorm2d, LazyInstanceNorm1d, weight_norm, ..., or all (the "
+                             "default): every layer, and each of its 1d, 2d, 3d and lazy forms")
     parser.add_argument("--order", type=positive, default=4,
                         help="of the highest derivative (default: 4)")
     parser.add_argument("--seed", type=int, default=0,
@@ -27,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table row by row; 1 where a row fails."""
-    entries = [e for e in catalogue.ENTRIES if args.layer in ("all", e.name)]
+    entries = [e for e in every() if args.layer in ("all", e.name)]
     names = longest([e.name for e in entries])
     pytorch = has_pytorch()
     print(heading(names, args.order, pytorch), flush=True)
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if result.passed else 1
 
 
-def certified(entry: catalogue.Entry, *, seed: int = 0, **settings: Any) -> Iterator[Row]:
+def certified(entry: Entry, *, seed: int = 0, **settings: Any) -> Iterator[Row]:
     """The rows of an entry: with and without affine, or once where it knows no such thing."""
     before = get_rng_state()
     manual_seed(seed)
@@ -62,7 +64,7 @@ def certified(entry: catalogue.Entry, *, seed: int = 0, **settings: Any) -> Iter
 
 def known(text: str) -> str:
     """Reads a layer's name."""
-    names = [entry.name for entry in catalogue.ENTRIES]
+    names = [entry.name for entry in every()]
     if text in ("all", *names):
         return text
     raise argparse.ArgumentTypeError(f"expected all or one of {', '.join(names)}, got {text!r}")

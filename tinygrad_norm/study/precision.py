@@ -9,8 +9,7 @@ and so are three textbook ways to the statistics, and PyTorch's layer where PyTo
 from __future__ import annotations
 
 import importlib
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,8 +19,8 @@ from .. import nn
 from ..autograd.mode import no_grad
 from ..tensors.conversion import from_numpy
 from . import textbook
+from .precision_families import EPS, FAMILIES, LAST, LAYERS, Form, Shape
 
-EPS = 1e-5
 DTYPES = ("float16", "float32", "float64")
 OFFSETS = {"float16": 10.0, "float32": 1e3, "float64": 1e7}
 """In spreads, where it is not what varies: about a third of 1/√(machine epsilon)."""
@@ -30,85 +29,8 @@ WIDER = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 TEXTBOOK = {"naive": textbook.naive, "two-pass": textbook.two_pass, "Welford": textbook.welford}
 METHODS = (*TEXTBOOK, "PyTorch", "ours")
 
-Shape = tuple[int, ...]
-
 
 # -- what is measured ------------------------------------------------------------------------------
-
-
-class Form(NamedTuple):
-    """One form of input: four sets of n values each that are normalized together."""
-
-    label: str
-    shape: Callable[[int], Shape]
-    axes: Shape
-    """What is reduced."""
-    suffix: str = ""
-    """Of the layer's name: 1d, 2d, 3d."""
-
-
-class Family(NamedTuple):
-    """Layers that differ in the form of their input only."""
-
-    forms: Sequence[Form]
-    arguments: Callable[[Shape, Shape], tuple[Any, ...]]
-    """The layer's positional arguments for a shape and the reduced axes."""
-    settings: dict[str, Any]
-    """Its options: no affine part, the batch's own statistics."""
-    grouped: bool = False
-    """Whether the channels stand in two groups."""
-    centred: bool = True
-
-
-def side(n: int) -> int:
-    """Of a square image of n pixels; the numbers here are squares."""
-    return math.isqrt(n)
-
-
-CHANNELS = (
-    Form("(N, C)", lambda n: (n, 4), (0,), "1d"),
-    Form("(N, C, L)", lambda n: (16, 4, n // 16), (0, 2), "1d"),
-    Form("(N, C, H, W)", lambda n: (16, 4, side(n // 16), side(n // 16)), (0, 2, 3), "2d"),
-    Form("(N, C, D, H, W)", lambda n: (4, 4, 4, side(n // 16), side(n // 16)), (0, 2, 3, 4), "3d"),
-)
-INSTANCES = (
-    Form("(N, C, L)", lambda n: (2, 2, n), (2,), "1d"),
-    Form("(N, C, H, W)", lambda n: (2, 2, side(n), side(n)), (2, 3), "2d"),
-    Form("(N, C, D, H, W)", lambda n: (2, 2, 16, side(n // 16), side(n // 16)), (2, 3, 4), "3d"),
-)
-GROUPS = (
-    Form("(N, C)", lambda n: (2, 2 * n), (2,)),
-    Form("(N, C, L)", lambda n: (2, 8, n // 4), (2, 3)),
-    Form("(N, C, H, W)", lambda n: (2, 8, side(n // 4), side(n // 4)), (2, 3, 4)),
-)
-LAST = (
-    Form("(N, D)", lambda n: (4, n), (1,)),
-    Form("(N, L, D)", lambda n: (2, 2, n), (2,)),
-    Form("(N, H, W)", lambda n: (4, side(n), side(n)), (1, 2)),
-)
-
-
-def features(shape: Shape, axes: Shape) -> tuple[Any, ...]:
-    """num_features, eps"""
-    return shape[1], EPS
-
-
-def last(shape: Shape, axes: Shape) -> tuple[Any, ...]:
-    """normalized_shape, eps"""
-    return tuple(shape[axis] for axis in axes), EPS
-
-
-FAMILIES = {
-    "BatchNorm": Family(CHANNELS, features, {"affine": False, "track_running_stats": False}),
-    "BatchRenorm": Family(CHANNELS, features, {"affine": False, "rmax": 1.0, "dmax": 0.0}),
-    "InstanceNorm": Family(INSTANCES, features, {"affine": False}),
-    "GroupNorm": Family(GROUPS, lambda shape, axes: (2, shape[1], EPS), {"affine": False},
-                        grouped=True),
-    "LayerNorm": Family(LAST, last, {"elementwise_affine": False}),
-    "RMSNorm": Family(LAST, last, {"elementwise_affine": False}, centred=False),
-}
-LAYERS = {name + form.suffix: name for name, family in FAMILIES.items() for form in family.forms}
-"""The layers that there are, with their families."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +76,7 @@ class Row(NamedTuple):
 def main_form(layer: str) -> Form:
     """The first form that the layer takes."""
     family = LAYERS[layer]
-    return next(f for f in FAMILIES[family].forms if family + f.suffix == layer)
+    return next(f for f in FAMILIES[family].forms if layer.endswith(family + f.suffix))
 
 
 def points(layer: str, sizes: Sizes) -> list[Point]:
@@ -182,7 +104,8 @@ def memories(form: Form) -> tuple[str, ...]:
 
 
 def study(
-    layer: str, sizes: Sizes, seed: int = 0, report: Callable[[int, int], None] | None = None
+    layer: str, sizes: Sizes, seed: int = 0, report: Callable[[int, int], None] | None = None,
+    sweeps: Collection[str] = ("offset", "N", "layout"),
 ) -> list[Row]:
     """The errors of every method at every point; ``report(done, of)`` is called after each.
 
@@ -191,7 +114,7 @@ def study(
     """
     if layer not in LAYERS:
         raise ValueError(f"precision: expected one of {', '.join(LAYERS)}, got {layer!r}")
-    todo = points(layer, sizes)
+    todo = [point for point in points(layer, sizes) if point.sweep in sweeps]
     rows = []
     for point in todo:
         with np.errstate(all="ignore"):  # what overflows is what is shown
@@ -224,11 +147,12 @@ def measured(layer: str, point: Point, sizes: Sizes, seed: int) -> Row:
     theirs = pytorch(name + form.suffix, arguments, family.settings, x)
     if theirs is not None:
         errors["PyTorch"] = largest(theirs, expected)
-    norm = getattr(nn, name + form.suffix)(*arguments, **family.settings)
+    lazy = layer.startswith("Lazy")
+    norm = getattr(nn, "Lazy" * lazy + name + form.suffix)(*arguments[lazy:], **family.settings)
     if point.dtype == "float64":
         norm.double()
     with no_grad():
-        errors["ours"] = largest(norm(from_numpy(x)).numpy(), expected)
+        errors["ours"] = largest(family.call(norm, from_numpy(x)).numpy(), expected)
     return Row(point, errors)
 
 
@@ -265,7 +189,10 @@ def largest(y: np.ndarray, expected: np.ndarray) -> float:
 def pytorch(
     layer: str, arguments: tuple[Any, ...], settings: dict[str, Any], x: np.ndarray
 ) -> np.ndarray | None:
-    """PyTorch's output, or None where it is not installed or has no such layer or dtype."""
+    """PyTorch's output, for lazy layers that of the plain one.
+
+    None where it is not installed or has no such layer or dtype.
+    """
     try:
         torch = importlib.import_module("torch")
     except ImportError:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .precision import FAMILIES, LAYERS, METHODS, OFFSETS, Row, Sizes, memories
+from .precision import METHODS, OFFSETS, Row, Sizes, memories
+from .precision_families import FAMILIES, LAYERS
 
 COLORS = {"naive": "#c8553d", "two-pass": "#e0a030", "Welford": "#4f9d69", "PyTorch": "#8067b7",
           "ours": "#1f4e8c"}
@@ -40,12 +41,14 @@ def draw(layer: str, rows: Sequence[Row], sizes: Sizes) -> Any:
     from matplotlib.figure import Figure
 
     dtypes = list(dict.fromkeys(row.point.dtype for row in rows))
-    figure: Any = Figure(figsize=(1.5 + 4.6 * len(dtypes), 11.5), dpi=130, layout="constrained")
+    sweeps = [sweep for sweep in SWEEPS if any(row.point.sweep == sweep for row in rows)]
+    figure: Any = Figure(figsize=(1.5 + 4.6 * len(dtypes), 1.3 + 3.4 * len(sweeps)), dpi=130,
+                         layout="constrained")
     figure.get_layout_engine().set(h_pad=0.1, w_pad=0.08)
-    grid = figure.subplots(3, len(dtypes), squeeze=False)
+    grid = figure.subplots(len(sweeps), len(dtypes), squeeze=False)
     for column, dtype in enumerate(dtypes):
         own = [row for row in rows if row.point.dtype == dtype]
-        for line, sweep in enumerate(SWEEPS):
+        for line, sweep in enumerate(sweeps):
             axes = grid[line][column]
             chosen = [row for row in own if row.point.sweep == sweep]
             frame(axes, dtype, own)
@@ -187,8 +190,8 @@ def heading(axes: Any, sweep: str, dtype: str, rows: Sequence[Row]) -> None:
 def title(figure: Any, layer: str, rows: Sequence[Row]) -> None:
     """What is seen."""
     figure.suptitle(
-        f"{layer}: how far the standardized output is off, by offset, number and layout of the "
-        "data", fontsize=14, fontweight="bold", color="#1f2937")
+        f"{layer}: how far the standardized output is off", fontsize=14, fontweight="bold",
+        color="#1f2937")
 
 
 def legend(figure: Any, layer: str, rows: Sequence[Row], sizes: Sizes) -> None:

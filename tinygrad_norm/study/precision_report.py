@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .precision import DTYPES, LAYERS, METHODS, QUICK, Point, Row, Sizes, study
+from .precision import DTYPES, METHODS, QUICK, Point, Row, Sizes, study
+from .precision_families import LAYERS
 from .precision_plot import draw, missing
 
 HEADS = {"offset": "the offset in spreads", "N": "N, the values normalized together",
@@ -21,7 +22,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", metavar="FILE", type=picture,
                          help="the picture: .png, .svg or .pdf (default: precision_LAYER.png)")
     command.add_argument("--seed", metavar="N", type=seed, default=0, help="of the data")
-    command.add_argument("--quick", action="store_true", help="few and small sizes: a trial")
+    command.add_argument("--sweep", choices=HEADS, help="measure against this alone")
+    command.add_argument("--quick", action="store_true",
+                         help="few and small sizes: seconds instead of minutes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,12 +33,17 @@ def run(args: argparse.Namespace) -> int:
     if gap:
         print(gap, file=sys.stderr)
     sizes = QUICK if args.quick else Sizes()
-    rows = study(args.layer, sizes, args.seed, progress)
+    rows = study(args.layer, sizes, args.seed, progress, [args.sweep] if args.sweep else HEADS)
     print(table(args.layer, rows), flush=True)
     if gap:
         return 1
     out = args.out or Path(f"precision_{args.layer}.png")
-    draw(args.layer, rows, sizes).savefig(out)
+    try:
+        draw(args.layer, rows, sizes).savefig(out)
+    except OSError as error:  # after minutes of measuring: a line, as all is printed above
+        print(f"no picture: {out} cannot be written ({error.strerror}); choose another with --out",
+              file=sys.stderr)
+        return 1
     print(f"\n{out}")
     return 0
 
@@ -45,8 +53,8 @@ def known(text: str) -> str:
     if text in LAYERS:
         return text
     raise argparse.ArgumentTypeError(
-        f"expected one of {', '.join(LAYERS)}, got {text!r}; other layers take no moments of "
-        "their own")
+        f"expected one of {', '.join(LAYERS)}, got {text!r}; the others give "
+        "something else than (input - mean) / √(variance + eps)")
 
 
 def picture(text: str) -> Path:
@@ -83,6 +91,8 @@ def table(layer: str, rows: Sequence[Row]) -> str:
     lines = [f"{layer}: the largest error of the standardized output"]
     for sweep, head in HEADS.items():
         chosen = [row for row in rows if row.point.sweep == sweep]
+        if not chosen:
+            continue
         width = max(len(place(row.point)) for row in chosen)
         lines += ["", f"Against {head} ({fixed(sweep, chosen)})",
                   f"{'':8}  {'':{width}}" + "".join(f"{name:>10}" for name in methods)]

@@ -99,7 +99,12 @@ class PyTorchReverse:
 
 
 def _pytorch_layer(torch: Any, layer: Module) -> Any:
-    """Its layer of that name, made with what ours has of the arguments' names."""
+    """Its layer of that name, made with what ours has of the arguments' names.
+
+    A layer with a method ``in_pytorch(torch)`` says itself what its counterpart is.
+    """
+    if hasattr(layer, "in_pytorch"):
+        return layer.in_pytorch(torch).double()
     base = type_before_parametrizations(layer)
     kind = getattr(torch.nn, base.__name__, None)
     if kind is None or not base.__module__.startswith("tinygrad_norm."):

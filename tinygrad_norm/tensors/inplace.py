@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import Variable, tick, wrap
-from ..autograd.mode import is_grad_enabled, no_grad
+from ..autograd.mode import is_grad_enabled
 from ..autograd.op import explained
 from ..backend.array import array_module
 from ..ops import elementwise
@@ -32,8 +32,7 @@ class Inplace(Variable):
             self.tracked or any(isinstance(v, Variable) and v.tracked for v in values)
         )
         if not tracked:
-            with no_grad():
-                result = function(self, *values).array
+            result = function(self, *values).array
             self._fits(who, result)
             self._store(who, ..., result)
             return self

@@ -10,8 +10,9 @@ from ...tensors.shaping import dimension
 from ...tensors.tensor import Tensor
 from ..linear import Linear
 from ..module import Module
-from .checks import as_count, check_eps
-from .core import check_count, check_vector, moments, standardize
+from .checks import another_size, as_count, as_eps, as_int
+from .core import check_count, check_vector, deviation, standardize
+from .norm import Norm
 from .parts import wide
 
 
@@ -25,15 +26,16 @@ def adaptive_instance_norm(content: Tensor, style: Tensor, eps: float = 1e-5) ->
         content: (N, C, *spatial). style: (N, C, *others), of any spatial sizes.
     """
     _check_pair("adaptive_instance_norm", content, style)
-    _check_positive("adaptive_instance_norm", eps)
+    eps = _positive("adaptive_instance_norm", eps)
     for name, x in (("content", content), ("style", style)):
         check_count("adaptive_instance_norm", x, math.prod(x.array.shape[2:]),
                     f"spatial element of the {name}", "use larger images")
     dtype = content.array.dtype
     content, style = wide(content), wide(style)
     beside = (*content.array.shape[:2], *(1 for _ in content.array.shape[2:]))
-    mean, var = moments(style, tuple(range(2, style.array.ndim)))[1:]
-    y = standardize(content, (var + eps).sqrt().reshape(beside), mean.reshape(beside),
+    axes = tuple(range(2, style.array.ndim))
+    std, mean = deviation(style, axes, eps)[0], style.mean(axes)
+    y = standardize(content, std.reshape(beside), mean.reshape(beside),
                     axes=tuple(range(2, content.array.ndim)), eps=eps)[0]
     return y.to(dtype)
 
@@ -55,18 +57,21 @@ def _check_pair(who: str, content: Tensor, style: Tensor) -> None:
                           f"{style.device}; move one with .to(device)")
 
 
-def _check_positive(who: str, eps: float) -> None:
+def _positive(who: str, eps: float) -> float:
     """At eps = 0 the deviation of a constant style has no gradient."""
-    check_eps(who, eps)
-    if not eps > 0:
+    eps = as_eps(who, eps)
+    if not eps:
         raise ValueError(f"{who}: expected eps > 0, got {eps}; 1e-5 is the usual one")
+    return eps
 
 
-class AdaIN(Module):
+class AdaIN(Norm):
     """Give each channel of a content image the mean and deviation of a style image's channel.
 
     y = σ(s) (x - μ(x)) / σ(x) + μ(s), σ = √(variance + eps), the moments taken over the spatial
     axes of each sample. Nothing is learned or remembered: the same in training and eval.
+
+    Invariant to: shift and scale of each instance; permutation of positions
 
     Shape:
         x, y: (N, C, *spatial); style: (N, C, *others)
@@ -81,8 +86,7 @@ class AdaIN(Module):
     """
 
     def __init__(self, eps: float = 1e-5) -> None:
-        _check_positive("AdaIN", eps)
-        self.eps = eps
+        self.eps = _positive("AdaIN", eps)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         return adaptive_instance_norm(x, style, self.eps)
@@ -115,12 +119,14 @@ def film(input: Tensor, gamma: Tensor, beta: Tensor, dim: int = 1) -> Tensor:
     return y.to(array.dtype)
 
 
-class FiLM(Module):
+class FiLM(Norm):
     """Scale and shift each feature by what a linear layer makes of a second input.
 
     y = γ x + β, (γ - 1, β) = W condition + b: the scale is learned as its difference from 1, the
     first num_features rows of W, the shift as the others. W starts as Linear's, so γ is near 1 and
     β near 0. The same in training and eval.
+
+    Invariant to: permutation of positions
 
     Shape:
         x, y: (N, *) with num_features along dim; condition: (N, condition_features);
@@ -139,12 +145,18 @@ class FiLM(Module):
     ) -> None:
         self.num_features = as_count("FiLM", "num_features", num_features, 1)
         self.condition_features = as_count("FiLM", "condition_features", condition_features, 1)
-        self.dim = dim
+        self.dim = as_int("FiLM", "dim", dim)
         self.linear = Linear(condition_features, 2 * num_features, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        both = self.linear(condition)
         c = self.num_features
+        if isinstance(x, Tensor):
+            shape = x.array.shape
+            size = shape[dimension("FiLM", self.dim, len(shape))]
+            if size != c:
+                raise ShapeError(f"FiLM: expected input of {c} features along dim {self.dim}, got "
+                                 f"{shape}{another_size('num_features', size)}")
+        both = self.linear(condition)
         return film(x, both[:, :c] + 1, both[:, c:], self.dim)
 
     def extra_repr(self) -> str:
@@ -157,6 +169,8 @@ class AdaptiveNorm(Module):
     y = γ norm(x) + β, γ and β as in :class:`FiLM`. The norm is one without weight and bias; what
     it does in training and eval is its own. For images the features are the channels, for
     LayerNorm and RMSNorm the last axis: AdaLN of the diffusion transformers.
+
+    Invariant to: the shifts and scales of its norm; permutation of positions
 
     Shape:
         x, y: those of the norm; condition: (N, condition_features)

@@ -39,10 +39,13 @@ class _BatchNorm(ChannelNorm):
 class BatchNorm1d(_BatchNorm):
     """Normalize each channel over the batch, then scale and shift it.
 
-    y = (x - E[x]) / √(Var[x] + eps) weight + bias, the moments taken over N (and L).
+    y = (x - E[x]) / √(Var[x] + eps) * weight + bias, the moments taken over N (and L).
     In training the batch's own moments (biased variance), and the running averages move:
     running = (1 - momentum) running + momentum new (unbiased variance). In eval the running ones.
-    momentum=None keeps the plain average of all batches.
+    momentum=None keeps the plain average of all batches. A batch with NaN or Inf leaves them as
+    they were, and ``skipped_batches`` counts it.
+
+    Invariant to: shift and scale of each channel; permutation of samples, channels, positions
 
     Shape:
         x, y: (N, C) or (N, C, L); weight, bias, running_mean, running_var: (C,)

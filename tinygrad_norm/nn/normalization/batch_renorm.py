@@ -129,6 +129,7 @@ def renormalized(
     check_weight("batch_renorm", momentum)
     if not (rmax >= 1 and dmax >= 0):
         check_bounds("batch_renorm", rmax, dmax)
+    eps, rmax, dmax = map(float, (eps, rmax, dmax))  # NumPy's would widen a float32 input
     x = input.array
     half = x.dtype == FLOAT16
     given = (input, running_mean, running_std, weight, bias)
@@ -245,6 +246,8 @@ class BatchRenorm1d(_BatchRenorm):
 
     rmax and dmax are numbers, or functions of the step (num_batches_tracked before the batch):
     ``renorm_ramp`` has the paper's. ``clipped`` tells how many r and d met them.
+
+    Invariant to: permutation of samples, channels, positions
 
     Shape:
         x, y: (N, C) or (N, C, L); weight, bias, running_mean, running_std: (C,)

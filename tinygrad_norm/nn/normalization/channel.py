@@ -12,14 +12,15 @@ from ...errors import ShapeError, not_a_tensor
 from ...tensors.creation import ones, tensor, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from ..module import Buffer, Module
-from .checks import as_count, check_eps, check_momentum
+from ..module import Buffer
+from .checks import LAST, another_size, as_count, as_eps, as_momentum
+from .norm import Norm
 from .running import Refused
 
 FORMS = {2: "(N, {c})", 3: "(N, {c}, L)", 4: "(N, {c}, H, W)", 5: "(N, {c}, D, H, W)"}
 
 
-class ChannelNorm(Module):
+class ChannelNorm(Norm):
     """A norm of (N, C, *spatial) with per-channel weight, bias and running statistics."""
 
     dims: ClassVar[tuple[int, ...]] = ()
@@ -38,8 +39,7 @@ class ChannelNorm(Module):
         track_running_stats: bool, device: Any, dtype: Any, bias: bool,
     ) -> None:
         who = type(self).__name__
-        check_eps(who, eps)
-        check_momentum(who, momentum)
+        eps, momentum = as_eps(who, eps), as_momentum(who, momentum)
         self.num_features = num_features = as_count(who, "num_features", num_features)
         self.eps = eps
         self.momentum = momentum
@@ -90,10 +90,17 @@ class ChannelNorm(Module):
         if self.takes_one_sample:
             ranks = (*self.dims, self.dims[0] - 1)
             forms.append(forms[0].replace("N, ", ""))
-        last = shape[-1:] == (self.num_features,) and len(shape) in ranks
-        hint = "; is the channel axis last? move it with permute()" if last else ""
-        return ShapeError(f"{type(self).__name__}: expected input {' or '.join(forms)}, got "
-                          f"{shape}{hint}")
+        name = type(self).__name__
+        if len(shape) not in ranks:
+            other = f"{name[:-2]}{max(len(shape) - 2, 1)}d"
+            known = name[-1] == "d" and 2 <= len(shape) <= 5 and other != name
+            cure = f"; use {other}, or reshape the input" if known else "; reshape the input"
+        elif shape[-1] == self.num_features:
+            cure = LAST
+        else:
+            size = shape[1] if len(shape) in self.dims else shape[0]
+            cure = another_size("num_features", size)
+        return ShapeError(f"{name}: expected input {' or '.join(forms)}, got {shape}{cure}")
 
     def _mark_unset(self) -> None:
         spread = getattr(self, self.spread)

@@ -44,13 +44,35 @@ def as_count(who: str, name: str, value: Any, least: int = 0) -> int:
     return count
 
 
+def does_not_divide(
+    who: str, name: str, count: int, whole: str, channels: int, got: str = ""
+) -> ShapeError:
+    """The error for a number of groups, or a size of them."""
+    fit = [n for n in range(1, channels + 1) if channels % n == 0]
+    some = ", ".join(map(str, fit[:SOME])) + ", …" * (len(fit) > SOME)
+    return ShapeError(f"{who}: expected {name} to divide {whole}, got {name}={count} for "
+                      f"{got or f'{whole}={channels}'}; take one that divides {channels}: {some}")
+
+
+SOME = 12
+"""So many possible numbers are named."""
+
+
+LAST = "; is the channel axis last? move it with permute()"
+
+
+def another_size(name: str, size: int) -> str:
+    """The cure for an input of ``size`` channels where others were expected."""
+    return f"; make the layer with {name}={size}, or check the layer before it"
+
+
 def is_number(value: Any) -> bool:
     """Whether it is a real number, NumPy's too; a bool is none."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def check_eps(who: str, eps: Any) -> None:
-    """eps is added to a variance before the root is taken.
+def as_eps(who: str, eps: Any) -> float:
+    """What is added to a variance before the root is taken; NumPy's would widen a float32 input.
 
     Raises:
         TypeError: no number. ValueError: negative, or NaN.
@@ -59,24 +81,26 @@ def check_eps(who: str, eps: Any) -> None:
         raise TypeError(f"{who}: expected eps to be a number, got {eps!r}; 1e-5 is the usual one")
     if not eps >= 0:
         raise ValueError(f"{who}: expected eps >= 0, got {eps}; 1e-5 is the usual one")
+    return float(eps)
 
 
-def check_momentum(who: str, momentum: Any) -> None:
+def as_momentum(who: str, momentum: Any) -> float | None:
     """The weight of the new value in a running average, or None for the plain average.
 
     Raises:
         TypeError: neither a number nor None. ValueError: outside [0, 1], or NaN.
     """
     if momentum is None:
-        return
+        return None
     if not is_number(momentum):
         raise TypeError(f"{who}: expected momentum to be a number or None, got {momentum!r}")
     if not 0 <= momentum <= 1:
         raise outside(who, momentum)
+    return float(momentum)
 
 
 def check_weight(who: str, momentum: Any) -> None:
-    """As :func:`check_momentum`, of what a function is given: a number, or a value on a device."""
+    """As :func:`as_momentum`, of what a function is given: a number, or a value on a device."""
     if type(momentum) in NUMBERS and not 0 <= momentum <= 1:
         raise outside(who, momentum)
 

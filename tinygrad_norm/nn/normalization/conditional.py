@@ -127,10 +127,12 @@ class _ConditionalBatchNorm(ChannelNorm):
 class ConditionalBatchNorm1d(_ConditionalBatchNorm):
     """Batch normalization with a weight and a bias for each class.
 
-    y = (x - E[x]) / √(Var[x] + eps) weight[k] + bias[k], k the sample's label; the moments are
+    y = (x - E[x]) / √(Var[x] + eps) * weight[k] + bias[k], k the sample's label; the moments are
     those of the whole batch, whatever the classes. Training and eval as in :class:`BatchNorm1d`.
     The tables start at 1 and 0. The state dict has weight, bias, running_mean, running_var and
     num_batches_tracked, as BatchNorm's.
+
+    Invariant to: shift and scale of each channel; permutation of samples, channels, positions
 
     Shape:
         x, y: (N, C) or (N, C, L); labels: (N,) of ints below num_classes;

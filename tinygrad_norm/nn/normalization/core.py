@@ -26,6 +26,7 @@ def standardize(
     Values of any size are normalized, also where var overflows and is infinite.
     """
     array = x.array
+    eps = float(eps)  # a NumPy float64 would widen float32
     if array.dtype == FLOAT16:
         y, xc, mean, var = standardize(*widened(x, weight, bias), axes=axes, eps=eps,
                                        centred=centred)
@@ -70,7 +71,8 @@ def deviation(
     x: Tensor, axes: tuple[int, ...], eps: float, centred: bool = True
 ) -> tuple[Tensor, Tensor]:
     """(√(var + eps), var) of values of any size: the first also where var overflows."""
-    if type(x.array) is np.ndarray and not flags.get() & ANOMALY:
+    eps = float(eps)
+    if may_try(x.array):
         var = ops.moments(x, axes=axes, centred=centred)[2]
         if is_moderate(var.array, eps):
             return (var + eps).sqrt(), var
@@ -78,6 +80,12 @@ def deviation(
     var = ops.moments(x * unit, axes=axes, centred=centred)[2]
     size = 1 / unit
     return (var + eps * unit.array * unit.array).sqrt() * size, var * size * size
+
+
+def may_try(array: Any) -> bool:
+    """Whether a result may be computed, looked at, and given up: where looking does not make a
+    device wait, and where not each NaN is reported."""
+    return type(array) is np.ndarray and not flags.get() & ANOMALY
 
 
 MODERATE = {4: (2.0**42, 2.0**-42)}
@@ -89,8 +97,8 @@ def is_moderate(var: np.ndarray, eps: float) -> bool:
     """Whether √(var + eps) can be taken to some powers, as derivatives do. NaN is not."""
     high, low = MODERATE.get(var.itemsize, WIDE)
     flat = var if var.ndim == 1 else var.reshape(-1)
-    with_itself = flat.dot(flat)  # the quickest question that a single large value answers
-    if not (with_itself < high * high or flat.max(initial=0.0) < high):
+    # The product with itself is the quickest question; for many values it may be too large.
+    if not (flat.dot(flat) < high * high or flat.max(initial=0.0) < high):
         return False
     return eps >= low or bool(flat.min(initial=high) >= low)
 
@@ -185,8 +193,8 @@ def check_vector(who: str, name: str, x: Any, vector: Any, shape: tuple[int, ...
                          "bring them to one dtype with .to(dtype)")
 
 
-BATCH = ("use a larger batch (DataLoader(drop_last=True)), eval(), or a norm that does not depend "
-         "on the batch: GroupNorm, LayerNorm")
+BATCH = ("use a larger batch (DataLoader(drop_last=True)), eval() with running statistics, or a "
+         "norm that does not depend on the batch: GroupNorm, LayerNorm")
 """What to do where the batch was too small."""
 
 
@@ -201,7 +209,7 @@ def check_count(who: str, x: Tensor, n: int, what: str, cure: str = BATCH) -> No
         ValueError: with the ways out.
     """
     if n < 2:
-        when = " when training" if cure is BATCH else ""
+        when = " when training or without running statistics" if cure is BATCH else ""
         raise ValueError(f"{who}: Expected more than 1 {what}{when}, got input size "
                          f"{x.array.shape}, which has {n}; {cure}")
 
@@ -214,14 +222,14 @@ def batch_axes(ndim: int) -> tuple[int, ...]:
 def apply_statistics(
     x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float
 ) -> Tensor:
-    """y = (x - mean) / √(var + eps) weight + bias, with statistics that are given.
+    """y = (x - mean) / √(var + eps) * weight + bias, with statistics that are given.
 
     The mean is subtracted first: folded into the bias it would cost the digits of a large offset.
     """
     if x.array.dtype == FLOAT16:
         x, mean, var, weight, bias = widened(x, mean, var, weight, bias)
         return apply_statistics(x, mean, var, weight, bias, eps).half()
-    return apply_scale(x, mean, (var + eps).rsqrt(), weight, bias)
+    return apply_scale(x, mean, (var + float(eps)).rsqrt(), weight, bias)
 
 
 def apply_scale(x: Any, mean: Any, scale: Any, weight: Any, bias: Any) -> Tensor:

@@ -8,10 +8,11 @@ from typing import Any
 from ...tensors.creation import full, ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from ..module import Module
+from .checks import is_number
 from .core import check_vector
 from .functional import last_axes
 from .layer import as_shape
+from .norm import Norm
 from .parts import wide
 
 
@@ -34,12 +35,14 @@ def dyt(
     return y.to(input.array.dtype)
 
 
-class DyT(Module):
+class DyT(Norm):
     """The norm-free contrast: a tanh in the place of LayerNorm, element by element.
 
     y = weight tanh(alpha x) + bias. No mean, no variance, no axis along which values meet: this
     is not a normalization. It stands here to be compared with those that are.
     The same in training and eval. alpha is one learned value for all elements.
+
+    Invariant to: permutation of samples, channels
 
     Shape:
         x, y: (*, *normalized_shape); weight, bias: normalized_shape; alpha: (1,)
@@ -57,11 +60,14 @@ class DyT(Module):
         elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:
         self.normalized_shape = as_shape("DyT", normalized_shape)
-        self.alpha_init_value = alpha_init_value
+        if not is_number(alpha_init_value):
+            raise TypeError("DyT: expected alpha_init_value to be a number, got "
+                            f"{alpha_init_value!r}; 0.5 is the usual one")
+        self.alpha_init_value = float(alpha_init_value)
         self.elementwise_affine = elementwise_affine
         options = {"device": device, "dtype": dtype}
         affine = elementwise_affine
-        self.alpha = Parameter(full(1, float(alpha_init_value), **options))
+        self.alpha = Parameter(full(1, self.alpha_init_value, **options))
         self.weight = Parameter(ones(self.normalized_shape, **options)) if affine else None
         self.bias = Parameter(zeros(self.normalized_shape, **options)) if affine and bias else None
 

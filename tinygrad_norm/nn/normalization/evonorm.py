@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ...errors import ShapeError, not_a_tensor
+from ...ops import normalize as ops
 from ...tensors.creation import ones
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from .channel import ChannelNorm
-from .checks import as_count, check_weight
+from .checks import as_count, check_weight, does_not_divide
 from .core import (
     FLOAT16,
     batch_axes,
@@ -18,10 +21,11 @@ from .core import (
     check_count,
     check_input,
     check_vector,
+    deviation,
+    is_moderate,
     per_channel,
     widened,
 )
-from .deviation import deviation
 from .running import remember
 
 
@@ -59,7 +63,8 @@ def evonorm_b0(
             raise RuntimeError(f"{who}: expected running_var when not training")
         else:
             std = per_channel((var + eps).sqrt(), x)
-        own, _ = deviation(x, tuple(range(2, len(shape))), eps)
+        own, spread = deviation(x, tuple(range(2, len(shape))), eps)
+        x, std, own = in_units(x, batch_axes(len(shape)), eps, spread, std, own)
         y = x / std.maximum(per_channel(v, x) * x + own)
     y = _affine(y, weight, bias)
     if n:
@@ -82,8 +87,8 @@ def evonorm_s0(
     who = "evonorm_s0"
     shape = _shape(who, input, eps, v, None, weight, bias)
     if groups < 1 or shape[1] % groups:
-        raise ShapeError(f"{who}: groups must divide the channels, got {groups} groups for an "
-                         f"input of shape {shape}")
+        raise does_not_divide(who, "groups", groups, "the channels", shape[1],
+                              f"an input of shape {shape}")
     half = input.array.dtype == FLOAT16
     given: Any = (input, v, weight, bias)
     x, v, weight, bias = widened(*given) if half else given
@@ -93,11 +98,26 @@ def evonorm_s0(
         each = (shape[0], groups, shape[1] // groups, *shape[2:])
         check_count(who, input, math.prod(each[2:]) if shape[1] else 2, "value per group",
                     "take fewer groups, or a larger input")
-        std, _ = deviation(x.reshape(each), tuple(range(2, len(each))), eps)
-        gated = x * (per_channel(v, x) * x).sigmoid()
-        y = (gated.reshape(each) * (1 / std)).reshape(shape)
+        grouped, axes = x.reshape(each), tuple(range(2, len(each)))
+        std, var = deviation(grouped, axes, eps)
+        gate = (per_channel(v, x) * x).sigmoid().reshape(each)
+        grouped, std = in_units(grouped, axes, eps, var, std)
+        y = (grouped * gate * (1 / std)).reshape(shape)
     y = _affine(y, weight, bias)
     return y.half() if half else y
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def in_units(
+    x: Tensor, axes: tuple[int, ...], eps: float, var: Tensor, *deviations: Tensor
+) -> list[Tensor]:
+    """x and the deviations that it is divided by, for the same quotients: in powers of two, one
+    for each channel or group, in which they can be added and squared; as they are where they can.
+    """
+    if type(var.array) is np.ndarray and is_moderate(var.array, eps):
+        return [x, *deviations]
+    unit = ops.unit(x, axes=axes, eps=eps, centred=False)
+    return [value * unit for value in (x, *deviations)]
 
 
 def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -142,12 +162,14 @@ class _EvoNorm(ChannelNorm):
 class EvoNormB0(_EvoNorm):
     """Divide by the batch's deviation, or by one that grows with x: normalization and activation.
 
-    y = x / max(√(Var_batch[x] + eps), v x + √(Var_own[x] + eps)) weight + bias, Var_batch taken
+    y = x / max(√(Var_batch[x] + eps), v x + √(Var_own[x] + eps)) * weight + bias, Var_batch taken
     over N and all spatial axes, Var_own over the spatial axes of each sample. It replaces a norm
     and the activation after it; nonlinear=False leaves y = x weight + bias, as the paper does
     where no activation follows.
     In training Var_batch is the batch's, and its running average (unbiased) moves; in eval that
     one is used.
+
+    Invariant to: scale of each channel; permutation of samples, channels, positions
 
     Shape:
         x, y: (N, C, L), (N, C, H, W) or (N, C, D, H, W); v, weight, bias, running_var: (C,)
@@ -188,9 +210,11 @@ class EvoNormB0(_EvoNorm):
 class EvoNormS0(_EvoNorm):
     """Divide what a gate lets through by the deviation of its group: normalization and activation.
 
-    y = x σ(v x) / √(Var[x] + eps) weight + bias, σ the sigmoid, Var taken over the C/groups
+    y = x σ(v x) / √(Var[x] + eps) * weight + bias, σ the sigmoid, Var taken over the C/groups
     channels of a group of a sample and all spatial axes. It replaces a norm and the activation
     after it; nonlinear=False leaves y = x weight + bias. The same in training and eval.
+
+    Invariant to: permutation of samples, positions
 
     Shape:
         x, y: (N, C, *spatial); v, weight, bias: (C,)
@@ -208,10 +232,9 @@ class EvoNormS0(_EvoNorm):
         self, num_features: int, groups: int = 32, eps: float = 1e-5, affine: bool = True,
         nonlinear: bool = True, device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:
-        if as_count("EvoNormS0", "num_features", num_features) % as_count(
-                "EvoNormS0", "groups", groups, 1):
-            raise ShapeError(f"EvoNormS0: num_features ({num_features}) must be divisible by "
-                             f"groups ({groups})")
+        groups = as_count("EvoNormS0", "groups", groups, 1)
+        if as_count("EvoNormS0", "num_features", num_features) % groups:
+            raise does_not_divide("EvoNormS0", "groups", groups, "num_features", num_features)
         super().__init__(num_features, eps, None, affine, nonlinear, False, device, dtype, bias)
         self.groups = groups
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import not_a_tensor
+from ...errors import ShapeError, not_a_tensor
 from ...tensors.creation import full, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from ..module import Module
 from .channel import ChannelNorm
-from .checks import as_count
+from .checks import another_size, as_count
 from .core import (
     FLOAT16,
     check_input,
     check_vector,
+    deviation,
     per_channel,
     standardize,
     widened,
 )
-from .deviation import deviation
+from .norm import Norm
 
 LEARNED_EPS = 1e-4
 """Where a learned eps starts, in the paper."""
@@ -81,11 +81,13 @@ def tlu(input: Tensor, tau: Tensor) -> Tensor:
     return y.half() if input.array.dtype == FLOAT16 else y
 
 
-class TLU(Module):
+class TLU(Norm):
     """The thresholded linear unit: y = max(x, τ), with a threshold for each channel.
 
     A ReLU with learned thresholds, for values that were not centred before. The gradient goes to x
     where x > τ, to τ where x < τ, and by halves where they are equal.
+
+    Invariant to: permutation of samples, channels, positions
 
     Shape:
         x, y: (N, C, *spatial); tau: (C,)
@@ -106,6 +108,10 @@ class TLU(Module):
         init.zeros_(self.tau)
 
     def forward(self, x: Tensor) -> Tensor:
+        if isinstance(x, Tensor) and x.array.ndim > 1 and x.array.shape[1] != self.num_features:
+            cure = another_size("num_features", x.array.shape[1])
+            raise ShapeError(f"TLU: expected input (N, {self.num_features}, *spatial), got "
+                             f"{x.array.shape}{cure}")
         return tlu(x, self.tau)
 
     def extra_repr(self) -> str:
@@ -144,10 +150,12 @@ class _FilterResponseNorm(ChannelNorm):
 class FilterResponseNorm2d(_FilterResponseNorm):
     """Divide each channel of each sample by its root mean square, then cut it off at a threshold.
 
-    y = max(x / √(E[x²] + eps) weight + bias, τ), the mean taken over H, W; nothing is centred.
+    y = max(x / √(E[x²] + eps) * weight + bias, τ), the mean taken over H, W; nothing is centred.
     The same in training and eval, and for any batch size. learnable_eps adds |ε| to eps, which
     starts at 1e-4: the paper advises it where a channel has one value or few. tlu=False leaves
     the threshold out.
+
+    Invariant to: scale of each instance; permutation of samples, channels, positions
 
     Shape:
         x, y: (N, C, H, W); weight, bias, tau: (C,); learned_eps: ()

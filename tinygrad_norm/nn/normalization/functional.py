@@ -20,7 +20,7 @@ import numpy as np
 
 from ...errors import ShapeError, not_a_tensor
 from ...tensors.tensor import Tensor
-from .checks import as_count, check_weight
+from .checks import as_count, check_weight, does_not_divide
 from .core import (
     FLOAT32,
     apply_statistics,
@@ -114,8 +114,8 @@ def group_norm(
     shape = input.array.shape
     n, c, *spatial = shape
     if num_groups < 1 or c % num_groups:
-        raise ShapeError(f"group_norm: num_groups must divide the channels, got {num_groups} "
-                         f"groups for an input of shape {shape}")
+        raise does_not_divide("group_norm", "num_groups", num_groups, "the channels", c,
+                              f"an input of shape {shape}")
     each = c // num_groups
     check_count("group_norm", input, each * math.prod(spatial) if c else 2, "value per group",
                 "take fewer groups, or a larger input")
@@ -173,11 +173,18 @@ def last_axes(
                         f"{shape!r}; write (n,) for the last axis alone")
     shape = tuple(shape)
     if not shape or x.array.shape[-len(shape):] != shape:
-        inner = ", ".join(map(str, shape))
-        raise ShapeError(f"{who}: Given normalized_shape={list(shape)}, expected input "
-                         f"(*, {inner}), got {x.array.shape}")
+        raise wrong_shape(who, shape, x.array.shape)
     check_input(who, x, shape, eps, *affine)
     if not math.prod(shape):
         raise ShapeError(f"{who}: expected at least one value to normalize over, got "
                          f"normalized_shape={list(shape)}")
     return tuple(range(-len(shape), 0))
+
+
+def wrong_shape(who: str, shape: tuple[int, ...], got: tuple[int, ...]) -> ShapeError:
+    """The error for an input that does not end in the normalized shape."""
+    fit = list(got[-max(len(shape), 1):])
+    take = f"take normalized_shape={fit}, its last axes, or " if fit and min(fit) > 0 else ""
+    expected = f"input (*, {', '.join(map(str, shape))})" if shape else "at least one axis"
+    return ShapeError(f"{who}: Given normalized_shape={list(shape)}, expected {expected}, got "
+                      f"{got}; {take}check the layer before it")

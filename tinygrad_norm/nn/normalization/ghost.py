@@ -113,6 +113,8 @@ class GhostBatchNorm(_BatchNorm):
     running = (1 - η)^G running + Σ η (1 - η)^(G-i) newᵢ with η = momentum; None: the plain average.
     Eval is BatchNorm's, and so is training with fewer than two ghost batches.
 
+    Invariant to: shift and scale of each channel; permutation of channels, positions
+
     Shape:
         x, y: (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W); weight, bias, running_mean,
         running_var: (C,)

@@ -8,18 +8,20 @@ from ...errors import ShapeError, not_a_tensor
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from ..module import Module
-from .checks import as_count, check_eps
+from .checks import LAST, another_size, as_count, as_eps, does_not_divide
 from .functional import group_norm
+from .norm import Norm
 
 
-class GroupNorm(Module):
+class GroupNorm(Norm):
     """Normalize each group of channels of each sample.
 
-    y = (x - E[x]) / √(Var[x] + eps) weight + bias, the moments taken over the C/num_groups
+    y = (x - E[x]) / √(Var[x] + eps) * weight + bias, the moments taken over the C/num_groups
     channels of a group and all spatial axes. The same in training and eval.
     A group of one value is refused: its result would be the bias, whatever the value.
     One group is LayerNorm over (C, *spatial), C groups are InstanceNorm.
+
+    Invariant to: shift and scale of each sample; permutation of samples, positions
 
     Shape:
         x, y: (N, C, *spatial); weight, bias: (C,)
@@ -35,12 +37,12 @@ class GroupNorm(Module):
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
         device: Any = None, dtype: Any = None, *, bias: bool = True,
     ) -> None:
-        check_eps("GroupNorm", eps)
+        eps = as_eps("GroupNorm", eps)
         num_groups = as_count("GroupNorm", "num_groups", num_groups, 1)
         num_channels = as_count("GroupNorm", "num_channels", num_channels)
         if num_channels % num_groups:
-            raise ShapeError(f"GroupNorm: num_channels ({num_channels}) must be divisible by "
-                             f"num_groups ({num_groups})")
+            raise does_not_divide("GroupNorm", "num_groups", num_groups, "num_channels",
+                                  num_channels)
         self.num_groups = num_groups
         self.num_channels = num_channels
         self.eps = eps
@@ -61,7 +63,11 @@ class GroupNorm(Module):
             raise not_a_tensor("GroupNorm", x)
         shape = x.array.shape
         if len(shape) < 2 or shape[1] != self.num_channels:
-            raise ShapeError(f"GroupNorm: expected input (N, {self.num_channels}, *), got {shape}")
+            cure = ("; reshape the input" if len(shape) < 2 else
+                    LAST if shape[-1] == self.num_channels else
+                    another_size("num_channels", shape[1]))
+            raise ShapeError(f"GroupNorm: expected input (N, {self.num_channels}, *), got {shape}"
+                             f"{cure}")
         return group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:

@@ -38,9 +38,13 @@ class _InstanceNorm(ChannelNorm):
 class InstanceNorm1d(_InstanceNorm):
     """Normalize each channel of each sample over its own values.
 
-    y = (x - E[x]) / √(Var[x] + eps) weight + bias, the moments taken over L.
+    y = (x - E[x]) / √(Var[x] + eps) * weight + bias, the moments taken over L.
     The same in training and eval, unless track_running_stats: then eval uses running averages of
-    the samples' moments. The channels must be num_features also without affine.
+    the samples' moments. As in BatchNorm num_batches_tracked counts then, and momentum=None keeps
+    the plain average of all batches: PyTorch's InstanceNorm counts none and leaves the averages
+    as they are. The channels must be num_features also without affine.
+
+    Invariant to: shift and scale of each instance; permutation of samples, channels, positions
 
     Shape:
         x, y: (N, C, L) or (C, L); weight, bias, running_mean, running_var: (C,)

@@ -9,9 +9,9 @@ from ...errors import ShapeError
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from ..module import Module
-from .checks import as_int, check_eps
+from .checks import as_eps, as_int
 from .functional import layer_norm, rms_norm
+from .norm import Norm
 
 
 def as_shape(who: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
@@ -23,12 +23,14 @@ def as_shape(who: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]
     return shape
 
 
-class LayerNorm(Module):
+class LayerNorm(Norm):
     """Normalize each sample over its last axes.
 
-    y = (x - E[x]) / √(Var[x] + eps) weight + bias, the moments taken over normalized_shape.
+    y = (x - E[x]) / √(Var[x] + eps) * weight + bias, the moments taken over normalized_shape.
     The same in training and eval: nothing depends on the batch.
     Of a single value, normalized_shape 1, the result is the bias, as in PyTorch.
+
+    Invariant to: shift and scale of each sample; permutation of samples, channels
 
     Shape:
         x, y: (*, *normalized_shape); weight, bias: normalized_shape
@@ -45,7 +47,7 @@ class LayerNorm(Module):
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5,
         elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:
-        check_eps("LayerNorm", eps)
+        eps = as_eps("LayerNorm", eps)
         self.normalized_shape = as_shape("LayerNorm", normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine
@@ -69,11 +71,13 @@ class LayerNorm(Module):
                 f"elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}")
 
 
-class RMSNorm(Module):
+class RMSNorm(Norm):
     """Divide each sample by its root mean square over the last axes.
 
-    y = x / √(E[x²] + eps) weight; eps defaults to the machine epsilon of the input's dtype.
+    y = x / √(E[x²] + eps) * weight; eps defaults to the machine epsilon of the input's dtype.
     The same in training and eval.
+
+    Invariant to: scale of each sample; permutation of samples, channels
 
     Shape:
         x, y: (*, *normalized_shape); weight: normalized_shape
@@ -91,7 +95,7 @@ class RMSNorm(Module):
         elementwise_affine: bool = True, device: Any = None, dtype: Any = None,
     ) -> None:
         if eps is not None:
-            check_eps("RMSNorm", eps)
+            eps = as_eps("RMSNorm", eps)
         self.normalized_shape = as_shape("RMSNorm", normalized_shape)
         self.eps = eps
         self.elementwise_affine = elementwise_affine

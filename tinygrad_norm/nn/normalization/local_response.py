@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...errors import DtypeError, ShapeError, not_a_tensor
 from ...ops.shape import put
 from ...tensors.tensor import Tensor
-from ..module import Module
 from .checks import as_count
+from .norm import Norm
 
 
 def local_response_norm(
@@ -58,11 +58,13 @@ def _window_sum(x: Tensor, before: int, after: int) -> Tensor:
     return total
 
 
-class LocalResponseNorm(Module):
+class LocalResponseNorm(Norm):
     """Divide each value by a power of the mean square of the channels about it.
 
     y_c = x_c / (k + alpha/size Σ x_j²)^beta, j = c - size//2, …, c + (size-1)//2.
     The same in training and eval; nothing is learned. Channels beyond the border count as 0.
+
+    Invariant to: permutation of samples, positions
 
     Shape:
         x, y: (N, C, *spatial) with at least one spatial axis

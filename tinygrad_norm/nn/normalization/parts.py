@@ -22,6 +22,7 @@ from .core import (
     batch_axes,
     check_count,
     is_moderate,
+    may_try,
     merge,
     moments,
     per_channel,
@@ -59,8 +60,11 @@ class Merged(NamedTuple):
 
     def seen(self, x: Tensor) -> Tensor:
         """(x - origin) unit"""
-        away = wide(x) - per_channel(self.origin, x)
-        return away if is_one(self.unit) else away * per_channel(self.unit, x)
+        x = wide(x)
+        if is_one(self.unit):
+            return x - per_channel(self.origin, x)
+        # not (x - origin) unit: both ends of the range may be among the values
+        return x * per_channel(self.unit, x) - per_channel(self.origin * self.unit, x)
 
     def apply(self, away: Tensor, weight: Any, bias: Any, eps: float) -> Tensor:
         """The output, from what is seen."""
@@ -71,7 +75,8 @@ class Merged(NamedTuple):
     def moments(self) -> Moments:
         """Of x itself. The variance of large values overflows and is infinite."""
         size = 1 / self.unit
-        return Moments(self.n, self.origin + self.mean * size, self.var * size * size)
+        mean = (self.origin * self.unit + self.mean) * size
+        return Moments(self.n, mean, self.var * size * size)
 
 
 def is_one(unit: Tensor) -> bool:
@@ -96,13 +101,15 @@ def part_of(x: Tensor, eps: float, device: Any = None) -> Part:
         return Part(0, nothing, nothing + 1, nothing, nothing)
     one = slice(0, 1)
     origin = x.detach()[(one, slice(None), *[one] * (array.ndim - 2))].clone()  # frees x
-    away, axes = x - origin, batch_axes(array.ndim)
-    n, mean, var = moments(away, axes)
-    if type(array) is np.ndarray and is_moderate(var.array, eps):
-        unit = ones(channels, dtype=away.array.dtype)
-    else:
-        unit = unit_of(away.detach(), axes=axes, eps=eps, centred=True)
-        n, mean, var = moments(away * unit, axes)
+    axes = batch_axes(array.ndim)
+    unit = None
+    if may_try(array):
+        n, mean, var = moments(x - origin, axes)
+        if is_moderate(var.array, eps):
+            unit = ones(channels, dtype=origin.array.dtype)
+    if unit is None:
+        unit = unit_of(x.detach(), axes=axes, eps=eps, centred=True)
+        n, mean, var = moments(x * unit - origin * unit, axes)
     return Part(n, *(v.reshape(channels).to(device=device) for v in (origin, unit, mean, var)))
 
 
@@ -115,7 +122,7 @@ def merged(parts: Sequence[Part]) -> Merged:
     seen = []
     for n, own, size, mean, var in parts:
         ratio = unit / size
-        seen.append(Moments(n, mean * ratio + (own - origin) * unit, var * ratio * ratio))
+        seen.append(Moments(n, mean * ratio + (own * unit - origin * unit), var * ratio * ratio))
     return Merged(origin, unit, *merge(seen))
 
 

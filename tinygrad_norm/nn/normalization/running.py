@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from ...autograd.graph import tick
 from ...autograd.mode import STATISTICS, flags
 from ...backend.array import Array, array_module, device_of, to_numpy
+from ...backend.sums import ones
 from ...tensors.tensor import Tensor
 
 Update = tuple[Tensor | None, Any, float]
@@ -106,7 +106,7 @@ def remember(who: str, momentum: Any, *updates: Update) -> None:
         return _select(_averages(held, momentum), refused_by(keeper, who))
     flat = value if value.ndim == 1 else value.reshape(-1)
     if (old.ndim > 1 or flat.size != old.size or flat.dtype is not old.dtype
-            or not flat.dot(parts(flat.size, flat.dtype)) < MODERATE):
+            or not flat.dot(ones(flat.size, flat.dtype, SHARE)) < MODERATE):
         averages = _averages(held, momentum)
         if not are_finite(averages):
             return refused_by(keeper, who).refuse(reason(held))
@@ -123,16 +123,9 @@ def remember(who: str, momentum: Any, *updates: Update) -> None:
         known.last = None
 
 
-@lru_cache(maxsize=64)
-def parts(n: int, dtype: np.dtype) -> np.ndarray:
-    """(n,) equal factors. A sum with them is the quickest question whether positive values are
-    finite and far from the largest, and with these it does not overflow itself."""
-    result = np.full(n, 2.0**-20, dtype)
-    result.flags.writeable = False
-    return result
-
-
-MODERATE = 2.0**80
+SHARE, MODERATE = 2.0**-20, 2.0**80
+"""A sum of such shares is the quickest question whether positive values are finite and far from
+the largest; and it does not overflow itself."""
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -151,9 +144,10 @@ def _averages(updates: Sequence[Update], momentum: Any) -> list[tuple[Any, Array
 def _select(averages: list[tuple[Any, Array]], refused: Refused) -> None:
     """Write them where all are finite: decided on the device."""
     module = array_module(averages[0][1])
-    good = module.isfinite(averages[0][1]).all()
-    for _, new in averages[1:]:
-        good = good & module.isfinite(new).all()
+    good: Any = True
+    for buffer, new in averages:
+        held_already = module.logical_not(module.isfinite(buffer.array))
+        good = (module.isfinite(new) | held_already).all() & good
     refused.add(module.logical_not(good))
     write([(buffer, module.where(good, new, buffer.array)) for buffer, new in averages])
 
@@ -183,7 +177,8 @@ def reason(updates: Sequence[Update]) -> str:
             return f"NaN or Inf in {channels(~good)} of x{LOOK}"
     if not spread.all():
         kind = f"a variance beyond {updates[-1][1].dtype}" if means else "NaN, Inf or too much"
-        return f"{kind} in {channels(~spread)} of x; scale the input, or use .double()"
+        where = f"{channels(~spread)} of " if updates[-1][1].size == spread.size else ""
+        return f"{kind} in {where}x; scale the input, or use .double()"
     dtype = updates[-1][0].array.dtype  # type: ignore[union-attr]
     return f"averages beyond {dtype}; keep the layer in float32, beside float16 inputs too"
 

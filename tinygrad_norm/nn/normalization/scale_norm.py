@@ -12,11 +12,11 @@ from ...tensors.creation import full
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from ..module import Module
-from .checks import check_eps
+from .checks import as_eps
 from .core import check_input
 from .functional import last_axes
 from .layer import as_shape
+from .norm import Norm
 from .parts import wide
 
 
@@ -28,6 +28,8 @@ def normalize(
     Also where ‖x‖ₚ or its square is more than the dtype can hold. At x = 0 it is 0, with gradient
     dy/eps (which is infinite in float16, for the eps that PyTorch chose). float16 is computed in
     float32.
+
+    Invariant to: scale of each sample; permutation of samples, channels
 
     Args:
         input: of any shape.
@@ -41,7 +43,7 @@ def normalize(
     if array.dtype.kind != "f":
         raise DtypeError(f"normalize: expected a floating point input, got {array.dtype}; "
                          "call .float()")
-    check_eps("normalize", eps)
+    eps = as_eps("normalize", eps)
     if not p >= 0:
         raise ValueError(f"normalize: expected p >= 0, got {p}")
     many = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
@@ -97,12 +99,14 @@ def scale_norm(
     return (unit(wide(input), 2, axes, eps) * g).to(input.array.dtype)
 
 
-class ScaleNorm(Module):
+class ScaleNorm(Norm):
     """Give each vector one learned length.
 
     y = weight x / max(‖x‖₂, eps), the norm taken over normalized_shape. The weight is one value,
     the paper's g; it starts at √d, d the number of values, where y has the size of RMSNorm's.
     With affine=False it stays there. The same in training and eval.
+
+    Invariant to: scale of each sample; permutation of samples, channels
 
     Shape:
         x, y: (*, *normalized_shape); weight: (1,)
@@ -120,8 +124,7 @@ class ScaleNorm(Module):
         device: Any = None, dtype: Any = None,
     ) -> None:
         self.normalized_shape = as_shape("ScaleNorm", normalized_shape)
-        check_eps("ScaleNorm", eps)
-        self.eps = eps
+        self.eps = as_eps("ScaleNorm", eps)
         self.affine = affine
         self.weight = (Parameter(full(1, self._start(), dtype=dtype, device=device)) if affine
                        else None)

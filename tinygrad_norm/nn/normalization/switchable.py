@@ -19,6 +19,7 @@ from .core import (
     check_count,
     check_input,
     check_vector,
+    may_try,
     moments,
     per_channel,
     widened,
@@ -51,19 +52,20 @@ def switchable_norm(
     half = input.array.dtype == FLOAT16
     given: Any = (input, running_mean, running_var, mean_weight, var_weight, weight, bias)
     x, mean, var, mean_weight, var_weight, weight, bias = widened(*given) if half else given
-    # Everything is measured from the first value of its channel, in the batch or, where samples
-    # have nothing to do with each other, in the sample. The shares sum to 1 only nearly, and a
-    # mixture of means would lose the digits of a large offset.
+    # Everything is measured from the mean of its channel, in the batch or, where samples have
+    # nothing to do with each other, in the sample. The shares sum to 1 only nearly, so a mixture of
+    # means would lose the digits of a large offset; and means that are large beside their
+    # differences would lose the digits of these, which are all that the switches learn from.
     whole = using_bn and training
-    one, each = slice(0, 1), slice(None)
-    origin = x.detach()[(one if whole else each, each, *[one] * (x.array.ndim - 2))]
-    x, unit = in_units(x - origin, eps, whole=whole)
+    x, start, unit = from_means(x, eps, whole=whole)
     axes = tuple(range(2, x.array.ndim))
     instance = moments(x, axes) if axes else Moments(1, x, x.detach() * 0)
-    parts = [*[instance] * using_in, layer_moments(instance, (origin - origin[:, one]) * unit)]
+    if axes:  # the mean that is subtracted is another: x less it has been rounded
+        instance = instance._replace(mean=x.mean(axes, keepdim=True))
+    parts = [*[instance] * using_in, layer_moments(instance, start - start[:, :1])]
     if using_bn:
         parts.append(pooled(instance, 0) if training else Moments(
-            1, (per_channel(mean, x) - origin) * unit, per_channel(var, x) * unit * unit))
+            1, per_channel(mean, x) * unit - start, per_channel(var, x) * unit * unit))
     away = x - mixture(mean_weight, [part.mean for part in parts])
     scale = (mixture(var_weight, [part.var for part in parts]) + unit * unit * eps).rsqrt()
     y = away * (scale if weight is None else scale * per_channel(weight, x))
@@ -71,26 +73,41 @@ def switchable_norm(
         y = y + per_channel(bias, x)
     if whole:
         remember("switchable_norm", momentum,
-                 (running_mean, (parts[-1].mean / unit + origin).array, 1.0),
+                 (running_mean, ((parts[-1].mean + start) / unit).array, 1.0),
                  (running_var, (parts[-1].var / unit / unit).array, 1.0))
     return y.half() if half else y
 
 
-def in_units(x: Tensor, eps: float, *, whole: bool) -> tuple[Tensor, Any]:
-    """x in units in which no square overflows, and these: 1, or powers of two, one for each sample
-    or one for the ``whole`` batch."""
+def from_means(x: Tensor, eps: float, *, whole: bool) -> tuple[Tensor, Tensor, Any]:
+    """(x unit - start, start, unit), start the mean of x unit over a channel of the ``whole`` batch
+    or of a sample, taken as a constant.
+
+    The units are those in which no square overflows: 1, or powers of two, one for each sample or
+    one for the whole batch.
+    """
     array = x.array
-    if type(array) is np.ndarray:
-        flat = array.reshape(-1)
+    axes = (*[0] * whole, *range(2, array.ndim))
+    if may_try(array):
+        away, start = _from_mean(x, axes)
+        flat = away.array.reshape(-1)
         if flat.dot(flat) < (2.0**84 if array.dtype.itemsize == 4 else 2.0**680):
-            return x, 1.0
+            return away, start, 1.0
     unit = ops.unit(x, axes=tuple(range(0 if whole else 1, array.ndim)), eps=eps, centred=False)
-    return x * unit, unit
+    return *_from_mean(x * unit, axes), unit
+
+
+def _from_mean(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """By way of the first value: of copies of one number exactly 0 is left."""
+    start = x.detach()
+    if axes:
+        first = start[tuple(slice(0, 1) if i in axes else slice(None) for i in range(x.ndim))]
+        start = first + (start - first).mean(axes, keepdim=True)
+    return x - start, start
 
 
 def layer_moments(part: Moments, gap: Tensor) -> Moments:
     """Of each sample. ``gap`` is how far apart its channels were before each was measured from its
-    own first value; the mean is given as it is seen from there."""
+    own mean; the mean is given as it is seen from there."""
     layer = pooled(part._replace(mean=part.mean + gap), 1)
     return layer._replace(mean=layer.mean - gap)
 
@@ -152,9 +169,9 @@ class _SwitchableNorm(ChannelNorm):
         bias: bool = True, using_in: bool | None = None,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine, using_bn, device, dtype, bias)
-        self.using_bn = using_bn
-        self.using_in = self.has_places if using_in is None else using_in
-        kinds = 1 + self.using_in + using_bn
+        self.using_bn = bool(using_bn)
+        self.using_in = self.has_places if using_in is None else bool(using_in)
+        kinds = 1 + self.using_in + self.using_bn
         self.mean_weight = Parameter(ones(kinds, device=device, dtype=dtype))
         self.var_weight = Parameter(ones(kinds, device=device, dtype=dtype))
 
@@ -185,12 +202,14 @@ class _SwitchableNorm(ChannelNorm):
 class SwitchableNorm2d(_SwitchableNorm):
     """Normalize with a learned mixture of instance, layer and batch statistics.
 
-    y = (x - Σ wₖ μₖ) / √(Σ w'ₖ σ²ₖ + eps) weight + bias, k one of IN (a channel of a sample), LN
+    y = (x - Σ wₖ μₖ) / √(Σ w'ₖ σ²ₖ + eps) * weight + bias, k one of IN (a channel of a sample), LN
     (a sample), BN (a channel); w = softmax(mean_weight), w' = softmax(var_weight).
     In training the BN moments are the batch's (variances biased), and their averages move; in
     eval these are used, while IN and LN are always the sample's own. The paper averages over
     batches after training: momentum=None does so all along. using_bn=False leaves BN out,
     using_in=False leaves IN out.
+
+    Invariant to: shift and scale of the input; permutation of samples, channels, positions
 
     Shape:
         x, y: (N, C, H, W); weight, bias, running_mean, running_var: (C,);

@@ -58,16 +58,16 @@ def sync_batch_norm(
         given = (running_mean, running_var, weight, bias)
         return [batch_norm(x, *_beside(x, given), eps=eps) for x in shards]
     if not eps:
-        raise ValueError(f"sync_batch_norm: expected eps > 0 when training, got {eps}")
+        raise ValueError(f"SyncBatchNorm: expected eps > 0 when training, got {eps}")
     if whole.get() is not None:
-        raise RuntimeError("sync_batch_norm: expected a whole batch, got shards of one of the "
+        raise RuntimeError("SyncBatchNorm: expected a whole batch, got shards of one of the "
                            "pieces of backward_in_pieces; pass the shards as pieces, one by one")
     parts = (group or InProcess()).gather([part_of(x, eps, device) for x in shards])
     count = sum(part.n for part in parts)
-    check_count("sync_batch_norm", shards[0], count, "value per channel in all shards together")
+    check_count("SyncBatchNorm", shards[0], count, "value per channel in all shards together")
     known = merged(parts)
     n, mean, var = known.moments()
-    remember("sync_batch_norm", momentum, (running_mean, mean.array, 1.0),
+    remember("SyncBatchNorm", momentum, (running_mean, mean.array, 1.0),
              (running_var, var.array, bessel(n)))
     ys = []
     for x in shards:
@@ -94,7 +94,7 @@ def check_shards(
     Raises:
         TypeError: no list of tensors. ShapeError, DtypeError: what does not fit.
     """
-    who = "sync_batch_norm"
+    who = "SyncBatchNorm"
     if not isinstance(shards, list | tuple):
         raise TypeError(f"{who}: expected a list of shards, got {type(shards).__name__}")
     if not shards:
@@ -121,11 +121,13 @@ def check_shards(
 class SyncBatchNorm(_BatchNorm):
     """Normalize each channel over a batch that lies in several shards.
 
-    y_i = (x_i - E[x]) / √(Var[x] + eps) weight + bias, the moments taken over all x_i together:
+    y_i = (x_i - E[x]) / √(Var[x] + eps) * weight + bias, the moments taken over all x_i together:
     those of the shards, merged exactly, in the forward and in the backward pass. It equals
     BatchNorm of the shards joined, whatever their sizes; a shard may be empty. A tensor alone is
     a shard. The running averages move once for all shards; in eval they are used.
     ``process_group`` is None or what joins the shards of other processes: see ``Group``.
+
+    Invariant to: shift and scale of each channel; permutation of samples, channels, positions
 
     Shape:
         x, y: a list of (N_i, C, *spatial_i), or one such tensor; weight, bias, running_mean,

@@ -8,13 +8,13 @@ import numpy as np
 
 from ...autograd.graph import Variable, wrap
 from ...backend.array import array_module
-from ...errors import ShapeError, not_a_tensor
+from ...errors import not_a_tensor
 from ...ops import normalize as ops
 from ...tensors.creation import eye
 from ...tensors.tensor import Tensor
 from ..module import Buffer
 from .channel import ChannelNorm
-from .checks import as_count, check_weight
+from .checks import as_count, check_weight, does_not_divide
 from .core import (
     FLOAT16,
     batch_axes,
@@ -22,6 +22,7 @@ from .core import (
     check_input,
     check_vector,
     is_moderate,
+    may_try,
     per_channel,
     widened,
 )
@@ -55,6 +56,7 @@ def iter_norm(
         raise RuntimeError("iter_norm: expected running_mean and running_wm when not training")
     else:
         rows = _rows(x - per_channel(mean, x), num_groups)
+        wm = wm.clone()  # training may change the buffer while this graph is still in use
     matrix = wm if weight is None else wm * weight.reshape(num_groups, wm.array.shape[-1], 1)
     y = _from_rows(matrix @ rows, array.shape)
     if bias is not None:
@@ -73,11 +75,16 @@ def _of_batch(x: Tensor, groups: int, eps: float, steps: int) -> tuple[Tensor, T
     check_count("iter_norm", x, n, "value per channel")
     if not eps:
         raise ValueError(f"iter_norm: expected eps > 0 when training, got {eps}")
-    xc, mean, var = ops.moments(x, axes=batch_axes(x.array.ndim), centred=True)
-    rows, unit = _rows(xc, groups), 1.0
-    if not (type(var.array) is np.ndarray and is_moderate(var.array, eps)):
-        unit = ops.unit(rows, axes=(1, 2), eps=eps, centred=False)
-        rows = rows * unit
+    unit: Any = None
+    if may_try(x.array):
+        xc, mean, var = ops.moments(x, axes=batch_axes(x.array.ndim), centred=True)
+        if is_moderate(var.array, eps):
+            rows, unit = _rows(xc, groups), 1.0
+    if unit is None:
+        rows = _rows(x, groups)
+        unit = ops.unit(rows, axes=(1, 2), eps=eps, centred=True)
+        rows, mean, _ = ops.moments(rows * unit, axes=(2,), centred=True)
+        mean = mean / unit
     return mean, rows, inverse_root(rows @ rows.mT / n, unit * unit * eps, steps), unit
 
 
@@ -126,8 +133,8 @@ def _check(
     shape = x.array.shape
     check_input(who, x, shape[1:2], eps, mean, None, weight, bias)
     if groups < 1 or shape[1] % groups:
-        raise ShapeError(f"{who}: num_groups must divide the channels, got {groups} groups for "
-                         f"an input of shape {shape}")
+        raise does_not_divide(who, "num_groups", groups, "the channels", shape[1],
+                              f"an input of shape {shape}")
     if steps < 1:
         raise ValueError(f"{who}: expected T >= 1, got {steps}")
     if wm is not None:
@@ -144,6 +151,9 @@ class IterNorm(ChannelNorm):
     T whitens the directions of little variance less, which are those a batch knows badly.
     In training the moments are the batch's, and the averages of E[x] and Σ^(-1/2) move; in eval
     these are used. num_channels is the size of a group, another way to say num_groups.
+
+    Invariant to: shift of each channel; scale of the input; permutation of samples, channels,
+    positions
 
     Shape:
         x, y: (N, C, *spatial); weight, bias, running_mean: (C,); running_wm: (G, C/G, C/G)
@@ -167,11 +177,12 @@ class IterNorm(ChannelNorm):
     ) -> None:
         name, part = ("num_groups", num_groups) if num_channels is None else (
             "num_channels", num_channels)
-        if as_count("IterNorm", "num_features", num_features) % as_count("IterNorm", name, part, 1):
-            raise ShapeError(f"IterNorm: num_features ({num_features}) must be divisible by "
-                             f"{name} ({part})")
+        num_features = as_count("IterNorm", "num_features", num_features)
+        part = as_count("IterNorm", name, part, 1)
+        if num_features % part:
+            raise does_not_divide("IterNorm", name, part, "num_features", num_features)
         super().__init__(num_features, eps, momentum, affine, True, device, dtype, bias)
-        self.num_groups = num_groups if num_channels is None else num_features // num_channels
+        self.num_groups = part if num_channels is None else num_features // part
         self.T = as_count("IterNorm", "T", T, 1)
         each = num_features // self.num_groups if num_features else 0
         one = eye(each, dtype=dtype, device=device)

@@ -12,6 +12,7 @@ from ...backend.array import array_module
 from ...errors import ShapeError
 from ...tensors.tensor import Parameter, Tensor
 from ..container import Sequential
+from ..lazy import LazyModuleMixin
 from ..linear import Identity, Linear
 from ..module import Module
 from ..normalization.batch import _BatchNorm
@@ -148,6 +149,10 @@ def _check(who: str, linear: Linear, norm: ChannelNorm) -> None:
     if not _is_linear(linear) or not isinstance(norm, _BatchNorm | _BatchRenorm):
         raise TypeError(f"{who}: expected a Linear and a batch norm, got "
                         f"{type(linear).__name__} and {type(norm).__name__}")
+    for layer in (linear, norm):
+        if isinstance(layer, LazyModuleMixin):
+            raise RuntimeError(f"{who}: expected layers that know their size, got "
+                               f"{type(layer).__name__}; run a batch through the model first")
     if linear.training or norm.training:
         raise RuntimeError(f"{who}: expected layers in inference mode, got "
                            f"{type(linear if linear.training else norm).__name__} in training "

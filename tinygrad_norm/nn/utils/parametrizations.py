@@ -13,6 +13,7 @@ from ...tensors.random import randn
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Tensor
 from ..module import Buffer, Module
+from ..normalization.checks import as_eps, as_int
 from ..normalization.core import standardize
 from ..normalization.parts import wide
 from ..normalization.scale_norm import normalize, unit
@@ -76,6 +77,8 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
     Returns:
         The module itself.
 
+    Invariant to: scale of each row of the weight; permutation of samples
+
     Source: Salimans and Kingma 2016, arXiv:1602.07868, eq. 2 and 3.
 
     >>> import tinygrad_norm as tn
@@ -100,11 +103,11 @@ class _SpectralNorm(Module):
     ) -> None:
         ndim = weight.array.ndim
         self.dim = dimension("spectral_norm", dim, ndim)
-        if n_power_iterations < 1:
+        if as_int("spectral_norm", "n_power_iterations", n_power_iterations) < 1:
             raise ValueError("spectral_norm: expected n_power_iterations to be positive, got "
                              f"{n_power_iterations}")
         self.n_power_iterations = n_power_iterations
-        self.eps = eps
+        self.eps = as_eps("spectral_norm", eps)
         if ndim < 2:
             return
         matrix = self._matrix(weight.detach())
@@ -155,6 +158,8 @@ def spectral_norm(
     Returns:
         The module itself.
 
+    Invariant to: scale of the weight; permutation of samples
+
     Source: Miyato, Kataoka, Koyama and Yoshida 2018, arXiv:1802.05957, Algorithm 1.
 
     >>> import tinygrad_norm as tn
@@ -198,6 +203,9 @@ def weight_standardization(
 
     Returns:
         The module itself.
+
+    Invariant to: shift of each sample and each row of the weight; scale of each row of the weight;
+    permutation of samples
 
     Source: Qiao, Wang, Liu, Shen and Yuille 2019, arXiv:1903.10520, eq. 5 and 6.
 

@@ -234,6 +234,10 @@ def register_parametrization(
     >>> bool((layer.weight > 0).all())
     True
     """
+    for name, given in (("module", module), ("parametrization", parametrization)):
+        if not isinstance(given, Module):
+            raise TypeError(f"register_parametrization: expected {name} to be a Module, got "
+                            f"{type(given).__name__}")
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
         held: Any = module.parametrizations[tensor_name]  # type: ignore[attr-defined]

@@ -54,7 +54,7 @@ def _values(layer: LayerDiagnosis) -> Iterator[Finding]:
     if not np.isfinite(layer.batch_mean + layer.batch_var).all():
         yield Finding("this batch has NaN or Inf here", "autograd.detect_anomaly() finds the cause")
     if layer.skipped:
-        yield Finding(f"left out of the statistics for NaN or Inf: "
+        yield Finding(f"left out of the statistics for NaN, Inf or overflow: "
                       f"{_many(layer.skipped, 'batch', 'batches')}",
                       "autograd.detect_anomaly() finds the cause")
     if layer.dead.any():

@@ -133,6 +133,12 @@ def diagnose(model: Module, batch: Any) -> Diagnosis:
     in inference mode, so that no Dropout blurs the comparison. Nothing in it changes: modes,
     buffers, gradients, random numbers.
 
+    Printed, it has a row for each norm: n, the values normalized together; the batches in the
+    averages; how far the running mean is from the batch's, in standard deviations; running over
+    batch variance (the mean is a geometric one); how much of that is Bessel's correction (unbiased
+    there, biased here), lag (initial values are still in the averages) and drift (the rest: weights
+    or data have changed); and by how much the norm's own output is off.
+
     Args:
         batch: the input, or a tuple of the model's arguments; a training batch of usual size.
 
@@ -257,7 +263,7 @@ def _worst(sizes: np.ndarray) -> int:
 # -- the table ---------------------------------------------------------------------------------
 
 HEAD = (
-    f"{'':37}|{'mean off by, std':^18}|{'variance times':^16}|{'variance gap is':^17}|",
+    f"{'':37}|{'mean off by, std':^18}|{'variance ratio':^16}|{'why it differs':^17}|output",
     f"{'layer':21}{'n':>8}{'batches':>8}|{'rms':>9}{'worst':>9}|{'mean':>8}{'worst':>8}|"
     f"{'Bessel':>6}{'lag':>5}{'drift':>6}|off by",
 )
@@ -285,6 +291,8 @@ def _short(value: float) -> str:
 
 
 def _percent(share: float) -> str:
+    if share > 99.5:
+        return ">9950%"
     return "-" if math.isnan(share) else f"{share:.0%}" if share >= 0.095 or share < 5e-4 else (
         f"{share:.1%}")
 

@@ -6,7 +6,7 @@ invariances run through; a new normalization is a new entry. Not imported with t
 
 from __future__ import annotations
 
-import re
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ import numpy as np
 from ....tensors.creation import cat
 from ... import normalization as norms
 from ...module import Module
-from .invariances import declared, strongest
+from ..scale_norm import normalize
+from .invariances import declared
 
 Inputs = Callable[[np.random.Generator], tuple[np.ndarray, ...]]
 
@@ -24,7 +25,7 @@ class Entry(NamedTuple):
     """One normalization. ``make`` and ``inputs`` give a small one to experiment with."""
 
     name: str
-    """The layer's name; the 2d and 3d forms are not listed beside the 1d."""
+    """The layer's name; 2d, 3d and lazy forms are not listed: ``forms.py`` makes them of the 1d."""
     reduced: str
     """The axes along which the values are normalized together."""
     centred: str
@@ -39,11 +40,14 @@ class Entry(NamedTuple):
     use: str
     """When to take it."""
     make: Callable[..., Any]
-    """make(affine: bool, **options) -> the layer; options: dtype, device."""
+    """make(affine: bool, **options) -> the layer; options: dtype, device, and where there is a 1d
+    form ``kind``, the class to make instead."""
     inputs: Inputs
     """The arguments of its forward, from random numbers: float64 values or integer labels."""
     invariances: tuple[str, ...] = ()
     """What may be done to its input, in training: names of ``invariances.py``."""
+    said: str = ""
+    """What the docs say of it, where the layer to try is a special case."""
 
 
 def normal(*shapes: tuple[int, ...]) -> Inputs:
@@ -61,7 +65,7 @@ def parametrized(function: str, bias: bool, **options: Any) -> Any:
     from ...linear import Linear
     from ...utils import parametrizations
 
-    return getattr(parametrizations, function)(Linear(5, 3, bias, **options))
+    return getattr(parametrizations, function)(Linear(5, 5, bias, **options))
 
 
 class _Shards(Module):
@@ -73,6 +77,23 @@ class _Shards(Module):
     def forward(self, x: Any) -> Any:
         return cat(self.norm([x[:1], x[1:]]))
 
+    def in_pytorch(self, torch: Any) -> Any:
+        """PyTorch's layer; without a process group the batch in one piece is all it knows."""
+        affine = self.norm.affine
+        return torch.nn.Sequential(OrderedDict(norm=torch.nn.SyncBatchNorm(3, affine=affine)))
+
+
+class _Normalize(Module):
+    """``functional.normalize``, here and in PyTorch, as a layer."""
+
+    def forward(self, x: Any) -> Any:
+        return normalize(x)
+
+    def in_pytorch(self, torch: Any) -> Any:
+        layer = torch.nn.Module()
+        layer.forward = torch.nn.functional.normalize
+        return layer
+
 
 PERMUTATIONS = ("sample permutation", "channel permutation", "position permutation")
 
@@ -80,14 +101,16 @@ ENTRIES: list[Entry] = [
     Entry(
         "BatchNorm1d", "N, *spatial", "mean", "√(var + eps)", "mean, variance", "(C,)",
         "Ioffe, Szegedy 2015, arXiv:1502.03167", "batches of 16 and more of one distribution",
-        lambda affine, **o: norms.BatchNorm1d(3, affine=affine, **o), normal((4, 3, 2)),
+        lambda affine, kind=norms.BatchNorm1d, **o: kind(3, affine=affine, **o),
+        normal((4, 3, 2)),
         declared("channel shift", "channel scale", *PERMUTATIONS),
     ),
     Entry(
         "BatchRenorm1d", "N, *spatial", "mean", "√(var + eps), corrected by r and d",
         "mean, deviation", "(C,)", "Ioffe 2017, arXiv:1702.03275",
         "small batches, or batches that are not alike",
-        lambda affine, **o: norms.BatchRenorm1d(3, affine=affine, **o), normal((4, 3, 2)),
+        lambda affine, kind=norms.BatchRenorm1d, **o: kind(3, affine=affine, **o),
+        normal((4, 3, 2)),
         PERMUTATIONS,
     ),
     Entry(
@@ -107,7 +130,8 @@ ENTRIES: list[Entry] = [
     Entry(
         "InstanceNorm1d", "*spatial", "mean", "√(var + eps)", "if asked for", "(C,)",
         "Ulyanov et al. 2016, arXiv:1607.08022", "style: contrast of an image must not matter",
-        lambda affine, **o: norms.InstanceNorm1d(3, affine=affine, **o), normal((2, 3, 5)),
+        lambda affine, kind=norms.InstanceNorm1d, **o: kind(3, affine=affine, **o),
+        normal((2, 3, 5)),
         declared("instance shift", "instance scale", *PERMUTATIONS),
     ),
     Entry(
@@ -140,7 +164,8 @@ ENTRIES: list[Entry] = [
         "SwitchableNorm1d", "*spatial, C and *spatial, N and *spatial", "the means, mixed",
         "√(the variances, mixed, + eps)", "mean, variance", "(C,)",
         "Luo et al. 2018, arXiv:1806.10779", "when it is not known which norm a layer needs",
-        lambda affine, **o: norms.SwitchableNorm1d(3, affine=affine, using_in=True, **o),
+        lambda affine, kind=norms.SwitchableNorm1d, **o: kind(
+            3, affine=affine, using_in=True, **o),
         normal((3, 3, 4)), declared("shift", "scale", *PERMUTATIONS),
     ),
     Entry(
@@ -161,13 +186,25 @@ ENTRIES: list[Entry] = [
         "FilterResponseNorm1d", "*spatial", "nothing", "√(mean square + eps), then max with τ",
         "nothing", "(C,)", "Singh, Krishnan 2019, arXiv:1911.09737",
         "images in batches of any size, down to 1",
-        lambda affine, **o: norms.FilterResponseNorm1d(3, affine=affine, **o), normal((2, 3, 5)),
+        lambda affine, kind=norms.FilterResponseNorm1d, **o: kind(3, affine=affine, **o),
+        normal((2, 3, 5)),
         declared("instance scale", *PERMUTATIONS),
+    ),
+    Entry(
+        "TLU", "none: an activation", "nothing", "nothing; max(x, τ)", "nothing", "τ: (C,)",
+        "Singh, Krishnan 2019, arXiv:1911.09737", "after FilterResponseNorm with tlu=False",
+        lambda affine, **o: norms.TLU(3, **o), normal((2, 3, 5)), PERMUTATIONS,
     ),
     Entry(
         "ScaleNorm", "the last k axes", "nothing", "max(‖x‖, eps)", "nothing", "(1,)",
         "Nguyen, Salazar 2019, arXiv:1910.05895", "transformers: one length for all vectors",
         lambda affine, **o: norms.ScaleNorm(5, affine=affine, **o), normal((4, 5)),
+        declared("sample scale", "sample permutation", "channel permutation"),
+    ),
+    Entry(
+        "normalize", "the axes dim", "nothing", "max(‖x‖ₚ, eps)", "nothing", "none", "—",
+        "vectors of which only the direction counts",
+        lambda affine, **o: _Normalize(), normal((4, 5)),
         declared("sample scale", "sample permutation", "channel permutation"),
     ),
     Entry(
@@ -180,7 +217,8 @@ ENTRIES: list[Entry] = [
         "ConditionalBatchNorm1d", "N, *spatial", "mean", "√(var + eps)", "mean, variance",
         "(classes, C)", "de Vries et al. 2017, arXiv:1707.00683",
         "generators and styles that know their class",
-        lambda affine, **o: norms.ConditionalBatchNorm1d(3, 4, **o), labelled((4, 3, 2), 4),
+        lambda affine, kind=norms.ConditionalBatchNorm1d, **o: kind(3, 4, **o),
+        labelled((4, 3, 2), 4),
         declared("channel shift", "channel scale", *PERMUTATIONS),
     ),
     Entry(
@@ -202,6 +240,7 @@ ENTRIES: list[Entry] = [
         lambda affine, **o: norms.AdaptiveNorm(norms.GroupNorm(1, 3, affine=False), 2, **o),
         normal((2, 3, 4), (2, 2)),
         declared("sample shift", "sample scale", "position permutation"),
+        "the shifts and scales of its norm; permutation of positions",
     ),
     Entry(
         "DyT", "none: no normalization", "nothing", "nothing; tanh(α x)", "nothing",
@@ -211,23 +250,23 @@ ENTRIES: list[Entry] = [
         declared("sample permutation", "channel permutation"),
     ),
     Entry(
-        "weight_norm", "all of W but its rows", "nothing", "‖v‖", "nothing", "g: (out, 1)",
+        "weight_norm", "each row of v", "nothing", "‖v‖", "nothing", "g: (out, 1)",
         "Salimans, Kingma 2016, arXiv:1602.07868", "where batches are small or samples depend",
         lambda affine, **o: parametrized("weight_norm", affine, **o), normal((4, 5)),
-        declared("sample permutation", "weight scale"),
+        declared("sample permutation", "row scale"),
     ),
     Entry(
         "spectral_norm", "all of W", "nothing", "σ, its largest singular value",
         "its singular vectors", "none", "Miyato et al. 2018, arXiv:1802.05957",
         "critics and others that must be 1-Lipschitz",
         lambda affine, **o: parametrized("spectral_norm", affine, **o), normal((4, 5)),
-        declared("sample permutation", "weight scale"),
+        declared("sample permutation", "W scale"),
     ),
     Entry(
-        "weight_standardization", "all of W but its rows", "mean", "√(var + eps)", "nothing",
+        "weight_standardization", "each row of W", "mean", "√(var + eps)", "nothing",
         "none", "Qiao et al. 2019, arXiv:1903.10520", "with GroupNorm, in batches of 1 to 8",
         lambda affine, **o: parametrized("weight_standardization", affine, **o), normal((4, 5)),
-        declared("sample permutation", "weight scale", "weight shift"),
+        declared("sample shift", "sample permutation", "row scale", "row shift"),
     ),
 ]  # fmt: skip
 
@@ -243,29 +282,3 @@ def entry(name: str) -> Entry:
             return found
     raise ValueError(f"catalogue: expected one of {', '.join(e.name for e in ENTRIES)}, got {name}")
 
-
-HEAD = ("layer", "reduced", "minus", "divided by", "remembers", "weight, bias", "invariances",
-        "paper", "take it for")
-
-
-def markdown() -> str:
-    """All entries as one Markdown table, each layer's name a link to its section."""
-    rows = [HEAD, ("---",) * len(HEAD), *map(cells, ENTRIES)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def cells(one: Entry) -> tuple[str, ...]:
-    """A row of the table."""
-    return (
-        f"[`{forms(one.name)}`](#{forms(one.name).lower().replace('/', '')})",
-        f"`{one.reduced}`", one.centred, f"`{one.scale}`", one.memory, f"`{one.affine}`",
-        strongest(one.invariances) or "none",
-        re.sub(r"(.*), arXiv:(\S+)", r"[\1](https://arxiv.org/abs/\2)", one.paper),
-        one.use,
-    )  # fmt: skip
-
-
-def forms(name: str) -> str:
-    """A layer's name, with the forms for images and volumes where there are some."""
-    wide = name.removesuffix("1d")
-    return f"{wide}1d/2d/3d" if wide != name and hasattr(norms, f"{wide}2d") else name

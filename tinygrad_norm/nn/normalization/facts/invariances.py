@@ -66,13 +66,18 @@ INVARIANCES: dict[str, Invariance] = {
 }
 """The transformations of the input."""
 
-WEIGHT = {
-    "weight scale": "y is the same for the weight a W, a > 0",
-    "weight shift": "y is the same for W + a, a a number for each row",
+WEIGHT = {"weight scale": "y is the same for the weight a W, a > 0, of the layer before"}
+"""A norm whose output does not change with the scale of its input does not change with that of the
+weight before it (without bias), and then that weight's gradient is orthogonal to it: ⟨W, dW⟩ = 0.
+"""
+
+OWN: dict[str, Invariance] = {
+    "W shift": Invariance("y is the same for W + a, a one number", _shift()),
+    "row shift": Invariance("y is the same for W + a, a for each row", _shift(0)),
+    "W scale": Invariance("y is the same for a W, a > 0 one number", _scale()),
+    "row scale": Invariance("y is the same for a W, a > 0 for each row", _scale(0)),
 }
-"""Of the weight of the layer before a norm, or that a parametrization normalizes. A norm whose
-output does not change with the scale of its input does not change with that of the weight before
-it (without bias), and then the gradient of that weight is orthogonal to it: ⟨W, dW⟩ = 0."""
+"""The transformations of the weight that a parametrization normalizes."""
 
 IMPLIES = {
     "shift": ("channel shift", "sample shift", "instance shift"),
@@ -82,6 +87,8 @@ IMPLIES = {
     "channel scale": ("instance scale",),
     "sample scale": ("instance scale",),
     "weight scale": ("scale", "channel scale", "sample scale", "instance scale"),
+    "W shift": ("row shift",),
+    "W scale": ("row scale",),
 }
 """The name on the left holds wherever one on the right does."""
 
@@ -90,14 +97,31 @@ def declared(*names: str) -> tuple[str, ...]:
     """All that follows from ``names``, in the order of the tables above."""
     found = {*names}
     found |= {weak for weak, strong in IMPLIES.items() if found.intersection(strong)}
-    return tuple(name for name in (*INVARIANCES, *WEIGHT) if name in found)
+    return tuple(name for name in (*INVARIANCES, *WEIGHT, *OWN) if name in found)
 
 
-def strongest(names: tuple[str, ...]) -> str:
-    """Those from which the others follow, as text: ``shift: channel; scale: channel``."""
+def strongest(names: tuple[str, ...]) -> dict[str, str]:
+    """Those from which the others follow: ``{"shift": "channel", "scale": "channel"}``."""
     kinds: dict[str, list[str]] = {}
     for name in names:
         if not set(IMPLIES.get(name, ())).intersection(names):
             what, _, kind = f"whole {name}".rpartition(" ")
             kinds.setdefault(kind, []).append(what.removeprefix("whole ") or what)
-    return "; ".join(f"{kind}: {', '.join(what)}" for kind, what in kinds.items())
+    return {kind: ", ".join(what) for kind, what in kinds.items()}
+
+
+WORDS = {"whole": "the input", "row": "each row of the weight", "W": "the weight"}
+
+
+def described(names: tuple[str, ...]) -> str:
+    """The strongest in words: ``shift and scale of each channel; permutation of samples``."""
+    found = strongest(names)
+    moved: dict[str, list[str]] = {}
+    for kind in ("shift", "scale"):
+        if kind in found:
+            each = [WORDS.get(what, f"each {what}") for what in found[kind].split(", ")]
+            moved.setdefault(" and ".join(each), []).append(kind)
+    parts = [f"{' and '.join(kinds)} of {what}" for what, kinds in moved.items()]
+    if "permutation" in found:
+        parts.append(f"permutation of {found['permutation'].replace(',', 's,')}s")
+    return "; ".join(parts)
