@@ -8,8 +8,8 @@ from .catalogue import ENTRIES, Entry
 from .forms import joined, names
 from .invariances import described
 
-HEAD = ("layer", "reduced", "minus", "divided by", "remembers", "weight, bias", "invariant to",
-        "paper", "take it for")
+HEAD = ("layer", "take it for", "reduced", "minus", "divided by", "remembers", "weight, bias",
+        "invariant to", "paper")
 
 
 def markdown() -> str:
@@ -23,9 +23,10 @@ def cells(one: Entry) -> tuple[str, ...]:
     name = f"[`{title(one)}`](#{title(one).lower().replace('/', '')})"
     lazy = names(one.name, lazy=True)
     return (
-        f"{name}, `{joined(lazy)}`" if lazy else name, one.reduced.replace("*", r"\*"),
-        one.centred, one.scale, one.memory, one.affine, invariant(one),
-        re.sub(r"(.*), arXiv:(\S+)", r"[\1](https://arxiv.org/abs/\2)", one.paper), one.use,
+        f"{name} and Lazy…" if lazy else name, one.use, one.reduced.replace("*", r"\*"),
+        one.centred, one.scale, one.memory, one.affine.replace("normalized_shape", "shape"),
+        invariant(one).replace("permutation of", "order of"),
+        re.sub(r"(\D*) (\d+), arXiv:(\S+)", r"[\2](https://arxiv.org/abs/\3 '\1')", one.paper),
     )  # fmt: skip
 
 
