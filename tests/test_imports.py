@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn": {"tensors", "ops", *ENGINE},
     "optim": {"tensors", "nn", *ENGINE},
     "data": {"tensors", "nn", *ENGINE},
-    "viz": {"autograd", "backend"},
+    "viz": {"tensors", "nn", *ENGINE},
     "checkpoint": {"tensors", "backend", "errors"},
     "cuda": {"backend", "errors"},
     "functions": {"tensors"},

@@ -59,7 +59,8 @@ def test_the_code_runs(
     assert float(accuracy[1]) > 85
     assert "all is well" in rest  # of diagnose
     assert any("Identity" in line for line in rest)  # of fuse
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["graph.svg", "moons.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "activations.png", "both.svg", "gradients.png", "graph.svg", "moons.safetensors"]
 
 
 def test_the_first_block_is_ten_lines() -> None:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from . import doctor
 from .nn.normalization import equivalences
 from .study import certify_all, precision_report
+from .study.walk import command as walk_command
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +39,9 @@ def parser() -> Parser:
     certify_all.arguments(command(
         "certify", certify_all.run,
         "Compare derivatives of every order with Taylor series, layer by layer."))
+    walk_command.arguments(command(
+        "study", walk_command.run,
+        "Walk forward and back through a normalization, one formula at a time."))
     command("equivalences", print_equivalences,
             "Print which normalization equals which other, and when.")
     return result

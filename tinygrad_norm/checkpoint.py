@@ -81,7 +81,7 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
         raise ValueError(f"save: what stands beside the tensors takes {len(tree)} bytes, and "
                          f"{LONGEST} is the limit; make long lists of numbers arrays")
     header = {KEY: f"{VERSION} {_sum(f'{VERSION} {tree}'.encode())} {tree}"}
-    _replace(target, _safetensors("save").numpy.save(arrays, header))
+    replace_file(target, _safetensors("save").numpy.save(arrays, header))
 
 
 def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
@@ -272,7 +272,7 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray], device: Any) -> Any:
 # -- onto the disk -------------------------------------------------------------------------------
 
 
-def _replace(target: str, data: bytes) -> None:
+def replace_file(target: str, data: bytes) -> None:
     """Put ``data`` in the place of the file ``target``, all at once."""
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")

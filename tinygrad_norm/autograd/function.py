@@ -9,7 +9,16 @@ from ..backend.array import array_module
 from ..errors import ShapeError
 from .anomaly import user_line
 from .graph import Node, Variable, constant, wrap
-from .mode import ANOMALY, GRAD, flags, function_forward, no_grad, set_grad_enabled
+from .mode import (
+    ANOMALY,
+    GRAD,
+    WATCH,
+    flags,
+    function_forward,
+    no_grad,
+    set_grad_enabled,
+    watcher,
+)
 
 
 class FunctionCtx:
@@ -100,6 +109,8 @@ class Function:
                                if edge is None)
         if flags.get() & ANOMALY:
             node.trace = user_line()
+        if flags.get() & WATCH:
+            watcher.get()(node, args)
         for i, y in enumerate(ys):
             if isinstance(y, Variable) and y.array.dtype.kind == "f" \
                     and id(given[i]) not in ctx._constant:

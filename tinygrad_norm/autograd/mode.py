@@ -7,7 +7,8 @@ manager restores what it found, also when its body raises.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import Any, TypeVar
 
@@ -19,8 +20,12 @@ STATISTICS = 4
 """Layers in training mode update their running statistics."""
 FORWARD = 8
 """Within the forward of a user's Function: not recorded, though its result is no constant."""
+WATCH = 16
+"""Each recorded operation is shown to a function: see :func:`watch`."""
+LOOKED_AT = ANOMALY | WATCH
 
 flags: ContextVar[int] = ContextVar("tinygrad_norm.flags", default=GRAD | STATISTICS)
+watcher: ContextVar[Callable[[Any, Sequence[Any]], None]] = ContextVar("tinygrad_norm.watcher")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -128,6 +133,20 @@ class detect_anomaly(Mode):
         super().__init__()
         if not check_nan:
             self.on = 0
+
+
+@contextmanager
+def watch(seen: Callable[[Any, Sequence[Any]], None]) -> Iterator[None]:
+    """Call ``seen(node, inputs)`` for each operation that is recorded inside.
+
+    A node keeps of its inputs only what its gradient needs; here they are whole.
+    """
+    before, token = watcher.set(seen), flags.set(flags.get() | WATCH)
+    try:
+        yield
+    finally:
+        flags.reset(token)
+        watcher.reset(before)
 
 
 def is_grad_enabled() -> bool:

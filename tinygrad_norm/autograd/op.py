@@ -31,7 +31,7 @@ from ..backend.array import array_module, device_of, is_array
 from ..errors import DeviceError, DimError, DtypeError, ShapeError
 from .anomaly import check_forward, user_line
 from .graph import PLAIN, Edge, Node, Variable, _new, wrap
-from .mode import ANOMALY, GRAD, flags
+from .mode import ANOMALY, GRAD, LOOKED_AT, WATCH, flags, watcher
 from .plan import Names, Plan, Rule, Source, make_plan
 from .promotion import promoted
 
@@ -156,7 +156,7 @@ class Primitive:
                 plan = self.plans.get(mask) or self.plan(mask, len(edges))
                 saved, cells = plan.keep(arrays, inputs, (y,))
                 node = Node(self, edges, settings, (results.shape,), plan, saved, cells)
-                if plan.constants or state & ANOMALY:
+                if plan.constants or state & LOOKED_AT:
                     self._annotate(node, inputs, state)
                 y.tracked = True
                 y.edge = (node, 0)
@@ -179,7 +179,7 @@ class Primitive:
             saved, cells = plan.keep(arrays, inputs, ys)
             shapes = [y.array.shape for y in ys]
             node = Node(self, edges, settings, shapes, plan, saved, cells)
-            if plan.constants or state & ANOMALY:
+            if plan.constants or state & LOOKED_AT:
                 self._annotate(node, inputs, state)
             for i, y in enumerate(ys):
                 y.tracked = True
@@ -193,6 +193,8 @@ class Primitive:
             node.constants = node.plan.constants(inputs)
         if state & ANOMALY:
             node.trace = user_line()
+        if state & WATCH:
+            watcher.get()(node, inputs)
 
     # -- going back ----------------------------------------------------------------------------
 

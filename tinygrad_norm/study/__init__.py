@@ -2,5 +2,6 @@
 
 from .jet import Jet
 from .jet_backend import JetBackend
+from .walk import Example, Study, example, trace, what_ifs
 
-__all__ = ["Jet", "JetBackend"]
+__all__ = ["Example", "Jet", "JetBackend", "Study", "example", "trace", "what_ifs"]

@@ -1,6 +1,36 @@
-"""The computation graph as a picture: ``graph(loss, params=model).save("graph.svg")``."""
+"""Pictures: of the computation graph, ``graph(loss, params=model).save("graph.svg")``; of a
+training, ``curves``, ``activations`` and ``gradients`` of a ``Recorder``; of a model, ``summary``.
+"""
 
-from .picture import Picture, graph
-from .trace import Cluster, Graph, GraphEdge, GraphNode, trace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Cluster", "Graph", "GraphEdge", "GraphNode", "Picture", "graph", "trace"]
+from .drawing import graph
+from .model import Cluster, Graph, GraphEdge, GraphNode, from_json, to_json
+from .picture import Picture
+from .trace import trace
+
+__all__ = [
+    "Cluster", "Graph", "GraphEdge", "GraphNode", "History", "Picture", "Recorder", "Summary",
+    "activations", "curves", "from_json", "gradients", "graph", "summary", "to_json", "trace",
+]  # fmt: skip
+
+if TYPE_CHECKING:
+    from .recording.activations import activations
+    from .recording.curves import curves
+    from .recording.gradients import gradients
+    from .recording.history import History
+    from .recording.recorder import Recorder
+    from .table.summary import Summary, summary
+
+LATER = {"History": "recording.history", "Recorder": "recording.recorder",
+         "Summary": "table.summary", "activations": "recording.activations",
+         "curves": "recording.curves", "gradients": "recording.gradients",
+         "summary": "table.summary"}
+"""What a drawing of a graph does not need, and the files that are imported when it is asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{LATER[name]}", __name__), name)

@@ -1,49 +1,41 @@
-"""From a Graph to DOT, the language of Graphviz. The same graph gives the same text.
-
-Names come from users: every one passes through :func:`escaped` before it stands in a label.
-"""
+"""From a Graph to DOT, the language of Graphviz. The same graph gives the same text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .details import shortened
-from .trace import (
-    BUFFER,
-    CONSTANT,
-    GRADIENT,
-    INPUT,
+from .look import (
+    CLUSTERS,
+    EDGES,
+    FONT,
+    FRAME,
+    INK,
+    LINE,
+    QUIET,
+    STEPS,
+    Looks,
+    escaped,
+    lined,
+    named,
+    shape_text,
+    title,
+)
+from .measures import written_bytes
+from .model import (
+    BOX,
+    DERIVATIVE,
+    MODULE,
     OP,
     OUTPUT,
-    PARAMETER,
+    SEED,
     STATE,
+    USES,
     Graph,
     GraphEdge,
 )
 
-FONT = "Helvetica,Arial,sans-serif"
-INK, QUIET, LINE = "#1f2933", "#52606d", "#7b8794"
-LONGEST_NAME = 60
-
-# Kinds differ in shape and in lightness too, so that a print without colour still tells them apart.
-NODES = {
-    OP: 'shape=box style="rounded,filled" fillcolor="#ffffff" color="#52606d"',
-    PARAMETER: 'shape=box style=filled fillcolor="#d6e4f5" color="#2f5d92"',
-    BUFFER: 'shape=cylinder style=filled fillcolor="#eceff2" color="#66707c"',
-    INPUT: 'shape=ellipse style=filled fillcolor="#dff0d8" color="#4b7a3a"',
-    OUTPUT: 'shape=box style="rounded,filled" fillcolor="#3b4754" color="#1f2933" '
-            'fontcolor="#ffffff"',
-}
-EDGES = {
-    GRADIENT: "",
-    CONSTANT: " style=dashed",
-    STATE: " style=dotted arrowhead=none",
-}
-CAPTIONS = {
-    CONSTANT: "dashed: no gradient flows back",
-    STATE: "dotted: held by the module, read by no recorded operation",
-}
-CLUSTERS = ("#f5f7fa", "#eaeff4", "#dfe6ee")
+WORK = (OP, DERIVATIVE, BOX)
+"""What the data passes through."""
 
 
 def to_dot(graph: Graph) -> str:
@@ -59,6 +51,8 @@ class _Writer:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.looks = Looks(graph)
+        self.both = graph.attributes.get("view") == "both"
         self.held: dict[int, list[GraphEdge]] = {}
         for edge in graph.edges:
             if edge.kind == STATE:
@@ -76,8 +70,9 @@ class _Writer:
 
     def lines(self) -> Iterator[str]:
         yield "digraph operations {"
+        ranks = " newrank=true" if self.both else ""
         yield (f'  graph [rankdir=TB nodesep=0.25 ranksep=0.3 fontname="{FONT}" fontsize=10 '
-               f'fontcolor="{QUIET}" color="#b8c2cc" labeljust=l bgcolor="#ffffff"]')
+               f'fontcolor="{QUIET}" color="{FRAME}" labeljust=l bgcolor="#ffffff"{ranks}]')
         yield (f'  node [fontname="{FONT}" fontsize=11 fontcolor="{INK}" height=0.3 '
                'margin="0.12,0.05"]')
         yield (f'  edge [fontname="{FONT}" fontsize=9 fontcolor="{QUIET}" color="{LINE}" '
@@ -85,18 +80,18 @@ class _Writer:
         for i in self.members.get(None, ()):
             yield "  " + self.node(i)
         yield from self.clusters()
-        for edge in self.graph.edges:
-            if edge.kind != STATE:
-                yield "  " + self.edge(edge)
+        yield from self.edges()
         for target, edges in self.held.items():  # drawn below: a line to the side, off the way
-            shapes = " ".join(_shape(edge.shape) for edge in edges)
-            yield f"  n{target} -> n{edges[0].source} [label=<&#160;{shapes}>{EDGES[STATE]}]"
+            shapes = " ".join(shape_text(edge.shape) for edge in edges)
+            label = f"&#160;{shapes}" if "shapes" in self.looks.show else ""
+            yield f"  n{target} -> n{edges[0].source} [label=<{label}>{EDGES[STATE]}]"
         for source, target in _ranks(self.graph):
             yield f"  n{source} -> n{target} [style=invis]"
-        caption = "<br/>".join(text for kind, text in CAPTIONS.items()
-                               if any(edge.kind == kind for edge in self.graph.edges))
-        if caption:
-            yield f"  graph [label=<{caption}> labelloc=b]"
+        if self.both:
+            yield from self.pairs()
+        captions = self.looks.captions()
+        if captions:
+            yield f"  graph [label=<{lined(captions)}> labelloc=b]"
         yield "}"
 
     def clusters(self) -> Iterator[str]:
@@ -111,10 +106,8 @@ class _Writer:
             depth = level
             yield "  " * depth + f"subgraph cluster_{i} {{"
             inner = "  " * (depth + 1)
-            fill = CLUSTERS[min(depth, len(CLUSTERS)) - 1]
-            title = '""' if self.alone(i) else f"<{self.title(i)}>"
-            yield (f'{inner}graph [label={title} style="rounded,filled" fillcolor="{fill}" '
-                   "margin=10]")
+            label = '""' if self.alone(i) else f"<{self.title(i)}>"
+            yield f"{inner}graph [label={label} {self.frame(i, depth)} margin=10]"
             for j in self.members.get(i, ()):
                 yield inner + self.node(j)
             stack.extend((j, depth + 1) for j in reversed(self.children.get(i, ())))
@@ -122,42 +115,88 @@ class _Writer:
             yield "  " * depth + "}"
             depth -= 1
 
-    def title(self, index: int) -> str:
-        """``fc1 Linear``, without what the cluster around it says already."""
+    def frame(self, index: int, depth: int) -> str:
         cluster = self.graph.clusters[index]
-        outer = "" if cluster.parent is None else self.graph.clusters[cluster.parent].name
-        name = cluster.name.removeprefix(f"{outer}.")
-        again = f" (call {cluster.call})" if cluster.call > 1 else ""
-        return (f"<b>{escaped(name)}</b>&#160; " if name else "") + escaped(cluster.type) + again
+        if cluster.kind != MODULE:
+            return STEPS[cluster.kind]
+        fill = CLUSTERS[min(depth, len(CLUSTERS)) - 1]
+        inherits = (cluster.parent is not None
+                    and self.graph.clusters[cluster.parent].kind != MODULE)
+        return (f'style="rounded,filled" fillcolor="{fill}"'
+                + (f' color="{FRAME}"' if inherits else ""))
+
+    def title(self, index: int) -> str:
+        cluster = self.graph.clusters[index]
+        text = title(cluster, self.outer(cluster.parent))
+        a = cluster.attributes
+        if "parameters" in self.looks.show and "parameters" in a:
+            text += f" · {a['parameters']:,} parameters"
+        if "saved" in self.looks.show and "saved" in a:
+            text += f" · saves {written_bytes(a['saved'])}"
+        return text
+
+    def outer(self, index: int | None) -> str:
+        """The name of the innermost module around a place."""
+        while index is not None and self.graph.clusters[index].kind != MODULE:
+            index = self.graph.clusters[index].parent
+        return "" if index is None else self.graph.clusters[index].name
 
     def alone(self, index: int) -> bool:
         """Whether a cluster is one operation: its title stands in the box then, since the edge
         would cross it above."""
         members = self.members.get(index, [])
         return (len(members) == 1 and index not in self.children
-                and self.graph.nodes[members[0]].kind == OP)
+                and self.graph.nodes[members[0]].kind in (OP, DERIVATIVE))
 
     def node(self, index: int) -> str:
         node = self.graph.nodes[index]
         label = "<br/>".join(escaped(self.graph.nodes[i].name)
                              for i in self.boxes.get(index, [index]))
-        if node.kind in (OP, OUTPUT):
+        if node.kind == BOX:
+            label = self.box_title(index)
+        elif node.kind in (OP, DERIVATIVE, OUTPUT, SEED):
             label = f"<b>{label}</b>"
-        lines = [escaped(line) for line in _wrapped(node.details)]
+        lines = self.looks.lines(node)
         if node.cluster is not None and self.alone(node.cluster):
             lines.append(self.title(node.cluster))
         for line in lines:
             label += f'<br/><font point-size="9" color="{QUIET}">{line}</font>'
-        return f"n{index} [label=<{label}> {NODES[node.kind]}]"
+        return f"n{index} [label=<{label}> {self.looks.node(node)}]"
 
-    def edge(self, edge: GraphEdge) -> str:
-        label = _shape(edge.shape)
-        if edge.output:
-            label = f"{escaped(edge.output)} {label}"
-        # The way of the data is drawn as straight as can be.
-        between = self.graph.nodes[edge.source].kind == OP
-        style = EDGES[edge.kind] + (" weight=10" if between else "")
-        return f"n{edge.source} -> n{edge.target} [label=<&#160;{label}>{style}]"
+    def box_title(self, index: int) -> str:
+        node = self.graph.nodes[index]
+        a = node.attributes
+        outer = self.outer(node.cluster)
+        text = named(node.name.removeprefix(f"{outer}."), a["type"], a, outer)
+        text += f" (call {a['call']})" if "call" in a else ""
+        return f"gradient of {text}" if node.backward else text
+
+    def edges(self) -> Iterator[str]:
+        """The way of the data is drawn as straight as can be."""
+        seen = set()
+        for edge in self.graph.edges:
+            if edge.kind == STATE:
+                continue
+            source, target, look = edge.source, edge.target, self.looks.edge(edge)
+            straight = " weight=10" if self.graph.nodes[source].kind in WORK else ""
+            if self.both and edge.kind == USES:
+                if (source, target) in seen:
+                    continue
+                seen.add((source, target))
+                look, straight = f'label="" constraint=false arrowsize=0.4{EDGES[USES]}', ""
+            elif self.both and self.graph.nodes[target].backward:  # upwards, beside what it is of
+                source, target = target, source
+                look += " dir=back"
+                straight = " weight=4"
+            yield f"  n{source} -> n{target} [{look}{straight}]"
+
+    def pairs(self) -> Iterator[str]:
+        """An operation and its gradient at one height."""
+        seen = set()
+        for i, node in enumerate(self.graph.nodes):
+            if node.of is not None and node.of not in seen:
+                seen.add(node.of)
+                yield f"  {{ rank=same; n{node.of}; n{i} }}"
 
 
 def _ranks(graph: Graph) -> Iterator[tuple[int, int]]:
@@ -168,41 +207,12 @@ def _ranks(graph: Graph) -> Iterator[tuple[int, int]]:
     """
     before: dict[int, int] = {}
     for edge in graph.edges:
-        if graph.nodes[edge.source].kind == OP:
+        if graph.nodes[edge.source].kind in WORK and not graph.nodes[edge.target].backward:
             before[edge.target] = max(edge.source, before.get(edge.target, 0))
     seen: set[int] = set()
     for edge in graph.edges:
-        leaf = graph.nodes[edge.source].kind != OP and edge.kind != STATE
-        if leaf and edge.source not in seen:
+        leaf = graph.nodes[edge.source].kind not in WORK and edge.kind != STATE
+        if leaf and edge.source not in seen and not graph.nodes[edge.target].backward:
             seen.add(edge.source)
             if edge.target in before:
                 yield before[edge.target], edge.source
-
-
-def _wrapped(parts: tuple[str, ...], width: int = 30) -> list[str]:
-    """The parts in lines of about that width."""
-    lines: list[str] = []
-    for part in parts:
-        if lines and len(lines[-1]) + len(part) + 2 <= width:
-            lines[-1] += f", {part}"
-        else:
-            lines.append(part)
-    return lines
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return str(tuple(map(int, shape)))
-
-
-def escaped(name: str) -> str:
-    """A name as it stands in an HTML-like label: nothing in it is read as markup.
-
-    What cannot be printed (a line break, a control character) is shown as Python writes it. A
-    backslash is doubled, since Graphviz replaces ``\\N`` and its like even there.
-    """
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode()
-                   for c in shortened(name, LONGEST_NAME))
-    text = text.replace("\\", "\\\\")
-    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
-        text = text.replace(character, entity)
-    return text or "&#160;"

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..autograd.graph import Variable
-
-PARAMETER, BUFFER, INPUT = "parameter", "buffer", "input"
+from .model import BUFFER, INPUT, PARAMETER
 
 
 class Names:
@@ -58,11 +57,11 @@ class Names:
         # Two constants that were one tensor have the same weak reference, also when it is gone.
         return id(source if tracked else source.variable or source), INPUT, INPUT
 
-    def buffers(self, module: Any) -> Iterator[tuple[int, str, tuple[int, ...]]]:
-        """(key, name, shape) of the buffers that the module itself holds."""
+    def buffers(self, module: Any) -> Iterator[tuple[int, str, Variable]]:
+        """(key, name, buffer) of the buffers that the module itself holds."""
         for name, variable in module.named_buffers(recurse=False):
             _, _, known = self._memory.get(id(variable.written), (None, None, name))
-            yield id(variable), known, variable.array.shape
+            yield id(variable), known, variable
 
     def module(self, module: Any) -> str:
         """Its dotted name, or nothing."""

@@ -1,4 +1,4 @@
-"""What ``graph`` returns: the DOT text, and the picture that Graphviz makes of it."""
+"""What ``graph`` returns: the graph, its text as DOT and JSON, and what Graphviz draws of it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..autograd.graph import Variable
 from .dot import to_dot
-from .trace import BUFFER, INPUT, OP, OUTPUT, PARAMETER, Graph, trace
+from .model import BOX, BUFFER, DERIVATIVE, INPUT, OP, PARAMETER, Graph, to_json
 
-FORMATS = ("svg", "png", "pdf", "dot")
+FORMATS = ("svg", "png", "pdf", "dot", "json")
 LARGEST = 2000
 """Nodes. Layout takes a second for hundreds, minutes for many thousands, and nobody can read it."""
 PATIENCE = 120
@@ -32,43 +31,31 @@ sys.stdout.buffer.write(picture)
 """
 
 
-def graph(tensor: Variable, params: Any = None) -> Picture:
-    """The computation graph of ``tensor``, to look at or to save.
-
-    Nothing is run and nothing is changed, and the picture keeps no tensor alive.
-
-    Args:
-        tensor: a result of recorded operations.
-        params: names for tensors: a module, a dict, or pairs (name, tensor). By default those of
-            the modules that were called on the way. A dict may name the data too: a tensor in it
-            that does not require grad is an input, or a buffer if it is a ``Buffer``.
-
-    Raises:
-        TypeError: no tensor, or names in another form.
-        RuntimeError: nothing was recorded.
-
-    >>> import tinygrad_norm as tn
-    >>> from tinygrad_norm import viz
-    >>> w = tn.tensor([1.0, 2.0], requires_grad=True)
-    >>> viz.graph((w * w).sum(), {"w": w})
-    <Picture of 2 operations, 1 parameter; .save("graph.svg") draws it>
-    """
-    return Picture(trace(tensor, params))
-
-
 class Picture:
-    """A graph as text and as a picture: ``.dot``, ``.save(path)``, and display in notebooks."""
+    """A graph as text and as a picture: ``.dot``, ``.json``, ``.save(path)``, and in notebooks.
 
-    def __init__(self, graph: Graph) -> None:
+    graph:  what is drawn
+    full:   the same with nothing collapsed, for viewers that open modules themselves
+    """
+
+    def __init__(self, graph: Graph, full: Graph | None = None) -> None:
         self.graph = graph
+        self.full = graph if full is None else full
 
     @functools.cached_property
     def dot(self) -> str:
         """The DOT text; the same graph gives the same text."""
         return to_dot(self.graph)
 
+    @functools.cached_property
+    def json(self) -> str:
+        """The graph as JSON text; ``viz.model`` describes it."""
+        return to_json(self.graph)
+
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write ``x.svg``, ``x.png``, ``x.pdf`` or ``x.dot``, by the ending; return the path.
+        """Write ``x.svg``, ``.png``, ``.pdf``, ``.dot`` or ``.json``, by the ending; the path.
+
+        The file is written beside and renamed: none is left half.
 
         Raises:
             ValueError: another ending, or a graph too large to draw.
@@ -77,19 +64,17 @@ class Picture:
         path = Path(path)
         form = path.suffix[1:].lower()
         if form not in FORMATS:
-            raise ValueError(f"save: expected a path that ends in .svg, .png, .pdf or .dot, got "
-                             f"{str(path)!r}")
-        if form == "dot":
-            path.write_text(self.dot, encoding="utf-8")
-            return path
+            raise ValueError(f"save: expected a path that ends in .svg, .png, .pdf, .dot or "
+                             f".json, got {str(path)!r}")
+        if form in ("dot", "json"):
+            return _write(path, (self.dot if form == "dot" else self.json).encode())
         try:
             picture = self.render(form)
         except (ImportError, RuntimeError, ValueError) as error:
             beside = path.with_suffix(".dot")
-            beside.write_text(self.dot, encoding="utf-8")
+            _write(beside, self.dot.encode())
             raise type(error)(f"{error}; the DOT text is in {beside}") from None
-        path.write_bytes(picture)
-        return path
+        return _write(path, picture)
 
     def render(self, form: str = "svg") -> bytes:
         """The picture as SVG, PNG or PDF.
@@ -101,8 +86,10 @@ class Picture:
         """
         count = len(self.graph.nodes)
         if count > LARGEST:
+            cure = ("depth=1 draws a box for each part" if self.graph.clusters
+                    else "draw one layer's output, or fewer steps")
             raise ValueError(f"render: the graph has {count} nodes, too many to draw and to read "
-                             f"(at most {LARGEST}); draw one layer's output, or fewer steps")
+                             f"(at most {LARGEST}); {cure}")
         picture = drawn(self.dot, form)
         if form == "svg":
             prefix = "g" + f"{zlib.crc32(self.dot.encode()):08x}" + "-"
@@ -123,12 +110,25 @@ class Picture:
 
     def __repr__(self) -> str:
         counts = []
-        for kind, word in ((OP, "operation"), (PARAMETER, "parameter"), (BUFFER, "buffer"),
-                           (INPUT, "input"), (OUTPUT, "")):
+        for kind, word in ((OP, "operation"), (DERIVATIVE, "operation backward"), (BOX, "box"),
+                           (PARAMETER, "parameter"), (BUFFER, "buffer"), (INPUT, "input")):
             n = len(self.graph.of_kind(kind))
-            if n and word:
-                counts.append(f"{n} {word}{'s' if n > 1 else ''}")
+            if n:
+                first, _, rest = word.partition(" ")
+                many = "es" if word == BOX else "s"
+                counts.append(f"{n} {first}{many if n > 1 else ''} {rest}".rstrip())
         return f'<Picture of {", ".join(counts)}; .save("graph.svg") draws it>'
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Write beside and rename, so that no file is ever half there."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        beside.write_bytes(content)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
 
 
 def tools(form: str) -> Iterator[list[str]]:

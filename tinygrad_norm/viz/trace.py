@@ -5,87 +5,28 @@ Only the engine's records are read (``Node``, ``Variable``); nothing is run, cha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..autograd.backward import reachable
 from ..autograd.graph import Node, Variable
+from .calls import calls_of, enclosed
 from .details import details
-from .names import BUFFER, INPUT, PARAMETER, Names
-
-OP, OUTPUT = "op", "output"
-GRADIENT, CONSTANT, STATE = "gradient", "constant", "state"
-
-__all__ = ["BUFFER", "CONSTANT", "GRADIENT", "INPUT", "OP", "OUTPUT", "PARAMETER", "STATE",
-           "Cluster", "Graph", "GraphEdge", "GraphNode", "trace"]
-
-
-@dataclass(frozen=True, slots=True)
-class GraphNode:
-    """An operation or a tensor.
-
-    kind:      ``op``, ``parameter``, ``buffer``, ``input`` or ``output``
-    name:      the operation's name; a parameter's or buffer's dotted name
-    details:   an operation's settings and plain numbers, as text: ``axis=1``, ``b=2``
-    cluster:   the index of the innermost module call it belongs to
-    """
-
-    kind: str
-    name: str
-    details: tuple[str, ...] = ()
-    cluster: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GraphEdge:
-    """A value on its way from one node to another, by their indices.
-
-    shape:    of the value
-    kind:     ``gradient``: one flows back along it; ``constant``: none does; ``state``: the module
-              holds this buffer, but no recorded operation read it
-    output:   the value's name, where the source has several results and this is not the first
-    operand:  which input of the target it is
-    """
-
-    source: int
-    target: int
-    shape: tuple[int, ...]
-    kind: str = GRADIENT
-    output: str = ""
-    operand: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """One call of a module.
-
-    name:    its dotted name, empty where it has none
-    type:    its class
-    parent:  the index of the call that made this one
-    call:    1 for the first call of this module, 2 for the next
-    """
-
-    name: str
-    type: str
-    parent: int | None = None
-    call: int = 1
-
-
-@dataclass(slots=True)
-class Graph:
-    """Nodes in the order in which they were computed, the edges between them, module calls.
-
-    It holds text and numbers only, so it keeps no tensor alive.
-    """
-
-    nodes: list[GraphNode] = field(default_factory=list)
-    edges: list[GraphEdge] = field(default_factory=list)
-    clusters: list[Cluster] = field(default_factory=list)
-
-    def of_kind(self, kind: str) -> list[GraphNode]:
-        """The nodes of one kind."""
-        return [node for node in self.nodes if node.kind == kind]
+from .model import (
+    BUFFER,
+    CONSTANT,
+    GRADIENT,
+    INPUT,
+    OP,
+    OUTPUT,
+    STATE,
+    Cluster,
+    Graph,
+    GraphEdge,
+    GraphNode,
+)
+from .names import Names
 
 
 def trace(tensor: Variable, params: Any = None) -> Graph:
@@ -100,104 +41,62 @@ def trace(tensor: Variable, params: Any = None) -> Graph:
         TypeError: no tensor, or names in another form.
         RuntimeError: nothing was recorded.
     """
-    if not isinstance(tensor, Variable):
-        raise TypeError(f"graph: expected a Tensor, got {type(tensor).__name__}; "
-                        "of several results draw one, or their sum")
-    if not tensor.tracked:
-        raise RuntimeError(
-            f"graph: the tensor of shape {tensor.array.shape} has no graph: it does not require "
-            "grad; compute it from a tensor with requires_grad=True, outside no_grad() and "
-            "without detach()"
-        )
-    nodes = reachable([tensor.edge])[::-1]
-    calls = _calls(nodes)
-    builder = _Builder(calls, _enclosed(calls),
-                       Names(params, [call.module for call in calls if call.parent is None]))
-    for node in nodes:
-        builder.place(node)
-    for node in nodes:
-        builder.draw(node)
-    return builder.finish(tensor)
+    return Tracing(tensor, params).graph
 
 
-# -- the calls of modules --------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Call:
-    """A module's call: the operations recorded after ``start`` that lead to ``last``."""
-
-    module: Any
-    start: int
-    last: Node
-    parent: int | None = None
-
-
-def _calls(nodes: Sequence[Node]) -> list[_Call]:
-    """Every call that recorded something, in the order in which they began."""
-    calls = []
-    for node in nodes:
-        link = node.calls
-        while link is not None:
-            module, start, link = link
-            if start < node.order:  # else it handed its input through
-                calls.append(_Call(module, start, node))
-    return sorted(calls, key=lambda call: call.start)
-
-
-def _enclosed(calls: Sequence[_Call]) -> dict[Node, int]:
-    """The innermost call of each operation; sets each call's parent too.
-
-    Of two calls around an operation, the one that began later lies inside the other.
-    """
-    inside: dict[Node, int] = {}
-    for index, call in enumerate(calls):
-        call.parent = inside.get(call.last)
-        seen, stack = {call.last}, [call.last]
-        while stack:
-            node = stack.pop()
-            inside[node] = index
-            for edge in node.edges:
-                if isinstance(edge, tuple) and edge[0].order > call.start and edge[0] not in seen:
-                    seen.add(edge[0])
-                    stack.append(edge[0])
-    return inside
-
-
-# -- nodes and edges -------------------------------------------------------------------------------
-
-
-class _Value(NamedTuple):
+class Value(NamedTuple):
     """Where a value comes from, and what its edge says."""
 
     source: int
     shape: tuple[int, ...]
     kind: str
     output: str = ""
+    name: str = ""
 
 
-class _Builder:
-    """Numbers the nodes: operations as they were recorded, a leaf just before its first use."""
+class Tracing:
+    """A graph in the making, and what its nodes and edges stand for in the records.
 
-    def __init__(self, calls: Sequence[_Call], inside: dict[Node, int], names: Names) -> None:
-        self.graph = Graph()
-        self.calls = calls
-        self.inside = inside
-        self.names = names
+    Operations are numbered as they were recorded, a leaf just before its first use.
+
+    graph:   the result so far
+    tensor:  what it is the graph of
+    nodes:   the operations, each after all that it depends on
+    index:   the number of an operation; of a leaf, by its key
+    reads:   for each edge what it hands over: (operation, which operand), or a tensor
+    """
+
+    def __init__(self, tensor: Variable, params: Any = None) -> None:
+        _check(tensor)
+        self.graph = Graph(attributes={"view": "forward", "show": ["shapes"]})
+        self.tensor = tensor
+        self.nodes = reachable([tensor.edge])[::-1]
         self.index: dict[Any, int] = {}
-        self.homes: dict[int, int | None] = {}
-        self.shown: set[int] = set()
-        self.returned: dict[Node, list[int]] = {}
-        for i, call in enumerate(calls):
-            self.returned.setdefault(call.last, []).append(i)
+        self.reads: list[Any] = []
+        self.calls = calls_of(self.nodes)
+        self.inside = enclosed(self.calls)
+        outermost = [call.module for call in self.calls if call.parent is None]
+        self.names = Names(params, outermost)
+        self._homes: dict[int, int | None] = {}
+        self._shown: set[int] = set()
+        self._returned: dict[Node, list[int]] = {}
+        for i, call in enumerate(self.calls):
+            self._returned.setdefault(call.last, []).append(i)
+        for node in self.nodes:
+            self._place(node)
+        for node in self.nodes:
+            self._draw(node)
+        value = self.value(tensor.edge or tensor)
+        self.link(value, self.add(OUTPUT, GraphNode(OUTPUT, "output")), reads=tensor)
+        self.graph.clusters.extend(self._clusters())
 
-    def place(self, node: Node) -> None:
+    def _place(self, node: Node) -> None:
         """Parameters and buffers lie in the innermost call around all who use them."""
         home = self.inside.get(node)
         for _, source in operands(node):
             if not isinstance(source, tuple):
                 key = self.names.leaf(source)[0]
-                self.homes[key] = self._common(self.homes.get(key, home), home)
+                self._homes[key] = self._common(self._homes.get(key, home), home)
 
     def _common(self, one: int | None, other: int | None) -> int | None:
         while one != other:
@@ -209,59 +108,87 @@ class _Builder:
                 other = self.calls[other].parent
         return one
 
-    def draw(self, node: Node) -> None:
+    def _draw(self, node: Node) -> None:
         """The operation, the leaves that it is the first to use, and the edges into it."""
-        given = [(operand, self._value(source)) for operand, source in operands(node)]
-        target = self._add(node, GraphNode(OP, node.op.name, details(node), self.inside.get(node)))
-        self.graph.edges.extend(GraphEdge(v.source, target, v.shape, v.kind, v.output, operand)
-                                for operand, v in given)
-        for i in self.returned.get(node, ()):
+        given = [(operand, self.value(source)) for operand, source in operands(node)]
+        target = self.add(node, GraphNode(OP, node.op.name, details(node), self.inside.get(node)))
+        for operand, value in given:
+            self.link(value, target, operand, reads=(node, operand))
+        for i in self._returned.get(node, ()):
             self._hold(i, target)
 
     def _hold(self, call: int, target: int) -> None:
         """The buffers of a module that no recorded operation read, beside what it returned."""
         module = self.calls[call].module
-        if id(module) in self.shown:
+        if id(module) in self._shown:
             return
-        self.shown.add(id(module))
-        for key, name, shape in self.names.buffers(module):
-            if key not in self.homes and key not in self.index:
-                source = self._add(key, GraphNode(BUFFER, name, cluster=call))
-                self.graph.edges.append(GraphEdge(source, target, shape, STATE))
+        self._shown.add(id(module))
+        for key, name, buffer in self.names.buffers(module):
+            if key not in self._homes and key not in self.index:
+                source = self.add(key, GraphNode(BUFFER, name, cluster=call))
+                shape = buffer.array.shape
+                self.link(Value(source, shape, STATE), target, reads=buffer)
 
-    def finish(self, tensor: Variable) -> Graph:
-        """The output and the clusters."""
-        value = self._value(tensor.edge or tensor)
-        target = self._add(None, GraphNode(OUTPUT, "output"))
-        self.graph.edges.append(
-            GraphEdge(value.source, target, value.shape, value.kind, value.output))
+    def _clusters(self) -> Iterator[Cluster]:
         times: dict[int, int] = {}
         for call in self.calls:
             key = id(call.module)
             times[key] = times.get(key, 0) + 1
-            self.graph.clusters.append(Cluster(
-                self.names.module(call.module), type(call.module).__name__, call.parent,
-                times[key]))
-        return self.graph
+            count = sum(math.prod(p.array.shape) for p in call.module.parameters())
+            yield Cluster(self.names.module(call.module), type(call.module).__name__, call.parent,
+                          times[key], attributes={"parameters": count} if count else {})
 
-    def _value(self, source: Any) -> _Value:
+    # -- what others build on ------------------------------------------------------------------
+
+    def value(self, source: Any) -> Value:
+        """What an edge of the records leads to; a leaf seen for the first time gets its node."""
         if isinstance(source, tuple):
             node, i = source
             outputs = getattr(node.op, "outputs", ())
             output = outputs[i] if 0 < i < len(outputs) else ""
-            return _Value(self.index[node], node.shapes[i], GRADIENT, output)
+            name = self._name(node) if i == 0 else ""
+            return Value(self.index[node], node.shapes[i], GRADIENT, output, name)
         key, kind, name = self.names.leaf(source)
         if key not in self.index:
-            home = None if kind == INPUT else self.homes.get(key)
-            self._add(key, GraphNode(kind, name, cluster=home))
+            home = None if kind == INPUT else self._homes.get(key)
+            shape = source.array.shape if isinstance(source, Variable) else source.shape
+            count = {} if kind == INPUT else {"parameters": math.prod(shape)}
+            self.add(key, GraphNode(kind, name, cluster=home, attributes=count))
         if isinstance(source, Variable):
-            return _Value(self.index[key], source.array.shape, GRADIENT)
-        return _Value(self.index[key], source.shape, CONSTANT)
+            return Value(self.index[key], source.array.shape, GRADIENT)
+        return Value(self.index[key], source.shape, CONSTANT)
 
-    def _add(self, key: Any, node: GraphNode) -> int:
+    def _name(self, node: Node) -> str:
+        """The dotted name of the innermost module that returned the result."""
+        calls = self._returned.get(node)
+        return self.names.module(self.calls[calls[-1]].module) if calls else ""
+
+    def add(self, key: Any, node: GraphNode) -> int:
+        """One more node; its number."""
         index = self.index[key] = len(self.graph.nodes)
         self.graph.nodes.append(node)
         return index
+
+    def link(
+        self, value: Value, target: int, operand: int = 0, *, kind: str = "", reads: Any = None,
+    ) -> None:
+        """One more edge."""
+        attributes = {"name": value.name} if value.name else {}
+        self.graph.edges.append(GraphEdge(value.source, target, value.shape, kind or value.kind,
+                                          value.output, operand, attributes))
+        self.reads.append(reads)
+
+
+def _check(tensor: Any) -> None:
+    if not isinstance(tensor, Variable):
+        raise TypeError(f"graph: expected a Tensor, got {type(tensor).__name__}; "
+                        "of several results draw one, or their sum")
+    if not tensor.tracked:
+        raise RuntimeError(
+            f"graph: the tensor of shape {tensor.array.shape} has no graph: it does not require "
+            "grad; compute it from a tensor with requires_grad=True, outside no_grad() and "
+            "without detach()"
+        )
 
 
 def operands(node: Node) -> Iterator[tuple[int, Any]]:

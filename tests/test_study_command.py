@@ -1,0 +1,159 @@
+"""``python -m tinygrad_norm study``: what it prints, reads, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinygrad_norm.__main__ import main
+from tinygrad_norm.study.walk import example, what_ifs
+from tinygrad_norm.study.walk.examples import SHAPES
+
+
+def run(*arguments: str) -> int:
+    return main(["study", *arguments])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_it_prints_the_example(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(kind, "--text", "--seed", "3") == 0
+    assert capsys.readouterr().out == f"{example(kind, seed=3).trace()}\n"
+    assert run(kind, "--eval") == 0
+    assert ", eval" in capsys.readouterr().out.split("\n\n")[0].replace("\n", " ")
+
+
+def test_json_goes_to_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("batch_norm", "--json", "a.json") == 0
+    assert capsys.readouterr().out == "a.json\n"
+    found = json.loads((folder / "a.json").read_text(encoding="utf-8"))
+    assert found == json.loads(example("batch_norm").trace().json())
+    assert found["format"] == "tinygrad_norm.study/1"
+    assert os.listdir(folder) == ["a.json"]
+    assert run("batch_norm", "--json", "a.json", "--text") == 0
+    assert "── Forward" in capsys.readouterr().out
+
+
+def test_a_file_is_written_whole_or_not_at_all(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.json").write_text("old")
+
+    def fail(source: str, target: str) -> None:
+        raise OSError(28, "No space left on device", source)
+
+    monkeypatch.setattr(os, "replace", fail)
+    assert run("rms_norm", "--json", "a.json") == 1
+    assert "No space left" in capsys.readouterr().err
+    assert (folder / "a.json").read_text() == "old"
+    assert os.listdir(folder) == ["a.json"]
+
+
+def walked(folder: Path, *arguments: str) -> dict:
+    assert run(*arguments, "--json", str(folder / "out.json")) == 0
+    return json.loads((folder / "out.json").read_text(encoding="utf-8"))
+
+
+def value(study: dict, name: str) -> np.ndarray:
+    return np.array(next(n["value"] for n in study["forward"] if n["name"] == name), float)
+
+
+@pytest.mark.parametrize("head", ["", "first,second\n", "\ufeffa,b\n\n"])
+def test_csv(folder: Path, head: str) -> None:
+    (folder / "x.csv").write_text(f"{head}1,2\n3,nan\n5,-6e1\n", encoding="utf-8")
+    study = walked(folder, "batch_norm", "--csv", "x.csv")
+    np.testing.assert_array_equal(value(study, "x"), [[1, 2], [3, np.nan], [5, -60]])
+    study = walked(folder, "layer_norm", "--csv", "x.csv", "--rows", "1")
+    np.testing.assert_array_equal(value(study, "x"), [[1, 2]])
+
+
+def test_npz(folder: Path) -> None:
+    x, dy = np.random.default_rng(0).standard_normal((2, 600, 4, 2)).transpose(0, 1, 3, 2)
+    np.savez("one.npz", x.astype("float32"))
+    np.savez("all.npz", x=x, grad_output=dy, weight=[1, 2], bias=[3.0, 4.0])
+    study = walked(folder, "instance_norm", "--npz", "all.npz", "--rows", "5")
+    np.testing.assert_array_equal(value(study, "x"), x[:5])
+    np.testing.assert_array_equal(study["backward"][0]["value"], dy[:5])
+    np.testing.assert_array_equal(value(study, "gamma").reshape(-1), [1, 2])
+    study = walked(folder, "batch_norm", "--npz", "one.npz", "--rows", "3", "--eval")
+    assert study["mode"] == "eval"
+    assert study["arrangement"]["shape"] == [3, 2, 4]
+    assert value(study, "running_mean").any()
+
+
+def test_what_ifs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("batch_norm", "--what-if", "list") == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 100
+    for case in what_ifs("batch_norm"):
+        assert case.name in out
+    study = walked(folder, "batch_norm", "--what-if", "gamma = 0")
+    assert value(study, "gamma")[0, 0] == 0
+
+
+@pytest.mark.parametrize(("files", "arguments", "message"), [
+    ({}, ["batch_norm", "--csv", "none.csv"], "No such file or directory: 'none.csv'"),
+    ({"a.csv": "a,b\n"}, ["batch_norm", "--csv", "a.csv"], "a.csv: expected lines of numbers, got"),
+    ({"a.csv": "1,2\n3\n"}, ["batch_norm", "--csv", "a.csv"],
+     "expected 2 numbers in each line, got 1 in line 2 of the numbers"),
+    ({"a.csv": "1,2\n3,x\n"}, ["batch_norm", "--csv", "a.csv"], "expected a number, got 'x'"),
+    ({"a.csv": b"\xff\xfe"}, ["batch_norm", "--csv", "a.csv"], "a.csv: expected lines of numbers:"),
+    ({"a.csv": "1,2\n3,4\n"}, ["instance_norm", "--csv", "a.csv"],
+     "3 to 5 axes for instance_norm, got (2, 2); give such an array with --npz"),
+    ({"a.csv": "1,2\n"}, ["batch_norm", "--csv", "a.csv"], "Expected more than 1 value per"),
+    ({"a.csv": "1,2\n" * 300}, ["batch_norm", "--csv", "a.csv"],
+     "study: expected at most 512 values in x, got (300, 2), which are 600: too many to look at; "
+     "study its first rows, x[:256] (--rows 256 in the command)"),
+    ({"a.npz": b"PK"}, ["batch_norm", "--npz", "a.npz"], "a.npz: expected a file that numpy.savez"),
+    ({"a.npz": {"y": [1.0], "z": [1.0]}}, ["batch_norm", "--npz", "a.npz"],
+     "expected arrays named x, grad_output, weight, bias, got y, z"),
+    ({"a.npz": {"x": ["a"]}}, ["batch_norm", "--npz", "a.npz"], "expected x to hold numbers, got"),
+    ({"a.npz": {"x": np.ones((2, 2)), "weight": [1.0]}}, ["batch_norm", "--npz", "a.npz"],
+     "expected one of shape (2,) as weight of batch_norm, got (1,)"),
+    ({"a.npz": {"x": np.ones((2, 2)), "bias": [1.0, 2.0]}}, ["rms_norm", "--npz", "a.npz"],
+     "expected none as bias of rms_norm, got (2,)"),
+    ({"a.npz": {"x": np.ones((2, 2)), "grad_output": [1.0]}}, ["rms_norm", "--npz", "a.npz"],
+     "expected grad_output of the shape of x, (2, 2), got (1,)"),
+    ({}, ["batch_norm", "--what-if", "nix"], "expected --what-if to be one of batch of 2, "),
+    ({}, ["batch_norm", "--what-if", "gamma = 0", "--eval"], "leave --eval and --rows out"),
+])
+def test_one_line_says_what_is_wrong(
+    folder: Path, files: dict, arguments: list[str], message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, content in files.items():
+        if isinstance(content, dict):
+            np.savez(name, **content)
+        else:
+            (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert run(*arguments, "--json", "out.json") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("study: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (folder / "out.json").exists()
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["batch"], "invalid choice: 'batch'"),
+    (["batch_norm", "--json", "nix/a.json"], "make nix first"),
+    (["batch_norm", "--json", "."], "expected a file, got the folder '.'"),
+    (["batch_norm", "--rows", "0"], "expected a whole number from 1, got '0'"),
+    (["batch_norm", "--seed", "-1"], "expected a whole number from 0, got '-1'"),
+    (["batch_norm", "--csv", "a", "--npz", "b"], "not allowed with argument"),
+])
+def test_wrong_options(
+    folder: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run(*arguments)
+    assert message in capsys.readouterr().err

@@ -1,0 +1,166 @@
+"""Operations that do several steps at once, opened into these steps.
+
+A formula is run on tensors and traced, and its graph takes the place of the operation's box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..autograd.graph import Node, Variable, wrap
+from .model import INPUT, MODULE, OP, OPENED, STATE, Cluster, Graph, GraphEdge, GraphNode
+from .reverse import recorded
+from .trace import Tracing
+from .values import Values
+
+
+def normalize(
+    x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: Any, centred: bool
+) -> dict[str, Any]:
+    """y = (x - mu) / √(var + eps) weight + bias, in the steps and words of Kratzert 2016."""
+    steps = moments(x, axes=axes, centred=centred)
+    steps["sqrtvar"] = (steps["var"] + eps).sqrt()
+    steps["ivar"] = 1 / steps["sqrtvar"]
+    y = steps["xhat"] = steps["xc"] * steps["ivar"]
+    if weight is not None:
+        y = steps["gammax"] = y * weight
+    if bias is not None:
+        y = y + bias
+    return {**steps, "y": y}
+
+
+def moments(x: Any, *, axes: tuple[int, ...], centred: bool) -> dict[str, Any]:
+    """mu = Σx/n, xmu = x - mu, var = Σ xmu²/n."""
+    steps = {}
+    keep = not (axes == (0,) and x.ndim == 2)
+    if centred:
+        steps["mean"] = x.mean(axes, keepdim=keep)
+    steps["xc"] = x - steps["mean"] if centred else x
+    steps["sq"] = steps["xc"].square()
+    steps["var"] = steps["sq"].mean(axes, keepdim=keep)
+    return steps
+
+
+FORMULAS: dict[str, Callable[..., dict[str, Any]]] = {"normalize": normalize, "moments": moments}
+WORDS = {"mean": "mu", "xc": "xmu"}
+"""The names that learners know, where the operation's result has another."""
+
+
+@dataclass(slots=True)
+class Steps:
+    """An operation's formula as a graph.
+
+    tracing:  of its last result
+    inputs:   for each leaf there that is an input, which one
+    results:  for each result its node there and the name of the value
+    passed:   results that are an input, handed through, and which
+    first:    the name of the operation's first result
+    """
+
+    tracing: Tracing
+    inputs: dict[int, int]
+    results: dict[str, tuple[int, str]]
+    passed: dict[str, int]
+    first: str
+
+
+def steps_of(node: Node, values: Values | None) -> Steps:
+    """The formula of a fused operation, run on the values that it had, or on zeros."""
+    given = values.given(node) if values is not None else None
+    tensors: list[Any] = []
+    constants = iter(node.constants)
+    for i, edge in enumerate(node.edges):
+        constant = next(constants, None) if edge is None else None
+        shape = edge[0].shapes[edge[1]] if isinstance(edge, tuple) else (
+            edge.array.shape if edge is not None else getattr(constant, "shape", None))
+        if shape is None:
+            tensors.append(constant)
+            continue
+        array = np.zeros(shape) if given is None else given[i]
+        tensors.append(wrap(Variable.result_class, array))
+        tensors[-1].tracked = True
+    with recorded(), np.errstate(all="ignore"):
+        found = FORMULAS[node.op.name](*tensors, **node.settings)
+    tracing = Tracing(list(found.values())[-1], {})
+    numbers = {id(tensor): i for i, tensor in enumerate(tensors) if isinstance(tensor, Variable)}
+    return Steps(
+        tracing, {tracing.index[key]: i for key, i in numbers.items() if key in tracing.index},
+        {name: (tracing.index[value.edge[0]], WORDS.get(name, name))
+         for name, value in found.items() if value.edge},
+        {name: numbers[id(value)] for name, value in found.items() if not value.edge},
+        node.op.outputs[0])  # type: ignore[attr-defined]
+
+
+def spliced(graph: Graph, at: int, steps: Steps) -> Graph:
+    """``graph`` with the steps in the place of the node ``at``, in a cluster of their own."""
+    inner, node, home = steps.tracing.graph, graph.nodes[at], len(graph.clusters)
+    kept = [i for i, one in enumerate(inner.nodes)
+            if one.kind == OP or (one.kind == INPUT and i not in steps.inputs)]
+    place = {old: at + k for k, old in enumerate(kept)}
+    last = place[list(steps.results.values())[-1][0]]
+
+    def later(i: int) -> int:
+        return i if i < at else last if i == at else i + len(kept) - 1
+
+    nodes = [one if one.of is None else replace(one, of=later(one.of)) for one in graph.nodes]
+    nodes[at:at + 1] = [_step(inner.nodes[i], home) for i in kept]
+    into = {edge.operand: edge for edge in graph.edges
+            if edge.target == at and edge.kind != STATE}
+    names = dict(steps.results.values())
+    edges: list[GraphEdge] = []
+    for edge in inner.edges:
+        if edge.target not in place:
+            continue
+        target = place[edge.target]
+        if edge.source in place:
+            edges.append(replace(edge, source=place[edge.source], target=target,
+                                 output=names.get(edge.source, "")))
+        else:
+            outer = into[steps.inputs[edge.source]]
+            edges.append(replace(outer, source=later(outer.source), target=target,
+                                 operand=edge.operand))
+    for edge in graph.edges:
+        if edge.target == at and edge.kind != STATE:
+            continue
+        source = later(edge.source)
+        name = edge.output or steps.first
+        if edge.source == at and name in steps.passed:
+            source = later(into[steps.passed[name]].source)
+        elif edge.source == at and name in steps.results:
+            source = place[steps.results[name][0]]
+        edges.append(replace(edge, source=source, target=later(edge.target)))
+    saved = {"saved": node.attributes["saved"]} if "saved" in node.attributes else {}
+    title = Cluster("", node.name, node.cluster, kind=OPENED, attributes=saved)
+    return Graph(nodes, edges, [*graph.clusters, title], dict(graph.attributes))
+
+
+def _step(node: GraphNode, home: int) -> GraphNode:
+    """A node of the formula in its cluster; a constant there is the eps of each mean."""
+    return replace(node, cluster=home, name=node.name if node.kind == OP else "eps")
+
+
+def chosen(graph: Graph, expand: Collection[str]) -> set[int]:
+    """The fused operations that ``expand`` names: by the operation, by the class or the dotted
+    name of a module around it, or all of them by ``all``.
+
+    Raises:
+        ValueError: a name that nothing has.
+    """
+    found, known = set(), {"all"}
+    for i, node in enumerate(graph.nodes):
+        around = [graph.clusters[c] for c in graph.around(node.cluster)]
+        names = {name for c in around if c.kind == MODULE for name in (c.type, c.name) if name}
+        known |= names
+        if node.kind == OP and node.name in FORMULAS:
+            known.add(node.name)
+            if names & {*expand} or node.name in expand or "all" in expand:
+                found.add(i)
+    for name in expand:
+        if name not in known:
+            raise ValueError(f"graph: expand={name!r}: no operation or module of that name or "
+                             f"class is in the graph; there are {', '.join(sorted(known))}")
+    return found
