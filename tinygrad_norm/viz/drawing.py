@@ -6,6 +6,7 @@
     opened.py, repeat.py, collapse.py             Graph → Graph
     dot.py (look.py), model.py                    Graph → DOT, JSON
     picture.py                                    text → files, notebooks
+    html.py, page/                                Picture → one page to look around in
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ def _full(
 
 def _readable(graph: Graph) -> Graph:
     """Collapsed to the greatest depth at which it can be read, or wholly."""
+    result = graph
     for depth in range(levels(graph) - 1, -1, -1):
         result = collapsed(graph, depth)
         if len(result.nodes) <= READABLE:
@@ -130,6 +132,10 @@ def _checked(
     if depth is not None and not (whole and depth >= 0):
         raise ValueError(f"graph: expected depth >= 0 or None, got {depth!r}; 0 draws a box for a "
                          "model, 1 its parts")
+    for name, value in (("show", show), ("expand", expand)):
+        if not isinstance(value, Collection):
+            raise TypeError(f"graph: expected {name} to be a name or several, got {value!r}; () is "
+                            "none")
     shown = (show,) if isinstance(show, str) else tuple(show)
     for name in shown:
         if name not in (*SHOW, "all"):

@@ -15,7 +15,7 @@ from typing import Any
 from .dot import to_dot
 from .model import BOX, BUFFER, DERIVATIVE, INPUT, OP, PARAMETER, Graph, to_json
 
-FORMATS = ("svg", "png", "pdf", "dot", "json")
+FORMATS = ("svg", "png", "pdf", "html", "dot", "json")
 LARGEST = 2000
 """Nodes. Layout takes a second for hundreds, minutes for many thousands, and nobody can read it."""
 PATIENCE = 120
@@ -53,7 +53,8 @@ class Picture:
         return to_json(self.graph)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write ``x.svg``, ``.png``, ``.pdf``, ``.dot`` or ``.json``, by the ending; the path.
+        """Write ``x.svg``, ``.png``, ``.pdf``, ``.html``, ``.dot`` or ``.json``, by the ending; the
+        path. The page needs no network: it zooms, finds, opens modules and shows numbers.
 
         The file is written beside and renamed: none is left half.
 
@@ -64,12 +65,12 @@ class Picture:
         path = Path(path)
         form = path.suffix[1:].lower()
         if form not in FORMATS:
-            raise ValueError(f"save: expected a path that ends in .svg, .png, .pdf, .dot or "
-                             f".json, got {str(path)!r}")
+            raise ValueError(f"save: expected a path that ends in .svg, .png, .pdf, .html, "
+                             f".dot or .json, got {str(path)!r}")
         if form in ("dot", "json"):
             return _write(path, (self.dot if form == "dot" else self.json).encode())
         try:
-            picture = self.render(form)
+            picture = self._page() if form == "html" else self.render(form)
         except (ImportError, RuntimeError, ValueError) as error:
             beside = path.with_suffix(".dot")
             _write(beside, self.dot.encode())
@@ -93,8 +94,14 @@ class Picture:
         picture = drawn(self.dot, form)
         if form == "svg":
             prefix = "g" + f"{zlib.crc32(self.dot.encode()):08x}" + "-"
-            return with_prefix(picture, prefix)
+            label = f'<svg role="img" aria-label="computation graph: {self.counts}" '
+            return with_prefix(picture, prefix).replace(b"<svg ", label.encode(), 1)
         return picture
+
+    def _page(self) -> bytes:
+        from .html import to_html
+
+        return to_html(self).encode()
 
     def _repr_svg_(self) -> str | None:
         try:
@@ -108,7 +115,9 @@ class Picture:
         except (ImportError, RuntimeError, ValueError) as error:
             return {"text/plain": f"{self!r}\n{error}"}
 
-    def __repr__(self) -> str:
+    @property
+    def counts(self) -> str:
+        """``2 operations, 1 parameter``"""
         counts = []
         for kind, word in ((OP, "operation"), (DERIVATIVE, "operation backward"), (BOX, "box"),
                            (PARAMETER, "parameter"), (BUFFER, "buffer"), (INPUT, "input")):
@@ -117,12 +126,15 @@ class Picture:
                 first, _, rest = word.partition(" ")
                 many = "es" if word == BOX else "s"
                 counts.append(f"{n} {first}{many if n > 1 else ''} {rest}".rstrip())
-        return f'<Picture of {", ".join(counts)}; .save("graph.svg") draws it>'
+        return ", ".join(counts)
+
+    def __repr__(self) -> str:
+        return f'<Picture of {self.counts}; .save("graph.svg") draws it>'
 
 
 def _write(path: Path, content: bytes) -> Path:
     """Write beside and rename, so that no file is ever half there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
     try:
         beside.write_bytes(content)
         os.replace(beside, path)
