@@ -278,3 +278,17 @@ def test_the_one_checksum_cannot_be_left_out(path):
     path.write_bytes(safetensors.save({}, {"tinygrad_norm": "1 1"}))
     with pytest.raises(CheckpointError, match="the checksum of its tree is wrong"):
         load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name is POSIX's")
+def test_a_pipe_or_device_is_written_to_and_stays(tmp_path):
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        checkpoint.replace_file(pipe, b"all of it")
+        assert os.read(reader, 99) == b"all of it"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]

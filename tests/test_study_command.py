@@ -114,6 +114,8 @@ def test_what_ifs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
      "study: expected at most 512 values in x, got (300, 2), which are 600: too many to look at; "
      "study its first rows, x[:256] (--rows 256 in the command)"),
     ({"a.npz": b"PK"}, ["batch_norm", "--npz", "a.npz"], "a.npz: expected a file that numpy.savez"),
+    ({"a.npz": b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }".ljust(
+        127) + b"\n"}, ["batch_norm", "--npz", "a.npz"], "a.npz: expected a file that numpy.savez"),
     ({"a.npz": {"y": [1.0], "z": [1.0]}}, ["batch_norm", "--npz", "a.npz"],
      "expected arrays named x, grad_output, weight, bias, got y, z"),
     ({"a.npz": {"x": ["a"]}}, ["batch_norm", "--npz", "a.npz"], "expected x to hold numbers, got"),

@@ -327,3 +327,44 @@ def test_watch_sees_each_recorded_operation() -> None:
 def test_refused(function: Any, inputs: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         tn.study.trace(function, *inputs)
+
+
+def test_names_that_are_no_python() -> None:
+    layer = nn.Sequential()
+    layer.add_module('a"b\n<i>', nn.Linear(3, 2, dtype=tn.float64))
+    layer.add_module("a'b <i>", nn.Linear(2, 2, dtype=tn.float64))
+    study = tn.study.trace(layer, matrix(4, 3))
+    names = [node.name for node in study.forward if node.role == "parameter"]
+    assert len(set(names)) == 4
+    assert all(name.isidentifier() for name in names)
+
+
+class Two(tn.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return a * b, a + b
+
+    @staticmethod
+    def backward(ctx: Any, dproduct: Any, dsum: Any) -> Any:
+        a, b = ctx.saved_tensors
+        return dproduct * b + dsum, dproduct * a + dsum
+
+
+def test_a_users_function_of_several_results() -> None:
+    def function(x: Any, w: Any) -> Any:
+        product, total = Two.apply(x, w)
+        return (product * total).sum()
+
+    x, w = matrix(3), matrix(3, seed=1)
+    study = tn.study.trace(function, x, w)
+    np.testing.assert_allclose(study.gradient("dx").value, w * (x + w) + x * w, **SAME)
+    assert {badge.verdict for badge in study.truth.badges} <= {"exact", "≈"}
+
+
+def test_long_names_stay_apart_in_the_text() -> None:
+    layer = nn.Sequential(nn.Linear(3, 2))
+    nn.utils.parametrizations.weight_norm(layer[0])
+    lines = str(tn.study.trace(layer, matrix(4, 3))).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert any(line.split() == ["dm0_parametrizations_weight_original1"] for line in lines)

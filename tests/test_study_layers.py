@@ -168,3 +168,11 @@ def test_nan_is_walked_and_marked() -> None:
 def test_refused(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_parametrized_norm_is_walked_as_recorded() -> None:
+    layer = nn.BatchNorm1d(4)
+    nn.utils.parametrize.register_parametrization(layer, "weight", nn.ReLU())
+    study = tn.study.trace(layer, np.random.default_rng(0).standard_normal((5, 4)))
+    assert study.kind == "function"
+    assert {badge.verdict for badge in study.truth.badges} <= {"exact", "≈"}

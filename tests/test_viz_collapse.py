@@ -283,3 +283,29 @@ def test_too_large_to_draw_says_how():
     picture = viz.graph(model(leaf(2, 4)).sum(), model, fold=False, depth=9)
     with pytest.raises(ValueError, match=r"too many to draw .* depth=1 draws a box for each part"):
         picture.render()
+
+
+@pytest.mark.parametrize("view", ["both", "backward"])
+def test_a_row_shows_the_numbers_of_its_first_module(view):
+    tn.manual_seed(0)
+    model = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)) for _ in range(6)])
+    loss = (model(tn.randn(5, 4)) * tn.randn(5, 4)).sum()
+    graph = viz.graph(loss, model, view=view, fold=True, show="values").graph
+    loss.backward()
+    held = dict(model.named_parameters())
+    shown = {graph.nodes[e.target].name: e.attributes["mean"] for e in graph.edges
+             if graph.nodes[e.target].name.endswith("1.weight")}
+    assert "d 1.1.weight" in shown
+    assert len(shown) < 6
+    for name, mean in shown.items():
+        gradient = held[name.removeprefix("d ")].grad.array
+        assert mean == pytest.approx(float(gradient.mean()), rel=1e-5)
+
+
+def test_many_operations_without_modules_are_left_as_they_are():
+    y = leaf(3)
+    for _ in range(200):
+        y = y * 1.01
+    picture = viz.graph(y.sum(), view="both")
+    assert len(picture.graph.nodes) > 400
+    sound(picture.graph)

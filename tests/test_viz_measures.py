@@ -268,3 +268,9 @@ def test_nothing_is_written():
 def test_unknown_thing_to_show():
     with pytest.raises(ValueError, match=r"expected show to be of shapes, names, .* got 'colour'"):
         viz.graph(leaf(2).relu(), show=["shapes", "colour"])
+
+
+@pytest.mark.parametrize("name", ["show", "expand"])
+def test_show_and_expand_are_names(name):
+    with pytest.raises(TypeError, match=f"expected {name} to be a name or several, got None; "):
+        viz.graph(leaf(2) * 2, **{name: None})

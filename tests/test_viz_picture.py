@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from viz_case import MLP, leaf, texts
@@ -142,3 +143,9 @@ def test_too_large_to_draw(tmp_path):
     assert "too many" in drawing._repr_mimebundle_()["text/plain"]
 
 
+def test_threads_that_save_to_one_path_do_not_meet(tmp_path):
+    picture = viz.graph(leaf(3) * 2)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: picture.save(tmp_path / "x.dot"), range(100)))
+    assert (tmp_path / "x.dot").read_text(encoding="utf-8") == picture.dot
+    assert [file.name for file in tmp_path.iterdir()] == ["x.dot"]

@@ -331,3 +331,16 @@ def test_what_was_not_recorded() -> None:
         history.outputs[f"more{i}"] = history.outputs["act1"]
     with pytest.raises(ValueError, match="24 panels at most, got 34; choose some with layers="):
         viz.activations(history)
+
+
+def test_an_empty_output_is_drawn() -> None:
+    class Cut(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x[:0]
+
+    model = nn.Sequential(nn.Linear(2, 2), Cut())
+    with viz.Recorder(model) as recorder:
+        model(tn.ones(3, 2))
+        recorder.step()
+    for kind in ("ridge", "box", "percentiles"):
+        assert viz.activations(recorder.history, kind=kind).axes

@@ -245,3 +245,12 @@ def test_a_buffer_of_two_layers_counts_once() -> None:
     shared = Buffer(tn.ones(7))
     model[0].shared = model[1].shared = shared
     assert [row.buffers for row in summary(model).rows] == [0, 7, 0]
+
+
+def test_names_that_cannot_be_printed_keep_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    model = nn.Sequential()
+    model.add_module("a\nb\x1b[2J\ud800", nn.Linear(2, 2))
+    summary(model)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 7
+    assert lines[3].startswith(r"a\nb\x1b[2J\ud800  Linear")

@@ -273,7 +273,12 @@ def _decoded(value: Any, arrays: dict[str, np.ndarray], device: Any) -> Any:
 
 
 def replace_file(target: str, data: bytes) -> None:
-    """Put ``data`` in the place of the file ``target``, all at once."""
+    """Put ``data`` in the place of the file ``target``, all at once; into a device or pipe, write.
+    """
+    if os.path.exists(target) and not os.path.isfile(target):  # renamed onto, it would be gone
+        with open(target, "wb") as stream:
+            stream.write(data)
+        return
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:

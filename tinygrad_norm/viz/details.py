@@ -53,3 +53,8 @@ def shortened(text: str, longest: int = LONGEST) -> str:
         return text
     half = (longest - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def printable(text: str) -> str:
+    """What cannot be printed (a line break, a control character) as Python writes it."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

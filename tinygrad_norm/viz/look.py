@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .details import shortened
+from .details import printable, shortened
 from .measures import written_bytes
 from .model import (
     BACK,
@@ -220,8 +220,7 @@ def escaped(name: str, longest: int = LONGEST_NAME) -> str:
     What cannot be printed (a line break, a control character) is shown as Python writes it. A
     backslash is doubled, since Graphviz replaces ``\\N`` and its like even there.
     """
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode()
-                   for c in shortened(name, longest))
+    text = printable(shortened(name, longest))
     text = text.replace("\\", "\\\\")
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;")):
         text = text.replace(character, entity)

@@ -190,8 +190,9 @@ def _without(graph: Graph, found: _Rows) -> Graph:
         ends = shown(edge.source, edge.target)
         if ends:
             source, target = place[ends[0]], place[ends[1]]
-            moved = replace(edge, source=source, target=target)
-            edges.setdefault((source, target, _rest(edge)), moved)
+            key = source, target, _rest(edge)
+            if key not in edges or ends == (edge.source, edge.target):  # the first unit's numbers
+                edges[key] = replace(edge, source=source, target=target)
     return Graph(nodes, list(edges.values()), clusters, dict(graph.attributes))
 
 

@@ -15,6 +15,7 @@ from ...nn.normalization.batch import _BatchNorm
 from ...nn.normalization.batch_renorm import _BatchRenorm
 from ...nn.normalization.functional import batch_norm
 from ...nn.normalization.instance import _InstanceNorm
+from ...nn.utils.parametrize import is_parametrized
 from .study import Arrangement
 
 
@@ -58,7 +59,7 @@ def kind_of(layer: Any) -> str:
 
 
 def _computes_as(layer: Any, base: Any) -> bool:
-    same = type(layer).forward is base.forward
+    same = type(layer).forward is base.forward and not is_parametrized(layer)
     if base is _BatchNorm:
         same = same and type(layer).normalize is batch_norm
     return same and not (layer._forward_hooks or layer._forward_pre_hooks)

@@ -1,4 +1,4 @@
-"""``python -m tinygrad_norm study batch_norm``: the walk in a terminal, and as JSON."""
+"""``python -m tinygrad_norm study batch_norm``: the walk in a terminal, as JSON, as a page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def arguments(command: argparse.ArgumentParser) -> None:
     """Its options."""
     command.add_argument("norm", metavar="NORM", choices=list(SHAPES), help=", ".join(SHAPES))
     command.add_argument("--text", action="store_true",
-                         help="print the walk (the default, unless --json is given)")
+                         help="print the walk (the default, unless --out or --json is "
+                         "given)")
+    command.add_argument("--out", metavar="FILE", type=target, help="write the page there: HTML")
     command.add_argument("--json", metavar="FILE", type=target, help="write the numbers there")
     data = command.add_mutually_exclusive_group()
     data.add_argument("--csv", metavar="FILE", help="your batch: a sample a line, a feature a "
@@ -48,14 +50,17 @@ def run(args: argparse.Namespace) -> int:
         study = chosen(args).trace()
         if args.json:
             put(args.json, study.json(indent=1) + "\n")
+        if args.out:
+            put(args.out, study.html(beside(args)))
     except (OSError, TypeError, ValueError) as error:
         print(f"study: {str(error).removeprefix('study: ').removeprefix('trace: ')}",
               file=sys.stderr)
         return 1
-    if args.text or not args.json:
+    written = [path for path in (args.json, args.out) if path]
+    if args.text or not written:
         print(study)
-    if args.json:
-        print(args.json)
+    for path in written:
+        print(path)
     return 0
 
 
@@ -78,6 +83,12 @@ def chosen(args: argparse.Namespace) -> Example:
         return own(args.norm, from_csv(args.csv) if args.csv else from_npz(args.npz), args)
     shape = (args.rows, *SHAPES[args.norm][1:]) if args.rows else None
     return example(args.norm, shape=shape, seed=args.seed, training=not args.eval)
+
+
+def beside(args: argparse.Namespace) -> list[Example]:
+    """What else the page shows: the ready-made cases, beside the ready-made batch."""
+    own = args.csv or args.npz or args.what_if or args.rows or args.eval
+    return [] if own else what_ifs(args.norm, seed=args.seed)
 
 
 def case(norm: str, name: str, seed: int) -> Example:
@@ -149,7 +160,7 @@ def from_npz(path: str) -> Batch:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (AttributeError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: expected a file that numpy.savez wrote: {error}") from None
     if len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import keyword
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,7 +99,7 @@ class Run:
         for node in self.nodes:
             for edge in node.edges:
                 if isinstance(edge, Variable) and edge not in self.names:
-                    name = known.get(id(edge), f"p{len(self.names)}").replace(".", "_")
+                    name = re.sub(r"\W", "_", known.get(id(edge), f"p{len(self.names)}"))
                     self.names[edge] = self._free(name if name.isidentifier() else f"m{name}")
         for count, node in enumerate(self.nodes, 1):
             outputs = getattr(node.op, "outputs", ())
@@ -107,7 +108,8 @@ class Run:
                 if edge == self.y.edge:
                     self.names[edge] = self._free("out")
                 elif edge in self.values:
-                    self.names[edge] = self._free(f"v{count}" + (f"_{outputs[i]}" if i else ""))
+                    which = outputs[i] if i < len(outputs) else i  # a Function names none
+                    self.names[edge] = self._free(f"v{count}" + (f"_{which}" if i else ""))
 
     def _free(self, name: str) -> str:
         """``name``, with a line below it as long as it, or its gradient, would be another's."""

@@ -86,11 +86,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .findings import Decomposition, Identity, Jacobian, Truth, Values, Wrong
 from .formula import Formula
+
+if TYPE_CHECKING:
+    from .examples import Example
 
 FORMAT = "tinygrad_norm.study/1"
 
@@ -216,6 +221,26 @@ class Study:
     def json(self, indent: int | None = None) -> str:
         """As text, which is JSON also where numbers are NaN or infinite."""
         return json.dumps(plain(asdict(self)), indent=indent, ensure_ascii=False, allow_nan=False)
+
+    def html(self, what_ifs: Sequence[Example] = ()) -> str:
+        """A page to step through in a browser, which asks nothing of any network.
+
+        ``what_ifs``: what else it shows, as ``tn.study.what_ifs("batch_norm")`` gives it.
+        """
+        from ..page import page
+
+        return page(self, what_ifs)
+
+    def save(self, path: str | os.PathLike[str], what_ifs: Sequence[Example] = ()) -> None:
+        """Write the page to a file; what was there stays until all of it is written."""
+        from ..page import save
+
+        save(self, path, what_ifs)
+
+    def _repr_html_(self) -> str:
+        from ..page import framed
+
+        return framed(self)
 
     def __str__(self) -> str:
         from .text import WIDTH, written

@@ -153,14 +153,15 @@ def _truth(study: Study, width: int) -> Iterator[Block]:
     pairs = [(one, other) for i, one in enumerate(ways) for other in ways[i + 1:]]
     names = list(dict.fromkeys(badge.of for badge in badges))
     wide = max(len(f"{one} and {other}") for one, other in pairs)
-    fit = max((width - wide - 5) // 18, 1)
+    column = max(18, max(map(len, names)) + 2)
+    fit = max((width - wide - 5) // column, 1)
     for start in range(0, len(names), fit):
         some = names[start:start + fit]
-        lines = [" " * (wide + 5) + "".join(f"{name:>18}" for name in some)]
+        lines = [" " * (wide + 5) + "".join(f"{name:>{column}}" for name in some)]
         for one, other in pairs:
             found = {b.of: _badge(b) for b in badges if (b.one, b.other) == (one, other)}
             lines.append(f"     {f'{one} and {other}':{wide}}"
-                         + "".join(f"{found.get(name, '—'):>18}" for name in some))
+                         + "".join(f"{found.get(name, '—'):>{column}}" for name in some))
         yield lines
 
 

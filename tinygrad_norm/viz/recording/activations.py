@@ -185,7 +185,7 @@ def note(axes: Any, height: float, row: Distribution) -> None:
     text, color = "", GREY
     if row.nonfinite:
         text, color = f"{row.nonfinite}\nNaN, ∞", ALARM
-    elif row.zeros >= 0.005 * row.size:
+    elif row.size and row.zeros >= 0.005 * row.size:
         text = f"{row.zeros / row.size:.0%} zeros"
     axes.text(1.01, height, text, color=color, fontsize=7, ha="left", va="center",
               transform=axes.get_yaxis_transform())

@@ -10,7 +10,7 @@ from ...nn.lazy import is_lazy
 from ...nn.module import Buffer, Module
 from ...nn.normalization.find import check_model
 from ...tensors.tensor import Parameter, Tensor
-from ..details import shortened
+from ..details import printable, shortened
 from .norm_axes import norm_axes
 from .probe import Call, Shapes, drawn, given, tensors_in, watched
 
@@ -85,8 +85,9 @@ class Summary:
         numbers = {"num_params": (row.parameters, row.waiting[0]),
                    "num_buffers": (row.buffers, row.waiting[1]),
                    "trainable": (row.learned, row.waiting[0])}
-        cells = [shortened(row.name or "(model)", 44) + (f" (call {row.call})" if again else ""),
-                 shortened(row.kind, 28)]
+        name = shortened(printable(row.name) or "(model)", 44)
+        cells = [name + (f" (call {row.call})" if again else ""),
+                 shortened(printable(row.kind), 28)]
         for name in self.col_names:
             if name in numbers:
                 count, lazy = numbers[name]

@@ -1,0 +1,85 @@
+// A formula with the numbers of one cell in the place of its names.
+
+const MATHML = "http://www.w3.org/1998/Math/MathML";
+
+function math(tag, ...children) {
+  const element = document.createElementNS(MATHML, tag);
+  element.append(...children);
+  return element;
+}
+
+function parsedMath(text) {
+  const holder = document.createElement("template");
+  holder.innerHTML = text;
+  return holder.content.firstElementChild;
+}
+
+function figure(value) {
+  const number = math("mn", short(value, Number.isInteger(value) ? 0 : 3));
+  return value < 0 ? math("mrow", math("mo", "("), number, math("mo", ")")) : number;
+}
+
+function subscripted(name, index) {
+  const label = name.cloneNode(true);
+  return index.length ? math("msub", label, math("mn", index.join(","))) : label;
+}
+
+// `item` is a value or gradient with a formula, `cell` the number of its cell, `look(name)` gives
+// {shape, cells} of what it reads. `hide` keeps the result secret.
+function substituted(item, cell, look, hide) {
+  const whole = parsedMath(item.formula.mathml);
+  const [name, , ...body] = [...whole.firstElementChild.children];
+  const reads = new Map(item.reads.map((read) => [read.name, read]));
+  const index = unravel(cell, item.shape);
+  const filled = body.map((one) => filledIn(one, {item, cell, index, reads, look, inSum: false}));
+  const result = hide ? math("mn", "?") : figure(look(item.name).cells[cell]);
+  const row = math("mrow", subscripted(name, index), math("mo", "="), ...filled, math("mo", "="),
+    result);
+  result.setAttribute("class", "result");
+  whole.replaceChildren(row);
+  return whole;
+}
+
+function filledIn(element, at) {
+  if (element.dataset?.name !== undefined) return numbersFor(element, at);
+  if (element.dataset?.sum !== undefined) return terms(element, at);
+  const copy = element.cloneNode(false);
+  copy.removeAttribute("data-name");
+  for (const child of element.childNodes) {
+    copy.append(child.nodeType === Node.ELEMENT_NODE ? filledIn(child, at) : child.cloneNode());
+  }
+  return copy;
+}
+
+function numbersFor(element, at) {
+  const name = element.dataset.name, array = at.look(name);
+  if (!array) return element.cloneNode(true);
+  const cells = at.inSum || !at.reads.has(name) ? [ravel(at.index, array.shape)]
+    : cellsOf(at.reads.get(name), at.item.shape, at.cell, array.shape);
+  if (cells.length === 1) return figure(array.cells[cells[0]]);
+  const shown = cells.length > 8 ? [...cells.slice(0, 7), null] : cells;
+  const list = shown.flatMap((c, i) => [
+    ...(i ? [math("mo", ",")] : []), c === null ? math("mo", "…") : math("mn",
+      short(array.cells[c]))]);
+  return math("mrow", math("mo", "["), ...list, math("mo", "]"));
+}
+
+function namesIn(element) {
+  return element.dataset?.name !== undefined ? [element.dataset.name]
+    : [...element.querySelectorAll("[data-name]")].map((one) => one.dataset.name);
+}
+
+function terms(element, at) {
+  const body = [...element.children].slice(1);
+  const axes = (element.dataset.sum.match(/\d+/g) ?? []).map(Number);
+  const arrays = body.flatMap(namesIn).map(at.look).filter(Boolean);
+  const shape = spread(() => 0, ...arrays, {shape: at.item.shape, cells: [0]}).shape;
+  const all = every(axes, shape, at.index);
+  const shown = all.length > 9 ? [...all.slice(0, 4), null, all[all.length - 1]] : all;
+  const parts = shown.flatMap((index, i) => [
+    ...(i ? [math("mo", "+")] : []),
+    ...(index ? body.map((one) => filledIn(one, {...at, index, inSum: true}))
+      : [math("mo", "…")])]);
+  return element.parentElement.localName === "mfrac" ? math("mrow", ...parts)
+    : math("mrow", math("mo", "("), ...parts, math("mo", ")"));
+}

@@ -1,0 +1,156 @@
+// The page: controls, the graph, the address, and what is drawn when.
+
+const DATA = JSON.parse(document.getElementById("study-data").textContent);
+const CASES = [{name: "as given", says: "", changes: {}}, ...DATA.cases];
+const byId = (id) => document.getElementById(id);
+const page = {case: 0, step: 0, walk: null, guessing: false, at: []};
+
+function controls() {
+  const last = () => page.walk.study.steps.length - 1;
+  page.previous = make("button", {type: "button", id: "previous",
+    onclick: () => go(page.step - 1)}, "← Previous");
+  page.next = make("button", {type: "button", id: "next", class: "first",
+    onclick: () => go(page.step + 1)}, "Next →");
+  page.slider = make("input", {id: "slider", type: "range", min: 0, max: last(), value: 0,
+    "aria-label": "Step", oninput: () => go(Number(page.slider.value))});
+  page.count = make("output", {id: "count", for: "slider"});
+  const guess = make("input", {type: "checkbox", id: "guessing", onchange: () => {
+    page.guessing = page.walk.guessing = guess.checked;
+    page.walk.revealed.clear();
+    go(page.step);
+  }});
+  byId("controls").replaceChildren(page.previous, page.next, page.slider, page.count,
+    make("span", {class: "option"}, guess, make("label", {for: "guessing"},
+      " guess gradients first")));
+}
+
+function tabsOfCases() {
+  const home = byId("cases");
+  home.hidden = CASES.length < 2;
+  if (home.hidden) return;
+  const group = make("div", {class: "tabs", role: "group", "aria-label": "What if"});
+  CASES.forEach((one, i) => group.append(make("button", {type: "button",
+    "aria-pressed": i === page.case, onclick: () => {
+      open(i, page.step);
+      byId("cases").querySelector("[aria-pressed=true]").focus();
+    }}, one.name)));
+  home.replaceChildren(group, make("p", {}, CASES[page.case].says));
+}
+
+// Opens one of the what-ifs, at a step.
+function open(number, step) {
+  page.case = number;
+  const study = changed(DATA.study, CASES[number].changes);
+  page.walk = new Walk(study, byId("step"));
+  page.walk.guessing = page.guessing;
+  page.walk.at = page.at;
+  byId("title").textContent = study.title;
+  const mode = {train: "training", eval: "evaluation, with running statistics"}[study.mode];
+  byId("subtitle").textContent = [mode, `${study.steps.length} steps: `
+    + `${page.walk.first < 0 ? study.steps.length : page.walk.first} forward, `
+    + `${page.walk.first < 0 ? 0 : study.steps.length - page.walk.first} backward`,
+  "computed in float64"].filter(Boolean).join(" · ");
+  const shade = tensorPicture(study, byId("tensor"));
+  page.walk.onpoint = (at) => {
+    page.at = at;
+    shade(at);
+  };
+  tabsOfCases();
+  controls();
+  byId("guessing").checked = page.guessing;
+  const sections = [truth(study), decomposition(study), identities(study), constants(study),
+    jacobian(study), nudging(study, DATA.program, page.walk), notes(study)];
+  byId("findings").replaceChildren(...sections.filter(Boolean));
+  go(step);
+}
+
+function go(step) {
+  const study = page.walk.study;
+  page.step = Math.max(0, Math.min(step, study.steps.length - 1));
+  page.walk.show(page.step);
+  page.slider.value = page.step;
+  page.count.textContent = `${page.step + 1} / ${study.steps.length}`;
+  page.slider.setAttribute("aria-valuetext", `step ${page.step + 1}: ${study.steps[page.step]}`);
+  page.previous.disabled = page.step === 0;
+  page.next.disabled = page.step === study.steps.length - 1;
+  lightGraph();
+  const hash = `#step=${page.step}${page.case ? `&case=${page.case}` : ""}`;
+  try {
+    if (location.hash !== hash) history.replaceState(null, "", hash);
+  } catch {
+    // A frame without an address of its own: the step is not kept.
+  }
+}
+
+function fromHash() {
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  const number = Math.trunc(Number(wanted.get("case"))) || 0;
+  const step = Math.trunc(Number(wanted.get("step"))) || 0;
+  return [CASES[number] ? number : 0, step];
+}
+
+function lightGraph() {
+  const {walk, step} = page, item = walk.item, back = walk.isGradient(item.name);
+  const current = back ? item.of : item.name;
+  const near = new Set(item.reads.map((read) => walk.items.get(read.name).of ?? read.name));
+  for (const box of document.querySelectorAll("#graph .node")) {
+    const node = walk.items.get(box.dataset.node);
+    box.classList.toggle("current", node.name === current);
+    box.classList.toggle("near", near.has(node.name) && node.name !== current);
+    box.classList.toggle("known", node.step <= step);
+    box.classList.toggle("graded", node.gradient_step !== null && node.gradient_step <= step);
+    if (node.name === current) inSight(box);
+  }
+  for (const edge of document.querySelectorAll("#graph .edge")) {
+    const {from, to, marks} = edge.dataset;
+    const backward = back && from === current && (item.through === to || item.kind === "sum");
+    const lit = !back && to === current;
+    edge.classList.toggle("lit", lit);
+    edge.classList.toggle("back", backward);
+    edge.setAttribute("marker-end", backward ? "" : `url(#${marks}-${lit ? "lit" : "end"})`);
+    edge.setAttribute("marker-start", backward ? `url(#${marks}-back)` : "");
+  }
+}
+
+// Scrolls the graph sideways, never the page.
+function inSight(box) {
+  const home = byId("graph"), frame = home.getBoundingClientRect();
+  const place = box.getBoundingClientRect();
+  if (place.left < frame.left + 20 || place.right > frame.right - 20) {
+    home.scrollLeft += place.left + place.width / 2 - frame.left - frame.width / 2;
+  }
+}
+
+// First to where the value comes, and from there to its gradient.
+function visit(name) {
+  const node = page.walk.items.get(name), {step, gradient_step: back} = node;
+  if (step >= 0 && (page.step !== step || back === null)) go(step);
+  else if (back !== null) go(back);
+}
+
+for (const box of document.querySelectorAll("#graph .node")) {
+  box.addEventListener("click", () => visit(box.dataset.node));
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    visit(box.dataset.node);
+  });
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
+  if (event.target.closest("input, select, textarea")) return;
+  const steps = {ArrowRight: page.step + 1, ArrowLeft: page.step - 1, Home: 0,
+    End: page.walk.study.steps.length - 1};
+  if (!(event.key in steps)) return;
+  event.preventDefault();
+  go(steps[event.key]);
+});
+
+window.addEventListener("hashchange", () => {
+  const [number, step] = fromHash();
+  if (number !== page.case) open(number, step);
+  else if (step !== page.step) go(step);
+});
+
+open(...fromHash());
