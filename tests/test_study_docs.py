@@ -71,10 +71,11 @@ def test_the_commands_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         command = shlex.split(line, comments=True)
         assert command[:3] == ["python", "-m", "tinygrad_norm"]
         assert main(command[3:]) == 0
         assert capsys.readouterr().out
     assert (tmp_path / "study.json").exists()
+    assert (tmp_path / "study.html").exists()
