@@ -47,6 +47,8 @@ def folder(tmp_path_factory, study):
     x = tn.tensor([[1.0, float("nan")], [float("inf"), -2.0]])
     function = tn.study.trace(lambda x, w: (x @ w).relu().sum(), x, tn.ones(2, 2))
     function.save(folder / "function.html")
+    broken = tn.tensor([[float("nan"), 1.0, 2.0], [1.0, -1.0, 0.5], [3.0, 0.0, 2.0]])
+    tn.study.trace(tn.nn.LayerNorm(3), broken).save(folder / "nan.html")
     return folder
 
 
@@ -107,7 +109,7 @@ def test_steps_to_the_end_by_keyboard(opened, study, size, scheme):
 
 @pytest.mark.parametrize(("name", "size"), [
     ("group_norm", DESKTOP), ("group_norm", PHONE), ("eval", PHONE), ("function", PHONE),
-    ("hostile", PHONE), ("wide", PHONE), ("wide", DESKTOP)])
+    ("hostile", PHONE), ("nan", PHONE), ("wide", PHONE), ("wide", DESKTOP)])
 def test_every_page_steps(opened, name, size):
     page = opened(name, size=size)
     for i in range(int(page.locator("#slider").get_attribute("max"))):
@@ -206,6 +208,17 @@ def test_nudging_an_input_computes_what_python_computes(opened):
     assert "8 of 8 outputs move" in page.locator("#findings").inner_text()
     page.get_by_role("button", name="Back to 0").click()
     assert "0 of 8 outputs move" in page.locator("#findings").inner_text()
+
+
+def test_nan_is_shown_to_the_last_section(opened):
+    page = opened("nan")
+    assert page.locator("#step .main td.bad").count() > 0
+    text = page.locator("#findings").inner_text()
+    assert "At most NaN apart" in text
+    assert "Nudge one input" in text
+    assert "Notes" in text
+    assert page.locator(".nudged td.bad").first.evaluate("e => getComputedStyle(e).color") == (
+        page.locator(".numbers td.bad").first.evaluate("e => getComputedStyle(e).color"))
 
 
 def test_in_eval_one_input_moves_one_output(opened):

@@ -114,8 +114,9 @@ function short(value, digits = 3) {
 }
 
 // Of a difference: never rounded to nothing.
-function tiny(value) {
-  if (value === null) return "NaN";
+function tiny(found) {
+  const value = found === null ? NaN : Number(found);
+  if (!Number.isFinite(value)) return short(value);
   return value === 0 ? "0" : value.toExponential(1).replace("e+", "e").replaceAll("-", "−");
 }
 
