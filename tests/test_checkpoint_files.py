@@ -292,3 +292,10 @@ def test_a_pipe_or_device_is_written_to_and_stays(tmp_path):
         os.close(reader)
     assert stat.S_ISFIFO(os.stat(pipe).st_mode)
     assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path):
+    path = tmp_path / "missing" / "x.json"
+    with pytest.raises(FileNotFoundError) as caught:
+        checkpoint.replace_file(str(path), b"")
+    assert caught.value.filename == str(path)

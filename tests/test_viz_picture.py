@@ -149,3 +149,10 @@ def test_threads_that_save_to_one_path_do_not_meet(tmp_path):
         list(pool.map(lambda _: picture.save(tmp_path / "x.dot"), range(100)))
     assert (tmp_path / "x.dot").read_text(encoding="utf-8") == picture.dot
     assert [file.name for file in tmp_path.iterdir()] == ["x.dot"]
+
+
+def test_a_missing_folder_is_named_as_it_was_given(tmp_path):
+    path = tmp_path / "missing" / "graph.dot"
+    with pytest.raises(FileNotFoundError) as caught:
+        tn.viz.graph(tn.ones(2, requires_grad=True) * 2).save(path)
+    assert caught.value.filename == str(path)

@@ -290,8 +290,8 @@ def replace_file(target: str, data: bytes) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno and error.filename is None:
-            error.filename = target  # a full disk names no file
+        if isinstance(error, OSError) and error.errno and error.filename in (None, temporary):
+            error.filename = target  # a full disk names no file, a missing folder the temporary
         raise
     if os.name == "posix":  # elsewhere a directory cannot be opened
         descriptor = os.open(folder, os.O_RDONLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -138,8 +139,13 @@ def _write(path: Path, content: bytes) -> Path:
     try:
         beside.write_bytes(content)
         os.replace(beside, path)
+    except OSError as error:
+        if error.errno:
+            error.filename = str(path)  # not that of the hidden file beside
+        raise
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
     return path
 
 
