@@ -1,30 +1,15 @@
 """The page of a graph in a real browser: Debian's Chromium, driven by Playwright."""
 
 import re
-import shutil
 
 import pytest
+from browser import DESKTOP, HOSTILE, LOOKS, PHONE, needs_browser
 from viz_case import Block, Chain, Normed, draws
 
 import tinygrad_norm as tn
 from tinygrad_norm import viz
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="no browser: pip install playwright")
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-
-pytestmark = [draws, pytest.mark.skipif(not BROWSER, reason="no browser: apt install chromium")]
-
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
-LOOKS = [(size, scheme) for size in (DESKTOP, PHONE) for scheme in ("light", "dark")]
-HOSTILE = "</script><img src=x onerror=document.title='broken'>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = [draws, needs_browser]
 
 
 @pytest.fixture(scope="module")

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import numpy as np
 import pytest
+from browser import DESKTOP, HOSTILE, LOOKS, PHONE, needs_browser
 
 import tinygrad_norm as tn
 from tinygrad_norm.study.walk import example, what_ifs
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="no browser: pip install playwright")
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-
-pytestmark = pytest.mark.skipif(not BROWSER, reason="no browser: apt install chromium")
-
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-LOOKS = [(size, scheme) for size in (DESKTOP, PHONE) for scheme in ("light", "dark")]
-HOSTILE = "</script><img src=x onerror=document.title='broken'>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
