@@ -16,7 +16,7 @@ SHAPED = [(kind, SHAPES[kind]) for kind in KINDS] + [
     ("batch_norm", (2, 3, 2, 2)), ("batch_norm", (2, 2, 3)), ("batch_renorm", (2, 2, 3)),
     ("layer_norm", (2, 3, 4)), ("layer_norm", (2, 2, 2, 3)), ("instance_norm", (2, 2, 2, 3)),
     ("group_norm", (2, 6, 2, 2)), ("group_norm", (3, 4)), ("rms_norm", (2, 3, 4)),
-    ("batch_norm", (2, 2, 2, 1, 2))]
+    ("batch_norm", (2, 2, 2, 1, 2)), ("batch_renorm", (2, 3, 2, 2)), ("rms_norm", (2, 2, 3, 2))]
 SAME = {"rtol": 1e-12, "atol": 1e-12}
 
 
@@ -72,6 +72,20 @@ def slopes(loss: Callable[[np.ndarray], Any], at: np.ndarray) -> np.ndarray:
         moved[cell] += 1e-30j
         result[cell] = loss(moved).imag / 1e-30
     return result
+
+
+def expected_of(case: Any, kind: str) -> dict[str, np.ndarray]:
+    """The output of an example, and the gradients of Σ dy y."""
+    layer, x, dy = case.layer, case.x.array, case.grad_output.array
+    gamma = layer.weight.array
+    beta = None if kind == "rms_norm" else layer.bias.array
+    forward = plain(layer, kind, x)
+    found = {"out": forward(x, gamma, beta),
+             "dx": slopes(lambda v: (forward(v, gamma, beta) * dy).sum(), x),
+             "dgamma": slopes(lambda v: (forward(x, v, beta) * dy).sum(), gamma)}
+    if beta is not None:
+        found["dbeta"] = slopes(lambda v: (forward(x, gamma, v) * dy).sum(), beta)
+    return found
 
 
 def values_of(study: Study) -> dict[str, np.ndarray]:

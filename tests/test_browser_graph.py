@@ -4,6 +4,7 @@ import re
 
 import pytest
 from browser import DESKTOP, HOSTILE, LOOKS, PHONE, needs_browser
+from graph_page import opened
 from viz_case import Block, Chain, Normed, draws
 
 import tinygrad_norm as tn
@@ -27,20 +28,9 @@ def addresses(tmp_path_factory):
 def page(browser, addresses, request):
     """The open page; at the end nothing was complained of, nothing asked for."""
     size, scheme, view = (*getattr(request, "param", (DESKTOP, "light")), "forward")[:3]
-    address = addresses[view]
-    context = browser.new_context(viewport=size, color_scheme=scheme, has_touch=size == PHONE)
-    page = context.new_page()
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda one: asked.append(one.url))
-    page.goto(address)
-    yield page
-    title = page.title()
-    context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [address]
-    assert title == "Computation graph"
+    with opened(browser, addresses[view], size, scheme) as page:
+        yield page
+        assert page.title() == "Computation graph"
 
 
 def numbers(page):
@@ -113,18 +103,36 @@ def test_touch(page):
 def test_keyboard_walks_the_nodes(page):
     for _ in range(20):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.matches('.node')"):
+        if page.evaluate("document.activeElement.matches('.node, .cluster')"):
             break
-    names = set()
-    for _ in range(12):
+    names, kinds = set(), set()
+    for _ in range(24):
         page.keyboard.press("ArrowDown")
         names.add(heading(page))
-        assert page.evaluate("document.activeElement.matches('.node.chosen')")
-    assert len(names) > 5
-    assert page.locator('.node[tabindex="0"]').count() == 1
+        assert page.evaluate("document.activeElement.matches('.chosen')")
+        kinds.add(page.evaluate("document.activeElement.classList[0]"))
+    assert len(names) > 8
+    assert kinds == {"node", "cluster"}
+    assert page.locator('#stage [tabindex="0"]').count() == 1
+    node(page, "output").click()
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
-    assert heading(page) in names
+    assert heading(page) == "output"
+
+
+def test_every_part_can_be_reached_by_arrows(page):
+    """From the first stop of the Tab key, by some way: what no arrow leads to does not exist."""
+    unreached = page.evaluate("""() => {
+      const all = [...nodes(), ...clusters()], seen = new Set([all.find((e) => e.tabIndex === 0)]);
+      for (const part of seen) {
+        for (const [dx, dy] of Object.values(ARROWS)) {
+          const next = towards(part, dx, dy);
+          if (next) seen.add(next);
+        }
+      }
+      return all.filter((e) => !seen.has(e)).map((e) => e.getAttribute("aria-label"));
+    }""")
+    assert unreached == []
 
 
 def test_focus_can_be_seen(page):
@@ -133,7 +141,9 @@ def test_focus_can_be_seen(page):
         seen = page.evaluate("""() => {
           const e = document.activeElement, s = getComputedStyle(e);
           if (e === document.body) return "body";
-          if (!e.matches(".node")) return s.outlineStyle !== "none" && parseFloat(s.outlineWidth);
+          if (!e.matches(".node, .cluster")) {
+            return s.outlineStyle !== "none" && parseFloat(s.outlineWidth);
+          }
           const shape = e.querySelector("path, polygon, ellipse");
           return parseFloat(getComputedStyle(shape).strokeWidth);
         }""")
@@ -195,10 +205,10 @@ def test_modules_close_and_open(page):
     assert page.locator("#depth").input_value() == "1"
     node(page, "0 Normed").click()
     assert "closed module" in numbers(page)
-    page.get_by_role("button", name="Open a level").click()
+    page.get_by_role("button", name="Open this module").click()
     assert heading(page) == "0 Normed"
-    assert "module" in numbers(page)
-    page.get_by_role("button", name="Close a level").click()
+    assert "closed" not in numbers(page)
+    page.get_by_role("button", name="Close this module").click()
     assert "closed module" in numbers(page)
     for _ in range(5):
         page.locator("body").press("o")
@@ -209,9 +219,11 @@ def test_search_opens_what_is_closed(page):
     page.locator("#depth").select_option("closed")
     page.keyboard.press("/")
     page.keyboard.type("fc.weight")
-    assert page.locator("#found").inner_text() == "inside: Enter"
+    assert page.locator("#found").inner_text() == "1 found, inside"
+    assert page.locator(".holds").get_attribute("aria-label") == "Chain, closed module"
     page.keyboard.press("Enter")
     assert heading(page) == "0.fc.weight"
+    assert page.locator("#found").inner_text() == "1 of 1"
 
 
 def test_hostile_name_is_only_text(page):
@@ -227,6 +239,8 @@ def test_hostile_name_is_only_text(page):
 def test_contrast(page):
     """Of every text against what is drawn behind it, in the page and in the picture."""
     page.keyboard.press("0")
+    page.evaluate("toggle({ kind: 'cluster', index: graphs[view].clusters.length - 1 })")
+    assert page.locator("text.shut").count() > 1
     node(page, "normalize").click()
     low = page.evaluate("""() => {
       const rgb = (c) => c.match(/[\\d.]+/g).map(Number);
@@ -240,9 +254,9 @@ def test_contrast(page):
       const clear = (c) => c === "none" || rgb(c)[3] === 0;
       const page = getComputedStyle(document.body).backgroundColor, found = [];
       for (const text of document.querySelectorAll("#stage text")) {
-        let behind = page;
         const node = text.closest(".node, .cluster");
-        const shape = node?.querySelector("path, polygon, ellipse");
+        if (!text.getClientRects().length) continue;
+        const shape = node?.querySelector("path:not(.gone), polygon, ellipse");
         const fills = shape ? [getComputedStyle(shape).fill]
           : [...document.querySelectorAll(".cluster > path")].map((p) => getComputedStyle(p).fill);
         for (const fill of fills.filter((one) => !clear(one)).concat(shape ? [] : [page])) {
@@ -267,22 +281,33 @@ def test_contrast(page):
 def test_print_shows_the_whole(page):
     page.keyboard.press("+")
     page.emulate_media(media="print", color_scheme="dark")
-    assert not page.locator("#tools").is_visible()
-    assert not page.locator("aside").is_visible()
+    for control in ("#tools", "aside", ".fold >> nth=0"):
+        assert not page.locator(control).is_visible()
+    assert page.locator("#legend").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     last = page.locator(".node").last.bounding_box()
     frame = page.locator("#stage svg").bounding_box()
     assert frame["x"] <= last["x"] <= frame["x"] + frame["width"]
     assert last["y"] + last["height"] <= frame["y"] + frame["height"] + 1
     assert page.pdf().startswith(b"%PDF")
+    page.emulate_media(media="screen")
+    page.locator("aside #legend").wait_for()
 
 
 def test_without_javascript(browser, addresses):
     context = browser.new_context(java_script_enabled=False, viewport=PHONE)
     page = context.new_page()
     page.goto(addresses["both"])
-    assert page.locator("svg").is_visible()
-    assert page.locator("svg").bounding_box()["width"] <= PHONE["width"]
+    stage, svg = page.locator("#stage"), page.locator("#stage > svg")
+    assert stage.bounding_box()["width"] <= PHONE["width"]
+    assert svg.bounding_box()["width"] > 700  # its own size, in a box that scrolls
+    sizes = page.evaluate("""() => [...document.querySelectorAll("#stage text")].map((text) =>
+      parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)""")
+    assert min(sizes) >= 9 - 1e-6
+    stage.evaluate("stage => stage.scrollLeft = 300")
+    assert stage.evaluate("stage => stage.scrollLeft") == 300
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.locator("#legend").is_visible()
     assert not page.locator("#tools").is_visible()
     assert not page.locator("aside").is_visible()
     context.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from tinygrad_norm.__main__ import main
 from tinygrad_norm.study.walk import example, what_ifs
+from tinygrad_norm.study.walk.batch import from_csv
 from tinygrad_norm.study.walk.examples import SHAPES
 
 
@@ -76,6 +79,23 @@ def test_csv(folder: Path, head: str) -> None:
     np.testing.assert_array_equal(value(study, "x"), [[1, 2]])
 
 
+@pytest.mark.parametrize("text", [
+    "1,2\n3,nan\n5,-6e1\n", "1;2\n3;nan\n5;-6e1", "1\t2\n3\tnan\n5\t-6e1\n",
+    "1 2\n3   nan \n  5 -6e1\n", "\n1,2\r\n\r\n3,nan\r\n,\n5,-60.0\r\n",
+    '"1","2"\n"3", "nan"\n5,-60', "a;b\n1,0;2,0\n3;nan\n5,;-6,0e1\n",
+    '"a;b"\t"c 1"\n1,0\t2\n3\tNaN\n5\t-6,0E+1', "\ufeff size 1, size 2\n1,2\n3,nan\n5,-60",
+    '"1,0","2,0"\n3,nan\n5,-60', "a b\n1 2\n3 nan\n5 -60", "a b c\n1,2\n3,nan\n+5.,-60",
+    "sep=;\n1;2\n3;nan\n5;-60", '"1";"2"\n3;nan\n"5,0";-60'])
+def test_csv_of_other_hands(folder: Path, text: str) -> None:
+    (folder / "x.csv").write_text(text, encoding="utf-8", newline="")
+    np.testing.assert_array_equal(from_csv("x.csv").x, [[1, 2], [3, np.nan], [5, -60]])
+
+
+def test_csv_of_one_column(folder: Path) -> None:
+    (folder / "x.csv").write_text("weight\n1.5\n-inf\n", encoding="utf-8")
+    np.testing.assert_array_equal(from_csv("x.csv").x, [[1.5], [-np.inf]])
+
+
 def test_npz(folder: Path) -> None:
     x, dy = np.random.default_rng(0).standard_normal((2, 600, 4, 2)).transpose(0, 1, 3, 2)
     np.savez("one.npz", x.astype("float32"))
@@ -104,9 +124,27 @@ def test_what_ifs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ({}, ["batch_norm", "--csv", "none.csv"], "No such file or directory: 'none.csv'"),
     ({"a.csv": "a,b\n"}, ["batch_norm", "--csv", "a.csv"], "a.csv: expected lines of numbers, got"),
     ({"a.csv": "1,2\n3\n"}, ["batch_norm", "--csv", "a.csv"],
-     "expected 2 numbers in each line, got 1 in line 2 of the numbers"),
+     "expected 2 numbers in each line, as in line 1, got 1 in line 2 (commas were taken"),
+    ({"a.csv": "a,b\n\n1,2\n\n3,4,5\n"}, ["batch_norm", "--csv", "a.csv"],
+     "expected 2 numbers in each line, as in line 3, got 3 in line 5 (commas were taken for what "
+     "stands between the numbers)"),
+    ({"a.csv": "1;2\n3\n"}, ["batch_norm", "--csv", "a.csv"],
+     "as in line 1, got 1 in line 2 (semicolons were taken"),
+    ({"a.csv": "1;x\n3\n"}, ["batch_norm", "--csv", "a.csv"], "got 'x' in line 1 (semicolons"),
+    ({"a.csv": "1\t2\n3\n"}, ["batch_norm", "--csv", "a.csv"], "got 1 in line 2 (tabs were taken"),
+    ({"a.csv": "1 2\n3\n"}, ["batch_norm", "--csv", "a.csv"], "got 1 in line 2 (blanks were taken"),
+    ({"a.csv": "1|2\n3|4\n"}, ["batch_norm", "--csv", "a.csv"], "got '3|4' in line 2 (commas were"),
+    ({"a.csv": "1,2,\n3,4,\n"}, ["batch_norm", "--csv", "a.csv"], "got an empty place in line 1"),
+    ({"a.csv": "1.234,5;2\n3;4\n"}, ["batch_norm", "--csv", "a.csv"], "got '1.234,5' in line 1"),
+    ({"a.csv": "1,2\n1_000,2\n"}, ["batch_norm", "--csv", "a.csv"], "got '1_000' in line 2"),
+    ({"a.csv": "1,2\n0\0,2\n"}, ["batch_norm", "--csv", "a.csv"], "got '0\\x00' in line 2"),
+    ({"a.csv": '1,2\n"3,4\n'}, ["batch_norm", "--csv", "a.csv"], "as in line 1, got 1 in line 2"),
+    ({"a.csv": "1" * 200_000}, ["batch_norm", "--csv", "a.csv"], "field larger than field limit"),
+    ({"a.csv": ""}, ["batch_norm", "--csv", "a.csv"], "expected lines of numbers, got none"),
+    ({}, ["batch_norm", "--csv", "."], "Is a directory: '.'"),
     ({"a.csv": "1,2\n3,x\n"}, ["batch_norm", "--csv", "a.csv"], "expected a number, got 'x'"),
-    ({"a.csv": b"\xff\xfe"}, ["batch_norm", "--csv", "a.csv"], "a.csv: expected lines of numbers:"),
+    ({"a.csv": b"\xff\xfe"}, ["batch_norm", "--csv", "a.csv"],
+     "can't decode byte 0xff in position 0: invalid start byte; save it as UTF-8"),
     ({"a.csv": "1,2\n3,4\n"}, ["instance_norm", "--csv", "a.csv"],
      "3 to 5 axes for instance_norm, got (2, 2); give such an array with --npz"),
     ({"a.csv": "1,2\n"}, ["batch_norm", "--csv", "a.csv"], "Expected more than 1 value per"),
@@ -137,7 +175,7 @@ def test_one_line_says_what_is_wrong(
             np.savez(name, **content)
         else:
             (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    assert run(*arguments, "--json", "out.json") == 1
+    assert run(*arguments, "--json", "out.json") == 2
     error = capsys.readouterr().err
     assert error.startswith("study: ")
     assert message in error
@@ -159,3 +197,14 @@ def test_wrong_options(
     with pytest.raises(SystemExit, match="2"):
         run(*arguments)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [
+    ["study", "batch_norm"], ["study", "batch_norm", "--what-if", "list"], ["equivalences"]])
+def test_output_that_cannot_be_written(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "tinygrad_norm", *arguments], stdout=full,
+                              stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "tinygrad_norm: error: [Errno 28] No space left on device\n"

@@ -20,6 +20,9 @@ F = nn.functional
 SAME = {"rtol": 1e-12, "atol": 1e-12}
 
 
+EARLIER = tn.ones(2, dtype=tn.float64, requires_grad=True) * 2
+
+
 def matrix(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape)
 
@@ -262,6 +265,54 @@ def test_what_a_function_closes_over() -> None:
     assert list(study.truth.columns[-1].gradients) == ["dx"]  # the others are not ours to move
 
 
+def test_hooks_on_gradients_are_not_called() -> None:
+    """Neither those of a tensor that the function closes over, nor those that it sets itself."""
+    weight = tn.randn(3, dtype=tn.float64, requires_grad=True)
+    called = []
+    weight.register_hook(lambda gradient: called.append(1) or gradient * 2)
+
+    def function(x: Any) -> Any:
+        y = x * weight
+        y.register_hook(lambda gradient: called.append(2) or gradient * 3)
+        return y.sum()
+
+    study = tn.study.trace(function, matrix(3))
+    assert {badge.verdict for badge in study.truth.badges} <= {"exact", "≈"}
+    np.testing.assert_array_equal(study.node("p1").gradient, matrix(3))
+    assert not called
+    function(tn.tensor(matrix(3))).backward()
+    assert called == [2, 1]  # the engine has not forgotten them
+    np.testing.assert_array_equal(weight.grad.array, 6 * matrix(3))  # type: ignore[union-attr]
+
+
+def test_a_gradient_taken_inside() -> None:
+    def penalty(x: Any) -> Any:
+        (dx,) = tn.autograd.grad((x**3).sum(), x, create_graph=True)
+        return (dx * dx).sum()
+
+    study = tn.study.trace(penalty, matrix(3))
+    np.testing.assert_allclose(study.gradient("dx").value, 36 * matrix(3)**3, **SAME)
+    assert {badge.verdict for badge in study.truth.badges} <= {"exact", "≈"}
+
+
+def test_looking_for_nan_stays_outside() -> None:
+    with tn.autograd.detect_anomaly():
+        study = tn.study.trace(lambda x: x.log().sum(), np.array([-1.0, 1.0]))
+        assert not study.node("out").finite
+        x = tn.tensor([-1.0], requires_grad=True)
+        with np.errstate(all="ignore"), pytest.raises(
+                RuntimeError, match="detect_anomaly: the forward of log made a NaN"):
+            x.log()
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_the_largest_of_many_is_not_written_as_that_of_one(keepdim: bool) -> None:
+    text = str(tn.study.trace(lambda x: x.amax(0, keepdim=keepdim) * 2, matrix(3)))
+    assert "v1 = largest(x)" in text
+    assert "largest(0" not in text
+    assert "out[0] =" in text or not keepdim
+
+
 def test_random_numbers_are_the_same_each_time() -> None:
     before = str(tn.get_rng_state())
     study = tn.study.trace(lambda x: F.dropout(x, 0.5) * 2, matrix(4, 4))
@@ -322,6 +373,14 @@ def test_watch_sees_each_recorded_operation() -> None:
     (lambda x: x * 2, (matrix(30, 30),), ValueError, "at most 512 values in x"),
     (lambda x, y: x * y, (matrix(2), matrix(30, 30)), ValueError, "512 values in input 1"),
     (lambda x: nn.Linear(2, 2)(x), (matrix(3, 2),), TypeError, "in float64, and so must be what"),
+    (lambda x: x * EARLIER, (matrix(2),), RuntimeError,
+     r"uses a result of mul that was computed before it was called; detach\(\) it, give it as an"),
+    (lambda x: x * 2, (matrix(2) + 0j,), TypeError, "x to hold real numbers, got complex128"),
+    (lambda x: x * 2, (np.array(["a"]),), TypeError, "x to hold real numbers, got <U1"),
+    (lambda x: x * 2, (np.zeros((0, 2)),), ValueError, "at least one value in x, got"),
+    (lambda x: 3.0, (matrix(2),), TypeError, "return a Tensor, got float"),
+    (lambda x: x.add_(1), (matrix(2),), RuntimeError, "a leaf tensor that requires grad"),
+    (lambda x: (x > 0).double(), (matrix(2),), RuntimeError, "nothing was recorded"),
     (3, (matrix(2),), TypeError, "a layer or a function of tensors, got 3"),
 ])
 def test_refused(function: Any, inputs: Any, error: type[Exception], message: str) -> None:
@@ -337,6 +396,16 @@ def test_names_that_are_no_python() -> None:
     names = [node.name for node in study.forward if node.role == "parameter"]
     assert len(set(names)) == 4
     assert all(name.isidentifier() for name in names)
+
+
+@pytest.mark.parametrize(("gradient", "error", "message"), [
+    (np.ones(3), ValueError, r"grad_output of the output's shape \(2,\), got \(3,\)"),
+    ([1.0, 2.0], TypeError, "grad_output to be a tensor or an array, got list"),
+    (np.ones(2) + 0j, TypeError, "grad_output to hold real numbers, got complex128"),
+    (np.array(["a", "b"]), TypeError, "grad_output to hold real numbers, got <U1")])
+def test_gradients_that_are_refused(gradient: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        tn.study.trace(lambda x: x * 2, matrix(2), grad_output=gradient)
 
 
 class Two(tn.autograd.Function):

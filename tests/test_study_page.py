@@ -150,7 +150,7 @@ def test_the_graph_shows_every_value_and_its_edges() -> None:
     assert ("xmu", "xhat") in edges
     assert ("n", "mu") not in edges
     assert set(re.findall(r'<marker id="([\w-]+)"', page)) == {
-        "study-end", "study-lit", "study-back"}
+        "study-end", "study-lit", "study-back", "study-bad"}
 
 
 def test_places_of_nodes() -> None:
@@ -181,7 +181,71 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "LayerNorm" in capsys.readouterr().out
     found = data_of(target.read_text(encoding="utf-8"))
     assert found["study"]["arrangement"]["shape"] == [3, 4]
-    assert found["cases"] == []
+    assert found["cases"][0]["name"] == "2 features"  # of these very rows
+    for more in (["--eval"], ["--rows", "65"]):
+        assert main(["study", "batch_norm", *more, "--out", str(target)]) == 0
+        assert data_of(target.read_text(encoding="utf-8"))["cases"] == []
+
+
+def own_layer(kind: str) -> tuple[nn.Module, Any]:
+    x = tn.randn(4, 6, 5) if kind == "instance_norm" else tn.randn(4, 6)
+    layers = {"batch_norm": nn.BatchNorm1d(6, eps=1e-3), "batch_renorm": nn.BatchRenorm1d(6),
+              "layer_norm": nn.LayerNorm(6), "instance_norm": nn.InstanceNorm1d(6),
+              "group_norm": nn.GroupNorm(3, 6), "rms_norm": nn.RMSNorm(6)}
+    return layers[kind], x
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_ifs_of_a_layer_of_ones_own(kind: str) -> None:
+    layer, x = own_layer(kind)
+    before = {name: value.array.copy() for name, value in layer.state_dict().items()}
+    study = tn.study.trace(layer, x)
+    cases = {one.name: one for one in what_ifs(layer, x)}
+    two = {"batch_norm": "batch of 2", "batch_renorm": "batch of 2", "instance_norm":
+           "2 positions", "group_norm": "constant feature"}.get(kind, "2 features")
+    assert next(iter(cases)) == two
+    found = data_of(study.html(list(cases.values())))
+    by_name = {one["name"]: one for one in found["cases"]}
+    for name, case in cases.items():
+        assert name[:3] == "eps" or case.layer.eps == study.arrangement.eps
+        own = x.array[tuple(map(slice, case.x.shape))]
+        changed = (case.x.array != own).sum()
+        assert changed == (case.trace().arrangement.n if name == "constant feature" else 0)
+        assert name in by_name or case.trace().json() == study.json()
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value.array, before[name])
+    assert ("gamma = 0" in cases) == (getattr(layer, "weight", None) is not None)
+
+
+def test_what_ifs_where_there_are_none() -> None:
+    layer = nn.BatchNorm1d(3)
+    assert what_ifs(layer.eval(), tn.randn(4, 3)) == []
+    assert what_ifs(nn.LazyBatchNorm1d(), tn.randn(4, 3))[0].name == "batch of 2"
+    already = what_ifs(nn.BatchNorm1d(3), tn.randn(2, 3))
+    assert already[0].name == "constant feature"
+    for what, x, message in (
+            (nn.Linear(3, 3), tn.randn(4, 3), r"a layer of these kinds and its x, got Linear"),
+            (layer, None, r"expected the layer and its x, got BatchNorm1d.* alone"),
+            (3, tn.randn(4, 3), "kinds and its x, got 3")):
+        with pytest.raises(TypeError, match=message):
+            what_ifs(what, x)  # type: ignore[arg-type]
+
+
+def test_gradients_that_stand_twice_go_into_a_case_once() -> None:
+    data = build.numbers(example("group_norm").trace())
+    short = build.shared(data)
+    assert short["constant_statistics"]["right"] == {"same": "dx", "shape": [2, 4, 3]}
+    assert short["backward"] == data["backward"]
+    by_name = {one["name"]: one["value"] for one in data["backward"]}
+
+    def full(one: Any) -> Any:
+        if isinstance(one, dict) and "same" in one:
+            return np.reshape(by_name[one["same"]], one["shape"]).tolist()
+        if isinstance(one, dict):
+            return {key: full(value) for key, value in one.items()}
+        return [full(value) for value in one] if isinstance(one, list) else one
+
+    assert full(short) == data
 
 
 def test_an_interrupted_write_leaves_what_was_there(

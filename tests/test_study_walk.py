@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from study_norms import KINDS, SAME, SHAPED, array, own_functions, plain, slopes, values_of
+from study_norms import KINDS, SAME, SHAPED, array, expected_of, own_functions, values_of
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.study.walk import example, what_ifs
+from tinygrad_norm.viz.opened import FORMULAS
 
 KRATZERT = (["mu", "xmu", "sq", "var", "sqrtvar", "ivar", "xhat", "gammax", "out"],
             ["dbeta", "dgammax", "dgamma", "dxhat", "divar", "dxmu1", "dsqrtvar", "dvar", "dsq",
@@ -27,20 +28,12 @@ KRATZERT = (["mu", "xmu", "sq", "var", "sqrtvar", "ivar", "xhat", "gammax", "out
 def test_all_ways_are_right(kind: str, shape: tuple[int, ...], training: bool) -> None:
     """The JSON's numbers, against the forward in NumPy and its complex steps."""
     case = example(kind, shape=shape, seed=3, training=training)
-    layer: Any = case.layer
     study = json.loads(case.trace().json())
     assert (study["kind"], study["mode"]) == (kind, "train" if training else "eval")
-    x, dy = case.x.array, case.grad_output.array
-    gamma = layer.weight.array
-    beta = None if kind == "rms_norm" else layer.bias.array
-    forward = plain(layer, kind, x)
     nodes = {node["name"]: node for node in study["forward"]}
+    expected = expected_of(case, kind)
     out = array(nodes[study["output"]]["value"]).reshape(shape)
-    np.testing.assert_allclose(out, forward(x, gamma, beta), **SAME)
-    expected = {"dx": slopes(lambda v: (forward(v, gamma, beta) * dy).sum(), x),
-                "dgamma": slopes(lambda v: (forward(x, v, beta) * dy).sum(), gamma)}
-    if beta is not None:
-        expected["dbeta"] = slopes(lambda v: (forward(x, gamma, v) * dy).sum(), beta)
+    np.testing.assert_allclose(out, expected.pop("out"), **SAME)
     columns = {c["name"]: c["gradients"] for c in study["truth"]["columns"]}
     assert list(columns) == ["staged", "closed form", "engine", "finite differences"]
     for way, gradients in columns.items():
@@ -117,6 +110,27 @@ def test_the_names_are_kratzerts() -> None:
     assert study.steps == [*KRATZERT[0], "new_running_mean", "var_unbiased", "new_running_var",
                            *back]
     assert [study.steps[one.step] for one in (*study.forward[8:], *study.backward)] == study.steps
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_steps_are_those_of_the_opened_graph(kind: str) -> None:
+    """Names, order and values, run there on tensors and here on arrays."""
+    case = example(kind)
+    study = case.trace()
+    found = study.arrangement
+    assert found
+    weight, bias = (None if name not in values_of(study) else tn.tensor(values_of(study)[name])
+                    for name in ("gamma", "beta"))
+    opened = FORMULAS["normalize"](case.x.reshape(found.view), weight, bias, eps=found.eps,
+                                   axes=tuple(found.reduced), centred=found.centred)
+    own = [n.name for n in study.forward if n.role == "value" and n.name not in ("r", "d")]
+    if kind == "batch_renorm":
+        own.remove("xhat")  # moved on by r and d from what it is elsewhere
+        own[own.index("xnorm")] = "xhat"
+    assert list(opened) == own
+    for name in list(opened)[:6]:
+        np.testing.assert_allclose(opened[name].array.reshape(study.node(name).shape),
+                                   study.node(name).value, **SAME)
 
 
 @pytest.mark.parametrize("kind", KINDS)

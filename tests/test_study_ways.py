@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
-from study_norms import KINDS, SAME, array, axes_of, plain, slopes
+from study_norms import KINDS, SAME, array, axes_of, expected_of, plain, slopes
 
 import tinygrad_norm as tn
 from tinygrad_norm.study.walk import example, what_ifs
@@ -106,3 +107,67 @@ def test_what_ifs(kind: str) -> None:
     kept = [s.jacobians[0].dead[-1].gain for s in sweep]
     assert kept == sorted(kept)
     assert kept[-1] > 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_json_of_what_ifs_is_numpys(kind: str) -> None:
+    """Outputs and gradients, relative to the largest of them: eps = 1e-8 makes some 1e4 large."""
+    for case in what_ifs(kind, seed=2):
+        study = json.loads(case.trace().json())
+        nodes = {node["name"]: node for node in study["forward"]}
+        found = {"out": nodes[study["output"]]["value"]} | {
+            f"d{name}": nodes[name]["gradient"] for name in ("x", "gamma", "beta") if name in nodes}
+        expected = expected_of(case, kind)
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            scale = max(np.abs(value).max(), 1.0)
+            np.testing.assert_allclose(array(found[name]).reshape(value.shape) / scale,
+                                       value / scale, err_msg=f"{case.name}: {name}", **SAME)
+
+
+def test_the_json_of_a_function_is_numpys() -> None:
+    """Every value and gradient of a small network, over four axes."""
+    random = np.random.default_rng(4)
+    x, w, dy = (random.standard_normal(s) for s in ((2, 2, 3, 4), (4, 2), (2, 2, 3, 2)))
+
+    def function(x: Any, w: Any) -> Any:
+        return (x @ w).tanh() * 2 + 1
+
+    study = json.loads(tn.study.trace(function, x, w, grad_output=dy).json())
+    inner = x @ w
+    back = dy * 2 * (1 - np.tanh(inner)**2)
+    values = {"x": x, "w": w, "v1": inner, "v2": np.tanh(inner), "v3": np.tanh(inner) * 2,
+              "out": np.tanh(inner) * 2 + 1}
+    gradients = {"x": back @ w.T, "w": np.einsum("abci,abcj->ij", x, back), "v1": back,
+                 "v2": 2 * dy, "v3": dy, "out": dy}
+    assert [node["name"] for node in study["forward"]] == list(values)
+    for node in study["forward"]:
+        np.testing.assert_allclose(node["value"], values[node["name"]], **SAME)
+        np.testing.assert_allclose(node["gradient"], gradients[node["name"]], **SAME)
+    assert {badge["verdict"] for badge in study["truth"]["badges"]} <= {"exact", "≈"}
+
+
+def test_what_float64_cannot_hold_is_said() -> None:
+    x = np.random.default_rng(0).standard_normal((8, 3)) * 1e300
+    study = tn.study.trace(tn.nn.BatchNorm1d(3), x)
+    assert not study.node("sq").finite
+    assert study.notes[1] == (
+        "sq is too large for float64; the layer divides x by a power of two first.")
+    assert {badge.verdict for badge in study.truth.badges} >= {"differs"}
+
+
+def test_layouts_do_not_matter() -> None:
+    """The mean of equal numbers is not always exact, and sums round as the layout has it."""
+    row = np.random.default_rng(0).standard_normal((1, 4))
+    for x in (np.broadcast_to(row, (8, 4)), np.repeat(row, 8, 0).copy(order="F")):
+        study = tn.study.trace(tn.nn.BatchNorm1d(4), x)
+        assert {badge.verdict for badge in study.truth.badges} <= {"exact", "≈"}
+
+
+def test_finite_differences_round_as_the_loss_does() -> None:
+    layer = tn.nn.BatchNorm1d(2, dtype=tn.float64)
+    layer.bias.array[...] = 1e9  # type: ignore[union-attr]
+    study = tn.study.trace(layer, np.random.default_rng(0).standard_normal((6, 2)))
+    rough = [b for b in study.truth.badges if b.other == "finite differences" and b.of != "dx"]
+    assert {b.verdict for b in rough} == {"≈"}
+    assert all(b.scale > 1e8 for b in rough)

@@ -52,6 +52,14 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+def pictures(page):
+    """The drawings; what else is SVG is a swatch of the legend, which says nothing by itself."""
+    all_of_them = page.all("svg")
+    drawn = [svg for svg in all_of_them if svg.get("role") == "img"]
+    assert all(svg in drawn or svg["aria-hidden"] == "true" for svg in all_of_them)
+    return drawn
+
+
 @pytest.fixture(scope="module")
 def text():
     model = Normed()
@@ -97,18 +105,19 @@ def test_controls_have_labels(text):
     for control in page.all("input") + page.all("select"):
         assert control["id"] in labelled
     assert all(b.get("aria-label") or b["id"] == "fit" for b in page.all("button"))
-    assert all(svg["aria-label"] for svg in page.all("svg"))
+    assert all(svg["aria-label"] for svg in pictures(page))
 
 
 def test_without_scripts_the_picture_stands_there(text):
     start = text[:text.index("<template")]
     page = Page(start)
-    assert len(page.all("svg")) == 1
+    assert len(pictures(page)) == 1
     assert "hidden" in page.all("aside")[0]
     (tools,) = [d for d in page.all("div") if d.get("id") == "tools"]
     assert "hidden" in tools
     said = " ".join(page.text)
-    for word in ("normalize", "bn.weight", "(3, 4)", "gradient of", "brown: the backward pass"):
+    for word in ("normalize", "bn.weight", "(3, 4)", "gradient of", "brown: the backward pass",
+                 "Legend", "gradients (brown) flow back up", "gradient of a leaf"):
         assert word in said
 
 
@@ -117,8 +126,10 @@ def test_every_depth_is_there():
     picture = viz.graph(model(tn.ones(3, 4)).sum(), params=model, depth=1)
     page = Page(html.to_html(picture))
     graphs = json.loads(page.raw["graphs"])
-    options = page.all("option")
-    assert len(options) == len(graphs) == len(page.all("svg")) == 4
+    *options, some = page.all("option")
+    assert some["value"] == ""  # shown when modules are closed one by one
+    assert "hidden" in some
+    assert len(options) == len(graphs) == len(pictures(page)) == 4
     assert [len(g["nodes"]) for g in graphs] == sorted(len(g["nodes"]) for g in graphs)
     assert ["selected" in option for option in options] == [False, True, False, False]
     assert viz.from_json(json.dumps(graphs[1])).nodes == picture.graph.nodes
@@ -134,7 +145,7 @@ def test_another_picture_than_any_depth_is_there_too():
     assert "as saved" not in html.to_html(viz.graph(y, params=model))
     assert "all open" in html.to_html(viz.graph(y, params=model, fold=True))
     alone = Page(html.to_html(viz.graph(leaf(2).relu())))
-    assert len(alone.all("option")) == 1
+    assert len(alone.all("option")) == 2
 
 
 def test_large_graph_is_folded_and_says_so():

@@ -77,11 +77,11 @@ def test_the_steps_compute_what_the_operation_does(shape, axes, centred, affine,
     settings = {"axes": axes, "centred": centred}
     y, xc, mean, var = fused.normalize(x, weight, weight, eps=1e-3, **settings)
     steps = FORMULAS["normalize"](x, weight, weight, eps=1e-3, **settings)
-    for name, value in {"y": y, "xc": xc, "mean": mean, "var": var}.items():
-        if name in steps:
-            assert steps[name].shape == value.shape
-            np.testing.assert_allclose(steps[name].tolist(), value.tolist(), rtol=1e-13, atol=1e-15)
-    assert ("mean" in steps) is centred
+    assert ("mu" in steps) is ("xmu" in steps) is centred
+    expected = {"out" if affine else "xhat": y, "var": var}
+    for name, value in (expected | ({"mu": mean, "xmu": xc} if centred else {})).items():
+        assert steps[name].shape == value.shape
+        np.testing.assert_allclose(steps[name].tolist(), value.tolist(), rtol=1e-13, atol=1e-15)
     parts = FORMULAS["moments"](x, **settings)
     np.testing.assert_allclose(parts["var"].tolist(), fused.moments(x, **settings)[2].tolist())
 

@@ -1,5 +1,6 @@
 """Pictures: files, notebooks, and what draws them."""
 
+import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
@@ -51,10 +52,25 @@ def test_svg_ids_of_two_pictures_differ(drawing):
 
 
 def test_notebook(drawing):
-    ElementTree.fromstring(drawing._repr_svg_())
     bundle = drawing._repr_mimebundle_()
-    assert bundle["image/svg+xml"] == drawing._repr_svg_()
+    assert list(bundle) == ["text/html", "image/svg+xml", "text/plain"]
+    assert texts(bundle["image/svg+xml"].encode()) == texts(drawing.render("svg"))
     assert bundle["text/plain"] == repr(drawing)
+
+
+def test_each_display_has_ids_of_its_own(drawing):
+    bundles = [drawing._repr_mimebundle_() for _ in range(2)]
+    shown = [drawing._repr_svg_(), *(b["image/svg+xml"] for b in bundles),
+             *(b["text/html"] for b in bundles), drawing.render("svg").decode()]
+    ids = [set(re.findall(r' id="([^"]+)"', text)) for text in shown]
+    assert min(map(len, ids)) > 20
+    assert sum(map(len, ids)) == len(set().union(*ids))
+
+
+def test_what_is_saved_is_the_same_each_time(drawing, tmp_path):
+    for form in ("svg", "html"):
+        texts_of_it = [drawing.save(tmp_path / f"{i}.{form}").read_bytes() for i in range(2)]
+        assert texts_of_it[0] == texts_of_it[1]
 
 
 def test_repr(drawing):

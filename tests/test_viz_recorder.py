@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import math
+import threading
+import time
 import weakref
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +310,84 @@ def test_a_layer_alone_and_one_that_the_model_does_not_call() -> None:
     assert list(recorder.history.outputs) == ["first", "first (call 2)"]
 
 
+class Meeting(nn.Module):
+    """Hands its input through when all threads are there."""
+
+    def __init__(self, barrier: threading.Barrier) -> None:
+        self.barrier = barrier
+
+    def forward(self, x: tn.Tensor) -> tn.Tensor:
+        self.barrier.wait(10)
+        return x * 1
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Meeting:
+        return self
+
+
+@pytest.mark.parametrize("layers", [None, ["first", "same"]])
+def test_threads_are_told_apart(layers: list[str] | None) -> None:
+    """Four of them meet before, between and after the two calls of a layer."""
+    count = 4
+    meet = Meeting(threading.Barrier(count))
+
+    class Twice(Module):
+        def __init__(self) -> None:
+            self.first, self.same = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x: tn.Tensor) -> tn.Tensor:
+            return meet(self.same(meet(self.same(meet(self.first(meet(x)))))))
+
+    model = Twice()
+
+    def work(scale: float) -> None:
+        (model(tn.full((2, 3), scale)) ** 2).sum().backward()
+
+    with Recorder(model, layers, parameters=False) as recorder:
+        for _ in range(3):
+            threads = [threading.Thread(target=work, args=(float(i),)) for i in range(count)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            recorder.step()
+    history = recorder.history
+    own = [] if layers else ["(model)"]
+    assert set(history.outputs) == {"first", "same", "same (call 2)", *own}
+    with tn.no_grad():
+        hidden = [model.first(tn.full((2, 3), float(i))) for i in range(count)]
+        after = [model.same(h) for h in hidden]
+        results = {"first": hidden, "same": after, "same (call 2)": [model.same(h) for h in after]}
+    for step in range(3):
+        which = {}
+        for label, values in results.items():
+            rows = {row.forward: row for row in history.outputs[label] if row.step == step}
+            assert sorted(rows) == list(range(count))
+            means = [float(v.mean()) for v in values]
+            found = {f: int(np.abs(np.subtract(means, r.mean)).argmin()) for f, r in rows.items()}
+            assert which in ({}, found), "a forward is of one thread"
+            which = found
+            backs = [row.forward for row in history.gradients[label] if row.step == step]
+            assert sorted(backs) == list(range(count))
+        assert sorted(which.values()) == list(range(count))
+
+
+def test_a_step_closed_by_another_thread() -> None:
+    """What goes on meanwhile is of the step in which it began."""
+    model = nn.Sequential(nn.Linear(3, 3), Meeting(threading.Barrier(2)), nn.Linear(3, 3))
+    with Recorder(model, parameters=False) as recorder:
+        thread = threading.Thread(target=model, args=(tn.ones(2, 3),))
+        thread.start()
+        while not recorder._notes.open:
+            time.sleep(0.001)
+        recorder.step()
+        model[1](tn.ones(1))
+        thread.join()
+        recorder.step()
+    assert [row.step for row in recorder.history.outputs["0"]] == [0]
+    assert [row.step for row in recorder.history.outputs["2"]] == [0]
+    assert sorted(row.step for row in recorder.history.outputs["1"]) == [0, 1]
+
+
 def test_inputs_are_those_before_the_layer_wrote_into_them() -> None:
     class Doubled(Module):
         def forward(self, x: tn.Tensor, y: tn.Tensor | None = None) -> tn.Tensor:
@@ -461,6 +542,33 @@ def test_saved_and_loaded(ending: str, tmp_path: Path) -> None:
             assert one.array.dtype == other.array.dtype
             assert_array_equal(one.array, other.array)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+HOSTILE = ["a\0b", "a\0c", "a%00b", "a/b", "/etc/passwd", "a\\b", "C:x", "mean", "x/mean",
+           "history", "file", "\ud800", "a\nb", "é\u2028", " ", "x" * 300]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "npz"])
+def test_hostile_names_are_saved_and_loaded(ending: str, tmp_path: Path) -> None:
+    model = nn.Sequential()
+    for name in HOSTILE:
+        model.add_module(name, nn.Linear(2, 2))
+    with Recorder(model, keep=HOSTILE[:9] if ending == "npz" else ()) as recorder:
+        model(tn.ones(3, 2)).sum().backward()
+        recorder.step(**{name: i for i, name in enumerate([*HOSTILE, "../..", "a/../b"])})
+    history = recorder.history
+    path = history.save(tmp_path / f"run.{ending}")
+    again = History.load(path)
+    if ending == "npz":
+        with zipfile.ZipFile(path) as file:
+            assert not any(".." in name.split("/") for name in file.namelist())
+    assert list(history.outputs) == [*HOSTILE, "(model)"]
+    for part in ("metrics", "outputs", "gradients", "parameters", "parameter_gradients", "layers"):
+        assert getattr(again, part) == getattr(history, part), part
+    assert list(again.tensors) == list(history.tensors)
+    assert len(again.tensors) == (18 if ending == "npz" else 0)
+    for label, (kept,) in history.tensors.items():
+        assert_array_equal(again.tensors[label][0].array, kept.array)
 
 
 def test_lines_are_plain_json(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
@@ -212,6 +213,9 @@ def test_every_norm_of_the_catalogue_is_known(entry: Any) -> None:
 
 @pytest.mark.parametrize(("options", "error", "message"), [
     ({"col_names": ["kernel_size"]}, ValueError, "col_names among input_size, output_size"),
+    ({"col_names": 3}, TypeError, "expected col_names among input_size, .*, got 3"),
+    ({"input_size": (-1, 4, 8)}, ValueError, r"without negative numbers, got \(-1, 4, 8\); give"),
+    ({"depth": True}, ValueError, "depth to be an int from 0 or None, got True"),
     ({"depth": -1}, ValueError, "depth to be an int from 0 or None, got -1"),
     ({"input_size": (2, 4, 8), "input_data": 1}, ValueError, "input_size or input_data, got both"),
     ({"input_size": [(2, 4, 8), 3]}, TypeError, "input_size to be a shape as"),
@@ -238,6 +242,37 @@ def test_bad_models() -> None:
                                            ".*; leave the input out"):
         summary(model, (2, 2))
     assert len(summary(model).rows) == 2
+
+
+class Fails(Module):
+    def forward(self, x: tn.Tensor) -> tn.Tensor:
+        raise ZeroDivisionError("now")
+
+
+@pytest.mark.parametrize(("model", "where"), [
+    (nn.Sequential(nn.Linear(2, 2), nn.Sequential(Fails())), "layer '1.0'"),
+    (Fails(), "the model")])
+def test_what_a_model_raises_says_where(model: Module, where: str) -> None:
+    state = tn.get_rng_state().tolist()
+    with pytest.raises(ZeroDivisionError, match="now") as raised:
+        summary(model, (3, 2))
+    assert raised.value.__notes__ == [f"summary: raised in {where}, when the model ran on (3, 2)"]
+    assert tn.get_rng_state().tolist() == state
+    assert all(module.training and not module._forward_hooks for module in model.modules())
+
+
+def test_a_model_that_catches_what_a_layer_raises() -> None:
+    class Careful(Module):
+        def __init__(self) -> None:
+            self.bad, self.good = Fails(), nn.Linear(2, 3)
+
+        def forward(self, x: tn.Tensor) -> tn.Tensor:
+            with contextlib.suppress(ZeroDivisionError):
+                return self.bad(x)
+            return self.good(x)
+
+    rows = {row.name: row.output_shapes for row in summary(Careful(), (4, 2)).rows}
+    assert rows == {"": ((4, 3),), "bad": (), "good": ((4, 3),)}
 
 
 def test_a_buffer_of_two_layers_counts_once() -> None:

@@ -53,12 +53,17 @@ def print_equivalences(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status."""
-    args = parser().parse_args(argv)
+    """Run one command; returns its exit status, or 1 where the output cannot be written."""
     try:
-        return int(args.run(args))
-    except BrokenPipeError:  # whoever read the output has left, as head does
+        try:
+            args = parser().parse_args(argv)
+            return int(args.run(args))
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
+        if not isinstance(error, BrokenPipeError):  # else whoever read it has left, as head does
+            print(f"tinygrad_norm: error: {error}", file=sys.stderr)
         return 1
 
 

@@ -13,7 +13,7 @@ from ..errors import DeviceError, ShapeError
 from .anomaly import check_backward
 from .broadcasting import unbroadcast
 from .graph import Edge, Node, Variable, tick, wrap
-from .mode import ANOMALY, GRAD, flags, set_grad_enabled
+from .mode import ANOMALY, GRAD, UNHOOKED, flags, set_grad_enabled
 
 Tensors = Variable | Sequence[Variable]
 
@@ -225,6 +225,8 @@ def _look(node: Node, dys: list[Any], graph: bool, *, retain: bool) -> None:
 
 def _hooked(hook: Callable[[Any], Any], like: type[Variable], gradient: Any, graph: bool) -> Any:
     """What ``hook`` makes of a gradient; None leaves it as it is."""
+    if flags.get() & UNHOOKED:
+        return gradient
     given = gradient if isinstance(gradient, Variable) else wrap(like, _array(gradient))
     result = hook(given)
     if result is None:

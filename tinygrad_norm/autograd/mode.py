@@ -22,6 +22,8 @@ FORWARD = 8
 """Within the forward of a user's Function: not recorded, though its result is no constant."""
 WATCH = 16
 """Each recorded operation is shown to a function: see :func:`watch`."""
+UNHOOKED = 32
+"""Hooks on gradients are not called: who only looks on has no effect."""
 LOOKED_AT = ANOMALY | WATCH
 
 flags: ContextVar[int] = ContextVar("tinygrad_norm.flags", default=GRAD | STATISTICS)

@@ -22,6 +22,30 @@ from .model import (
 
 def collapsed(graph: Graph, depth: int) -> Graph:
     """So many levels of modules opened, what lies deeper a box each; at 0 a model is one box."""
+    return boxed(graph, _below(graph, depth))
+
+
+def origins(graph: Graph, depth: int) -> tuple[list[int], list[int]]:
+    """What the nodes and the clusters of ``collapsed(graph, depth)`` were in ``graph``.
+
+    For each node its number there, or -1 - the number of the cluster whose box it is; for each
+    cluster its number there.
+    """
+    outer = _outermost(graph, _below(graph, depth))
+    nodes: list[int] = []
+    boxes: set[tuple[int, bool]] = set()
+    for i, node in enumerate(graph.nodes):
+        cluster = None if node.cluster is None else outer[node.cluster]
+        if cluster is None:
+            nodes.append(i)
+        elif (cluster, node.backward) not in boxes:
+            boxes.add((cluster, node.backward))
+            nodes.append(-1 - cluster)
+    return nodes, [i for i, closed in enumerate(outer) if closed is None]
+
+
+def _below(graph: Graph, depth: int) -> set[int]:
+    """The modules that lie so deep."""
     level: list[int] = []
     closed: set[int] = set()
     for i, cluster in enumerate(graph.clusters):
@@ -29,7 +53,7 @@ def collapsed(graph: Graph, depth: int) -> Graph:
         level.append(above + (cluster.kind == MODULE))
         if level[i] >= depth and cluster.kind == MODULE:
             closed.add(i)
-    return boxed(graph, closed)
+    return closed
 
 
 def gradients_closed(graph: Graph, fused: Collection[str], opened: Collection[int]) -> Graph:

@@ -12,7 +12,8 @@ LONGEST = 32
 def details(node: Node) -> tuple[str, ...]:
     """``("b=2", "axis=1")``: numbers among the inputs, then settings that say something.
 
-    Left out are None and False, which switch nothing on, and the shape of the result.
+    Left out are None and False, which switch nothing on, and the shape of the result. A setting
+    of several parts says by ``said()`` which of them are worth a word.
     """
     names = [name for name in getattr(node.op, "inputs", ()) if isinstance(name, str)]
     constants = iter(node.constants)
@@ -21,7 +22,9 @@ def details(node: Node) -> tuple[str, ...]:
         value = next(constants, None) if edge is None else None
         if isinstance(value, int | float):
             found.append((names[min(i, len(names) - 1)] if names else f"input {i}", value))
-    found.extend(item for item in node.settings.items()
+    settings = [item for name, value in node.settings.items()
+                for item in (value.said() if hasattr(value, "said") else [(name, value)])]
+    found.extend(item for item in settings
                  if item[1] is not None and item[1] is not False
                  and not (isinstance(item[1], tuple) and item[1] == node.shapes[0]))
     return tuple(shortened(f"{name}={written(value)}") for name, value in found)

@@ -6,7 +6,8 @@
     opened.py, repeat.py, collapse.py             Graph → Graph
     dot.py (look.py), model.py                    Graph → DOT, JSON
     picture.py                                    text → files, notebooks
-    html.py, page/                                Picture → one page to look around in
+    titles.py, legend.py                          words for the pointer, and for the reader
+    html.py, page/, notebook.py                   Picture → one page to look around in
 """
 
 from __future__ import annotations

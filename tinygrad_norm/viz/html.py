@@ -11,19 +11,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .collapse import collapsed, levels
+from .collapse import collapsed, levels, origins
+from .legend import legend
 from .model import Graph, to_json
 from .repeat import folded
 
 if TYPE_CHECKING:
     from .picture import Picture
 
-SCRIPTS = ("graph.js", "numbers.js", "controls.js")
+SCRIPTS = ("graph.js", "space.js", "closing.js", "moving.js", "modules.js", "numbers.js",
+           "search.js", "controls.js")
 LARGEST_VIEW = 400
 """Nodes. What is drawn besides the picture itself may take no more: the file would be slow."""
 
@@ -51,8 +55,11 @@ style-src 'unsafe-inline'; script-src 'sha256-{hash}'">
 <output id="found" for="search"></output>
 <label for="depth">Modules</label>
 <select id="depth">
-{options}</select>
-<span class="zoom">
+{options}<option value="" hidden>some closed</option>
+</select>
+<span class="buttons">
+<button id="open" type="button" aria-label="Open all modules" title="O">Open all</button>
+<button id="close" type="button" aria-label="Close all modules" title="C">Close all</button>
 <button id="in" type="button" aria-label="Zoom in" title="Zoom in: +">+</button>
 <button id="out" type="button" aria-label="Zoom out" title="Zoom out: −">−</button>
 <button id="fit" type="button" title="The whole picture: 0">Fit</button>
@@ -63,22 +70,29 @@ style-src 'unsafe-inline'; script-src 'sha256-{hash}'">
 <div id="stage">
 {svg}</div>
 <aside aria-label="Numbers" hidden>
-<section id="numbers" aria-live="polite"><p>Choose a node to see its numbers.</p></section>
+<section id="numbers" aria-live="polite"></section>
 <details id="keys"><summary>Keys</summary>
 <dl>
-<dt>arrows</dt><dd>the next node that way</dd>
+<dt>arrows</dt><dd>the next node or module that way</dd>
+<dt>m</dt><dd>the module around it</dd>
+<dt>Enter, space</dt><dd>a node's numbers; opens or closes a module</dd>
 <dt>shift + arrows</dt><dd>move the picture</dd>
-<dt>Enter</dt><dd>the node's numbers</dd>
 <dt>o, c</dt><dd>open, close a level of modules</dd>
+<dt>O, C</dt><dd>open, close all</dd>
 <dt>+, −, 0</dt><dd>zoom, the whole picture</dd>
 <dt>/</dt><dd>find; Enter goes to the next</dd>
 <dt>Escape</dt><dd>choose nothing</dd>
 </dl>
 </details>
 </aside>
+<section id="legend" aria-label="Legend">
+<h2>Legend</h2>
+{legend}</section>
 </main>
 {templates}<script type="application/json" id="graphs">
 {data}</script>
+<script type="application/json" id="places">
+{places}</script>
 <script>{script}</script>
 </body>
 </html>
@@ -94,35 +108,53 @@ def to_html(picture: Picture) -> str:
         RuntimeError: Graphviz failed.
     """
     views, first = _views(picture)
-    drawings = [_inline(view.render("svg").decode(), _counts(view)) for _, view in views]
+    with ThreadPoolExecutor() as pool:  # Graphviz is a process of its own
+        drawings = list(pool.map(_drawing, [view.picture for view in views]))
     script = "\n".join(_file(name) for name in SCRIPTS)
     return PAGE.format(
         hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         css=_file("graph.css"), script=script, counts=escape(_counts(picture)),
-        svg=drawings[first],
-        options="".join(f'<option value="{i}"{" selected" * (i == first)}>{label}</option>\n'
-                        for i, (label, _) in enumerate(views)),
+        svg=drawings[first], legend=legend(views[-1].picture.graph),
+        options="".join(f'<option value="{i}"{" selected" * (i == first)}>{view.label}</option>\n'
+                        for i, view in enumerate(views)),
         templates="".join(f'<template id="view-{i}">\n{drawing}</template>\n'
                           for i, drawing in enumerate(drawings) if i != first),
-        data=_data([view.graph for _, view in views]))
+        data=_data([view.picture.graph for view in views]),
+        places=json.dumps([view.places for view in views]))
 
 
-def _views(picture: Picture) -> tuple[list[tuple[str, Picture]], int]:
-    """(what to call it, the picture) at each depth that is not too large, and which is first."""
+class View(NamedTuple):
+    """One drawing of the graph.
+
+    places: where its parts stand in the graph that all depths are made of: ``nodes`` and
+            ``clusters`` (see ``collapse.origins``) and ``depth``; None if it is made of another
+    """
+
+    label: str
+    picture: Picture
+    places: dict[str, Any] | None
+
+
+def _views(picture: Picture) -> tuple[list[View], int]:
+    """The picture at each depth that is not too large, and which of them is first."""
     shown, full = picture.graph, picture.full
     notes = [one.attributes for one in shown.clusters] + [n.attributes for n in shown.nodes]
     repeats = any("repeat" in note for note in notes)
     base = folded(full) if repeats or len(full.nodes) > LARGEST_VIEW else full
-    found: list[tuple[str, Graph]] = []
+    found: list[View] = []
     deepest = levels(base)
     for depth in range(deepest + 1):
         graph = collapsed(base, depth)
-        if len(graph.nodes) <= LARGEST_VIEW:
-            found.append((_label(depth, deepest), graph))
-    same = [i for i, (_, graph) in enumerate(found) if _same(graph, shown)]
-    first = same[0] if same else sum(len(graph.nodes) < len(shown.nodes) for _, graph in found)
-    found[first:first + len(same)] = [(found[first][0] if same else "as saved", shown)]
-    return [(label, type(picture)(graph)) for label, graph in found], first
+        same = _same(graph, shown)
+        if same or len(graph.nodes) <= LARGEST_VIEW:
+            nodes, clusters = origins(base, depth)
+            found.append(View(_label(depth, deepest), type(picture)(shown if same else graph),
+                              {"depth": depth, "nodes": nodes, "clusters": clusters}))
+    first = [i for i, view in enumerate(found) if view.picture.graph is shown]
+    if first:
+        return found, first[-1]
+    at = sum(len(view.picture.graph.nodes) < len(shown.nodes) for view in found)
+    return [*found[:at], View("as saved", type(picture)(shown), None), *found[at:]], at
 
 
 def _same(one: Graph, other: Graph) -> bool:
@@ -136,29 +168,17 @@ def _label(depth: int, deepest: int) -> str:
     return f"{depth} level{'s' * (depth != 1)} open" if depth else "closed"
 
 
-def _inline(svg: str, label: str) -> str:
-    """Graphviz's SVG as it stands within HTML: parts are found by number, not by tooltip.
-
-    In text Graphviz writes ``<`` as an entity, so only its own tags match.
-    """
+def _drawing(picture: Picture) -> str:
+    """Graphviz's SVG as it stands within HTML."""
+    svg = picture.render("svg").decode()
     width, height, box = re.findall(
         r'<svg [^>]*width="([\d.]+)pt" height="([\d.]+)pt"\s+viewBox="([-\d. ]+)"', svg)[0]
     inside = svg[svg.index("<svg"):]
     inside = inside[inside.index(">") + 1:].strip()
-    for found, put in (
-        (r' class="node">\s*<title>n(\d+)</title>', r' class="node" data-node="\1">'),
-        (r' class="cluster">\s*<title>cluster_(\d+)</title>',
-         r' class="cluster" data-cluster="\1">'),
-        (r' class="edge">\s*<title>n(\d+)&#45;&gt;n(\d+)</title>',
-         r' class="edge" data-from="\1" data-to="\2">'),
-        (r"<title>operations</title>\s*", ""),
-        (r"<!--.*?-->\s*", ""),
-        (r' xml:space="preserve"', ""),
-        (r' font-family="[^"]*"', ""),
-    ):
-        inside = re.sub(found, put, inside)
-    return (f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{height}" '
-            f'viewBox="{box}">\n{inside}\n')
+    for found in (r"<!--.*?-->\s*", r' xml:space="preserve"', r' font-family="[^"]*"'):
+        inside = re.sub(found, "", inside)
+    return (f'<svg role="img" aria-label="{escape(_counts(picture))}" width="{width}" '
+            f'height="{height}" viewBox="{box}">\n{inside}\n')
 
 
 def _counts(picture: Picture) -> str:

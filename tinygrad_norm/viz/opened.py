@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Node, Variable, wrap
+from . import norm_steps
 from .model import INPUT, MODULE, OP, OPENED, STATE, Cluster, Graph, GraphEdge, GraphNode
 from .reverse import recorded
 from .trace import Tracing
@@ -21,33 +22,26 @@ from .values import Values
 def normalize(
     x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: Any, centred: bool
 ) -> dict[str, Any]:
-    """y = (x - mu) / √(var + eps) weight + bias, in the steps and words of Kratzert 2016."""
-    steps = moments(x, axes=axes, centred=centred)
-    steps["sqrtvar"] = (steps["var"] + eps).sqrt()
-    steps["ivar"] = 1 / steps["sqrtvar"]
-    y = steps["xhat"] = steps["xc"] * steps["ivar"]
-    if weight is not None:
-        y = steps["gammax"] = y * weight
-    if bias is not None:
-        y = y + bias
-    return {**steps, "y": y}
+    """The results of its steps, by name."""
+    steps = norm_steps.normalize(centred=centred, gamma=weight is not None, beta=bias is not None)
+    return _run(steps, axes, x=x, gamma=weight, beta=bias, eps=eps)
 
 
 def moments(x: Any, *, axes: tuple[int, ...], centred: bool) -> dict[str, Any]:
-    """mu = Σx/n, xmu = x - mu, var = Σ xmu²/n."""
-    steps = {}
-    keep = not (axes == (0,) and x.ndim == 2)
-    if centred:
-        steps["mean"] = x.mean(axes, keepdim=keep)
-    steps["xc"] = x - steps["mean"] if centred else x
-    steps["sq"] = steps["xc"].square()
-    steps["var"] = steps["sq"].mean(axes, keepdim=keep)
-    return steps
+    """The results of its steps, by name."""
+    return _run(norm_steps.moments(centred=centred), axes, x=x)
+
+
+def _run(steps: dict[str, str], axes: tuple[int, ...], **values: Any) -> dict[str, Any]:
+    keep = not (axes == (0,) and values["x"].ndim == 2)
+    functions = {"mean": lambda v: v.mean(axes, keepdim=keep), "square": lambda v: v.square(),
+                 "sqrt": lambda v: v.sqrt()}
+    for name, expression in steps.items():
+        values[name] = norm_steps.evaluate(expression, values, functions)
+    return {name: values[name] for name in steps}
 
 
 FORMULAS: dict[str, Callable[..., dict[str, Any]]] = {"normalize": normalize, "moments": moments}
-WORDS = {"mean": "mu", "xc": "xmu"}
-"""The names that learners know, where the operation's result has another."""
 
 
 @dataclass(slots=True)
@@ -56,7 +50,8 @@ class Steps:
 
     tracing:  of its last result
     inputs:   for each leaf there that is an input, which one
-    results:  for each result its node there and the name of the value
+    results:  for each step, by its name or by that of the operation's result which it is, its node
+              there and its name
     passed:   results that are an input, handed through, and which
     first:    the name of the operation's first result
     """
@@ -87,12 +82,13 @@ def steps_of(node: Node, values: Values | None) -> Steps:
         found = FORMULAS[node.op.name](*tensors, **node.settings)
     tracing = Tracing(list(found.values())[-1], {})
     numbers = {id(tensor): i for i, tensor in enumerate(tensors) if isinstance(tensor, Variable)}
+    outputs: tuple[str, ...] = node.op.outputs  # type: ignore[attr-defined]
+    called = {"mu": "mean", "xmu": "xc"} | ({list(found)[-1]: "y"} if "y" in outputs else {})
     return Steps(
         tracing, {tracing.index[key]: i for key, i in numbers.items() if key in tracing.index},
-        {name: (tracing.index[value.edge[0]], WORDS.get(name, name))
-         for name, value in found.items() if value.edge},
-        {name: numbers[id(value)] for name, value in found.items() if not value.edge},
-        node.op.outputs[0])  # type: ignore[attr-defined]
+        {called.get(name, name): (tracing.index[value.edge[0]], name)
+         for name, value in found.items()},
+        {} if "xmu" in found else {"xc": 0}, outputs[0])
 
 
 def spliced(graph: Graph, at: int, steps: Steps) -> Graph:

@@ -86,33 +86,53 @@ class Picture:
             ImportError: nothing here can draw.
             RuntimeError: Graphviz failed.
         """
+        self._check_size()
+        if form == "svg":
+            return with_prefix(self._svg, f"g{zlib.crc32(self.dot.encode()):08x}-").encode()
+        return drawn(self.dot, form)
+
+    def _check_size(self) -> None:
         count = len(self.graph.nodes)
         if count > LARGEST:
             cure = ("depth=1 draws a box for each part" if self.graph.clusters
                     else "draw one layer's output, or fewer steps")
             raise ValueError(f"render: the graph has {count} nodes, too many to draw and to read "
                              f"(at most {LARGEST}); {cure}")
-        picture = drawn(self.dot, form)
-        if form == "svg":
-            prefix = "g" + f"{zlib.crc32(self.dot.encode()):08x}" + "-"
-            label = f'<svg role="img" aria-label="computation graph: {self.counts}" '
-            return with_prefix(picture, prefix).replace(b"<svg ", label.encode(), 1)
-        return picture
+
+    @functools.cached_property
+    def _svg(self) -> str:
+        """The picture as SVG; its ids have no prefix yet."""
+        from .titles import titled
+
+        label = f'<svg role="img" aria-label="computation graph: {self.counts}" '
+        return titled(drawn(self.dot, "svg").decode().replace("<svg ", label, 1), self.graph)
 
     def _page(self) -> bytes:
         from .html import to_html
 
         return to_html(self).encode()
 
+    def displayed(self) -> str:
+        """The picture as SVG whose ids no other display has, of this picture neither.
+
+        Raises:
+            as ``render`` does.
+        """
+        self._check_size()
+        return with_prefix(self._svg, f"g{os.urandom(6).hex()}-")
+
     def _repr_svg_(self) -> str | None:
         try:
-            return self.render("svg").decode()
+            return self.displayed()
         except (ImportError, RuntimeError, ValueError):
             return None
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         try:
-            return {"image/svg+xml": self.render("svg").decode(), "text/plain": repr(self)}
+            from .notebook import framed
+
+            return {"text/html": framed(self), "image/svg+xml": self.displayed(),
+                    "text/plain": repr(self)}
         except (ImportError, RuntimeError, ValueError) as error:
             return {"text/plain": f"{self!r}\n{error}"}
 
@@ -182,9 +202,9 @@ def drawn(dot: str, form: str) -> bytes:
                       "graphviz)")
 
 
-def with_prefix(svg: bytes, prefix: str) -> bytes:
+def with_prefix(svg: str, prefix: str) -> str:
     """Ids with a prefix, so that two pictures in one page do not mix.
 
     In text Graphviz writes ``<`` as an entity, so only its own tags match.
     """
-    return re.sub(rb'(<[a-z]+ id=")', rb"\1" + prefix.encode(), svg)
+    return re.sub(r'(<[a-z]+ id=")', rf"\g<1>{prefix}", svg)

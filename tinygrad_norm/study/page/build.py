@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
 from importlib.resources import files
 from typing import Any
+
+import numpy as np
 
 from ...checkpoint import replace_file
 from ..walk.examples import Example
@@ -18,7 +21,7 @@ from ..walk.study import Study, plain
 from .drawing import svg
 
 SCRIPTS = ("numbers.js", "formula.js", "tables.js", "walk.js", "findings.js", "nudge.js",
-           "study.js")
+           "tensor.js", "study.js")
 UNSAFE = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028",
           0x2029: "\\u2029"}
 OPERATORS: dict[type[ast.AST], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/",
@@ -29,10 +32,11 @@ POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inli
 def page(study: Study, cases: Sequence[Example] = ()) -> str:
     """The page of a study; ``cases`` are what else the learner may look at, of the same layer."""
     data = numbers(study)
-    others = [{"name": one.name, "says": one.says,
-               "changes": shorter(changes(data, numbers(one.trace())))} for one in cases]
+    traced = [(one, numbers(one.trace())) for one in cases]
+    others = [{"name": one.name, "says": one.says, "changes": shorter(changes(data, shared(own)))}
+              for one, own in traced if changes(data, own)]
     whole = {"study": data, "program": program(study) if study.arrangement else None,
-             "cases": [one for one in others if one["changes"]]}
+             "cases": others}
     script = "\n".join(_file(name) for name in SCRIPTS)
     return _file("page.html").format(
         title=escape(study.title), policy=POLICY, style=_file("study.css"),
@@ -59,6 +63,24 @@ def numbers(study: Study) -> dict[str, Any]:
     for node in data["forward"]:
         del node["gradient"]
     return data
+
+
+def shared(data: dict[str, Any]) -> dict[str, Any]:
+    """The same, with {"same": "dx", "shape": …} where one of the gradients stands once more."""
+    known = {tuple(np.ravel(one["value"]).tolist()): one["name"] for one in data["backward"]}
+
+    def without(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: without(one) for key, one in value.items()}
+        if not isinstance(value, list) or not value:
+            return value
+        if isinstance(value[0], dict):
+            return [without(one) for one in value]
+        name = known.get(tuple(np.ravel(value).tolist()))
+        return {"same": name, "shape": list(np.shape(value))} if name else value
+
+    return {key: without(one) if key in ("truth", "decomposition", "constant_statistics") else one
+            for key, one in data.items()}
 
 
 def shorter(value: Any) -> Any:
@@ -108,4 +130,6 @@ def changes(one: Any, other: Any) -> Any:
 
 
 def _file(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    """Its text; a script without indents and comments, which would go into every page."""
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return re.sub(r"^ *//.*\n|^ +|  // .*$", "", text, flags=re.M) if name[-3:] == ".js" else text

@@ -23,7 +23,7 @@ def svg(study: Study, prefix: str) -> str:
         f'<svg class="graph" viewBox="0 0 {where.width:.0f} {where.height:.0f}" '
         f'style="--wide:{where.width:.0f}px" role="group" aria-label="Graph of the computation">',
         _arrow(f"{prefix}-end", "arrow"), _arrow(f"{prefix}-lit", "arrow lit"),
-        _arrow(f"{prefix}-back", "arrow back")]
+        _arrow(f"{prefix}-back", "arrow back"), _arrow(f"{prefix}-bad", "arrow bad")]
     for (a, b), points in where.edges.items():
         start = (points[0][0] + _width(study.node(a)) / 2, points[0][1])
         stop = (points[-1][0] - _width(study.node(b)) / 2, points[-1][1])

@@ -15,6 +15,12 @@ function half(section) {
 const shapeOf = (value) => (Array.isArray(value) ? [value.length, ...shapeOf(value[0])] : []);
 const arrayOf = (value) => ({shape: shapeOf(value), cells: flat(value)});
 
+// Of x itself; in the view that is walked the channels may stand in groups.
+function axesOfX({arrangement}) {
+  const axes = arrangement?.axes;
+  return axes?.[1] === "G" ? ["N", "C", ...axes.slice(3)] : axes;
+}
+
 // Buttons of which one is chosen; draw(i) fills what is below.
 function tabs(label, names, draw) {
   const below = make("div");
@@ -39,15 +45,20 @@ function truth(study) {
       const scale = largest(flat(columns[0].gradients[names[i]]));
       const ways = columns.filter((one) => names[i] in one.gradients);
       return [make("div", {class: "arrays"}, ...ways.map((one) => table(make("b", {}, one.name),
-        arrayOf(one.gradients[names[i]]), {scale, axes: study.arrangement?.axes}))),
-      make("ul", {class: "badges"}, ...badges.filter((one) => one.of === names[i]).map(badge))];
+        arrayOf(one.gradients[names[i]]), {scale, axes: axesOfX(study)}))),
+      make("ul", {class: "badges"}, ...badges.filter((one) => one.of === names[i]).map(
+        (one) => badge(one, columns)))];
     }));
 }
 
-function badge(one) {
+function badge(one, columns) {
+  const [a, b] = [one.one, one.other].map((name) => columns.find((way) => way.name === name)
+    .gradients[one.of]);
+  const found = apart(one.difference, a, b);
   return make("li", {class: one.verdict === "differs" ? "differs" : "agrees"},
     make("span", {}, `${one.one} · ${one.other}`),
-    make("b", {}, one.verdict === "exact" ? "exact" : `${one.verdict} ${tiny(one.difference)}`));
+    make("b", {}, one.verdict === "exact" ? "exact" : `${one.verdict} ${found.size}`),
+    found.nan ? make("small", {}, ` ${found.nan}`) : null);
 }
 
 function decomposition(study) {
@@ -55,14 +66,38 @@ function decomposition(study) {
   if (!found) return null;
   const widest = Math.max(...found.parts.map((one) => Number(one.norm)), 1e-300);
   const scale = largest(found.parts.flatMap((one) => flat(one.value)));
+  const dx = flat(study.backward.find((one) => one.name === "dx").value);
+  const nan = dx.filter(Number.isNaN).length;
   return card("dx, taken apart",
-    make("div", {class: "arrays"}, ...found.parts.map((one) => make("div", {class: "part"},
-      table([make("b", {}, one.name)], arrayOf(one.value), {scale,
-        axes: study.arrangement.axes}),
-      make("div", {class: "scroll math small"}, parsedMath(one.formula.mathml)),
-      make("div", {class: "norm"}, make("span", {}, `norm ${size(one.norm)}`),
-        bar(Number(one.norm) / widest))))),
-    make("p", {}, `Added up they are dx, but for ${tiny(found.difference)} at most.`));
+    make("div", {class: "arrays"}, ...found.parts.map((one) => make("div", {
+      class: `part ${one.name === NOTHING ? "rounding" : ""}`},
+    table([make("b", {}, one.name)], arrayOf(one.value), {scale,
+      axes: axesOfX(study)}),
+    make("div", {class: "scroll math small"}, bodyOf(one.formula)),
+    make("div", {class: "norm"}, make("span", {}, `norm ${size(one.norm)}`),
+      bar(Number(one.norm) / widest)),
+    one.name === NOTHING ? make("p", {}, nothing(one)) : null))),
+    make("p", {}, nan === dx.length ? "All of dx is NaN."
+      : `Added up they are dx, but for ${tiny(found.difference)} at most${
+        nan ? `; ${cellsAre(nan)} NaN` : ""}.`));
+}
+
+// The way that comes to nothing.
+const NOTHING = "through σ², then μ";
+
+function nothing(part) {
+  const cells = flat(part.value).filter((v) => !Number.isNaN(v));
+  const why = "Exactly 0 on paper, as Σ(x − μ) = 0: σ² does not change with μ.";
+  return cells.some((v) => v !== 0) ? `${why} What stands here is rounding, ${
+    tiny(Math.max(...cells.map(Math.abs)))} at most.` : why;
+}
+
+// The right side of a formula.
+function bodyOf(formula) {
+  const whole = parsedMath(formula.mathml), row = whole.firstElementChild;
+  row.firstElementChild.remove();
+  row.firstElementChild.remove();
+  return whole;
 }
 
 const size = (value) => (Math.abs(Number(value)) < 1e-3 ? tiny(Number(value))
@@ -80,7 +115,7 @@ function identities(study) {
     {class: "identity"}, make("h3", {}, one.text),
     make("div", {class: "scroll"}, lines(["", "left", "right"], one.left.map((left, i) => [
       study.jacobians[i]?.set ?? `set ${i}`, tiny(Number(left)), tiny(Number(one.right[i]))]))),
-    make("p", {}, `At most ${tiny(one.difference)} apart.`)))));
+    make("p", {}, apart(one.difference, one.left, one.right).text)))));
 }
 
 function lines(head, rows) {
@@ -103,26 +138,26 @@ function constants(study) {
   const scale = Math.max(largest(flat(wrong.dx)), largest(flat(wrong.right)));
   const column = (name, value, norm_, sums, kind) => make("div", {class: "part"},
     table(make("b", {}, name), arrayOf(value), {scale, class: kind,
-      axes: study.arrangement.axes}),
+      axes: axesOfX(study)}),
     make("p", {}, total(sums).replace("%", size(norm_))));
   const draw = (on) => below.replaceChildren(...[
     column("dx", wrong.right, wrong.right_norm, wrong.right_sums, ""),
     on ? column("dx with constants: wrong", wrong.dx, wrong.norm, wrong.sums, "wrong") : null,
-    on ? make("p", {class: "verdict"}, `They differ by up to ${size(wrong.difference)}. `
+    on ? make("p", {class: "verdict"}, `The norm of their difference is ${size(wrong.difference)}. `
       + "The statistics move with x, and so they have a gradient too.") : null].filter(Boolean));
   const input = make("input", {type: "checkbox", id: "constants", role: "switch",
     onchange: () => draw(input.checked)});
   draw(false);
   const names = study.arrangement.centred ? "μ and σ²" : "the mean square";
-  return half(card("The usual mistake", make("p", {}, input,
-    make("label", {for: "constants"}, ` treat ${names} as constants`)), below));
+  return half(card("The usual mistake", make("p", {class: "option"}, input,
+    make("label", {for: "constants"}, `treat ${names} as constants`)), below));
 }
 
 function jacobian(study) {
   const all = study.jacobians;
   if (!all.length) return null;
   return card("The Jacobian ∂y/∂x of what is normalized together",
-    make("label", {for: "set"}, "Set "), ...chooser(all, (one) => {
+    ...chooser(all, (one) => {
       const scale = Math.max(largest(flat(one.matrix)), largest(flat(one.closed)));
       const digits = one.cells.length > 6 ? 2 : 3;
       return [make("div", {class: "arrays"},
@@ -130,7 +165,7 @@ function jacobian(study) {
         table(make("b", {}, `closed form: ${study.arrangement.centred
           ? "(γ/√(σ²+ε)) (I − 11ᵀ/N − x̂x̂ᵀ/N)" : "(γ/√(σ²+ε)) (I − x̂x̂ᵀ/N)"}`),
         arrayOf(one.closed), {scale, digits, class: "heat"})),
-      make("p", {}, `At most ${tiny(one.difference)} apart.`), ...spectrum(one),
+      make("p", {}, apart(one.difference, one.matrix, one.closed).text), ...spectrum(one),
       ...one.dead.map((way) => make("div", {class: "dead"}, table([make("b", {},
         `dead direction: ${way.name}`), make("small", {},
         ` of a step along it ${tiny(Number(way.gain))} is left`)], arrayOf(way.direction))))];
@@ -142,7 +177,7 @@ function chooser(all, draw) {
   const select = make("select", {id: "set", onchange: () => below.replaceChildren(
     ...draw(all[select.value]))}, ...all.map((one, i) => make("option", {value: i}, one.set)));
   below.replaceChildren(...draw(all[0]));
-  return [select, below];
+  return [make("p", {class: "option"}, make("label", {for: "set"}, "Set"), select), below];
 }
 
 function spectrum(one) {
@@ -156,32 +191,4 @@ function spectrum(one) {
 function notes(study) {
   if (!study.notes.length) return null;
   return card("Notes", make("ul", {}, ...study.notes.map((text) => make("li", {}, text))));
-}
-
-// Which values are normalized together with the chosen one: the same figure for every norm.
-function tensorPicture(study, home) {
-  const found = study.arrangement;
-  home.hidden = !found;
-  if (!found) return () => {};
-  const names = found.reduced.map((a) => found.axes[a]).join(", ");
-  const holder = make("div", {class: "slabs"}), view = found.view;
-  const rest = view.slice(0, -2), cells = [];
-  for (let block = 0; block < sizeOf(rest); block++) {
-    const slab = make("div", {class: "slab"});
-    slab.style.setProperty("--columns", view[view.length - 1]);
-    slab.style.setProperty("--rows", view[view.length - 2]);
-    for (let i = 0; i < view[view.length - 2] * view[view.length - 1]; i++) {
-      cells.push(slab.appendChild(make("i")));
-    }
-    holder.append(slab);
-  }
-  const shape = view.map((n, a) => `${found.axes[a]} ${n}`).join(" × ");
-  home.replaceChildren(holder, make("figcaption", {}, make("b", {}, shape), make("br"),
-    `${found.n} values along ${names} ${study.constant_statistics ? "are normalized together"
-      : "share their running statistics"}`));
-  return (at) => {
-    const index = view.map((n, a) => Math.min(at[a + at.length - view.length] ?? 0, n - 1));
-    const set = new Set(every(found.reduced, view, index).map((one) => ravel(one, view)));
-    cells.forEach((cell, i) => cell.classList.toggle("in", set.has(i)));
-  };
 }

@@ -25,14 +25,14 @@ function subscripted(name, index) {
 }
 
 // `item` is a value or gradient with a formula, `cell` the number of its cell, `look(name)` gives
-// {shape, cells} of what it reads. `hide` keeps the result secret.
-function substituted(item, cell, look, hide) {
+// {shape, cells} of what it reads.
+function substituted(item, cell, look) {
   const whole = parsedMath(item.formula.mathml);
   const [name, , ...body] = [...whole.firstElementChild.children];
   const reads = new Map(item.reads.map((read) => [read.name, read]));
   const index = unravel(cell, item.shape);
   const filled = body.map((one) => filledIn(one, {item, cell, index, reads, look, inSum: false}));
-  const result = hide ? math("mn", "?") : figure(look(item.name).cells[cell]);
+  const result = figure(look(item.name).cells[cell]);
   const row = math("mrow", subscripted(name, index), math("mo", "="), ...filled, math("mo", "="),
     result);
   result.setAttribute("class", "result");

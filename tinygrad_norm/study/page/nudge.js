@@ -23,10 +23,13 @@ function nudging(study, program, walk) {
     const set = every(study.arrangement.reduced, view, unravel(cell, view))
       .map((index) => ravel(index, view));
     says.textContent = `${by < 0 ? "−" : "+"}${Math.abs(by).toFixed(2)}`;
-    const moved = set.reduce((n, i) => n + (Math.abs(after[study.output].cells[i]
-      - before[study.output].cells[i]) > 1e-12), 0);
+    const changes = set.map((i) => Math.abs(after[study.output].cells[i]
+      - before[study.output].cells[i]));
+    const moved = changes.filter((v) => v > 1e-12).length;
+    const lost = changes.filter(Number.isNaN).length;
     below.replaceChildren(nudgedTable(names, set, cell, before, after, where),
-      make("p", {role: "status"}, `${moved} of ${set.length} outputs move.`));
+      make("p", {role: "status"}, `${moved} of ${set.length} outputs move${
+        lost ? `; of ${lost} it cannot be said: NaN` : ""}.`));
   }
   const again = make("button", {type: "button", onclick: () => {
     slider.value = 0;

@@ -70,11 +70,12 @@ function computed(what, values, arrangement) {
   const operands = what.slice(1).map((one) => computed(one, values, arrangement));
   if (what[0] === "sum") return summed(operands[0], arrangement.reduced);
   if (what[0] === "share") return summed(operands[0], arrangement.shared);
-  if (what[0] === "average") return summedMean(operands[0]);
+  if (what[0] === "average") return averaged(operands[0]);
   return spread(OPERATORS[what[0]], ...operands);
 }
 
-function summedMean(array) {
+// Over the first axis.
+function averaged(array) {
   const total = summed(array, [0]);
   return {shape: total.shape, cells: total.cells.map((v) => v / array.shape[0])};
 }
@@ -100,6 +101,18 @@ function changed(one, change) {
   return copy;
 }
 
+// Where Python's `shared` left a gradient out that stands there already.
+function filled(one, gradients) {
+  if (one === null || typeof one !== "object") return one;
+  if ("same" in one) {
+    return one.shape.reduceRight((cells, n) => Array.from({length: cells.length / n},
+      (_, i) => cells.slice(i * n, i * n + n)),
+    flat(gradients.find((own) => own.name === one.same).value))[0];
+  }
+  if (Array.isArray(one)) return one.map((own) => filled(own, gradients));
+  return Object.fromEntries(Object.entries(one).map(([key, own]) => [key, filled(own, gradients)]));
+}
+
 // Few digits for the eye; all of them stand in the cell's title.
 function short(value, digits = 3) {
   if (value === null || value === undefined) return "—";
@@ -120,4 +133,19 @@ function tiny(found) {
   return value === 0 ? "0" : value.toExponential(1).replace("e+", "e").replaceAll("-", "−");
 }
 
-const norm = (cells) => Math.hypot(...cells);
+// How far two arrays are apart, in words: `measured` is Python's figure; NaN is never passed over.
+function apart(measured, one, other) {
+  const [a, b] = [flat(one), flat(other)];
+  const missing = a.map((v, i) => Number.isNaN(v) + Number.isNaN(b[i]));
+  const [both, single] = [2, 1].map((n) => missing.filter((m) => m === n).length);
+  const found = measured === null || !Number.isFinite(Number(measured)) ? Math.max(...a.map(
+    (v, i) => (missing[i] || v === b[i] ? 0 : Math.abs(v - b[i])))) : Number(measured);
+  const nan = [both && `${cellsAre(both)} NaN in both`, single && `${cellsAre(single)} NaN in only `
+    + "one"].filter(Boolean);
+  const rest = both + single < a.length ? [tiny(found)] : [];
+  return {size: rest[0] ?? "", nan: nan.join(", "),
+    text: rest.length ? `At most ${[`${rest[0]} apart`, ...nan].join("; ")}.`
+      : `Nothing to compare: ${nan.join(", ")}.`};
+}
+
+const cellsAre = (n) => (n === 1 ? "1 cell is" : `${n} cells are`);

@@ -3,7 +3,8 @@
 const DATA = JSON.parse(document.getElementById("study-data").textContent);
 const CASES = [{name: "as given", says: "", changes: {}}, ...DATA.cases];
 const byId = (id) => document.getElementById(id);
-const page = {case: 0, step: 0, walk: null, guessing: false, at: []};
+const START = -1;  // before the first step
+const page = {case: 0, step: START, walk: null, guessing: false, at: []};
 
 function controls() {
   const last = () => page.walk.study.steps.length - 1;
@@ -11,23 +12,28 @@ function controls() {
     onclick: () => go(page.step - 1)}, "← Previous");
   page.next = make("button", {type: "button", id: "next", class: "first",
     onclick: () => go(page.step + 1)}, "Next →");
-  page.slider = make("input", {id: "slider", type: "range", min: 0, max: last(), value: 0,
+  page.slider = make("input", {id: "slider", type: "range", min: START, max: last(), value: START,
     "aria-label": "Step", oninput: () => go(Number(page.slider.value))});
   page.count = make("output", {id: "count", for: "slider"});
   const guess = make("input", {type: "checkbox", id: "guessing", onchange: () => {
     page.guessing = page.walk.guessing = guess.checked;
     page.walk.revealed.clear();
+    byId("findings").hidden = page.guessing;  // it shows every gradient
     go(page.step);
   }});
   byId("controls").replaceChildren(page.previous, page.next, page.slider, page.count,
     make("span", {class: "option"}, guess, make("label", {for: "guessing"},
-      " guess gradients first")));
+      "guess gradients first")));
 }
 
 function tabsOfCases() {
   const home = byId("cases");
-  home.hidden = CASES.length < 2;
-  if (home.hidden) return;
+  const why = whyNoCases(DATA.study);
+  home.hidden = CASES.length < 2 && !why;
+  if (CASES.length < 2) {
+    home.replaceChildren(make("p", {}, why));
+    return;
+  }
   const group = make("div", {class: "tabs", role: "group", "aria-label": "What if"});
   CASES.forEach((one, i) => group.append(make("button", {type: "button",
     "aria-pressed": i === page.case, onclick: () => {
@@ -37,10 +43,17 @@ function tabsOfCases() {
   home.replaceChildren(group, make("p", {}, CASES[page.case].says));
 }
 
+function whyNoCases(study) {
+  return study.mode === "eval" && study.arrangement && !study.constant_statistics
+    ? "No what-ifs here: the statistics are given, so a batch of 2, a constant feature and the "
+      + "rest of the batch change nothing for a value. They are there in training." : "";
+}
+
 // Opens one of the what-ifs, at a step.
 function open(number, step) {
   page.case = number;
-  const study = changed(DATA.study, CASES[number].changes);
+  const plain = changed(DATA.study, CASES[number].changes);
+  const study = filled(plain, plain.backward);
   page.walk = new Walk(study, byId("step"));
   page.walk.guessing = page.guessing;
   page.walk.at = page.at;
@@ -61,20 +74,25 @@ function open(number, step) {
   const sections = [truth(study), decomposition(study), identities(study), constants(study),
     jacobian(study), nudging(study, DATA.program, page.walk), notes(study)];
   byId("findings").replaceChildren(...sections.filter(Boolean));
+  byId("findings").hidden = page.guessing;
   go(step);
 }
 
 function go(step) {
-  const study = page.walk.study;
-  page.step = Math.max(0, Math.min(step, study.steps.length - 1));
+  const {steps} = page.walk.study, had = document.activeElement;
+  page.step = Math.max(START, Math.min(step, steps.length - 1));
   page.walk.show(page.step);
+  const at = page.step === START;
   page.slider.value = page.step;
-  page.count.textContent = `${page.step + 1} / ${study.steps.length}`;
-  page.slider.setAttribute("aria-valuetext", `step ${page.step + 1}: ${study.steps[page.step]}`);
-  page.previous.disabled = page.step === 0;
-  page.next.disabled = page.step === study.steps.length - 1;
+  page.count.textContent = at ? "start" : `${page.step + 1} / ${steps.length}`;
+  const says = at ? "start: what is given" : `step ${page.step + 1}: ${steps[page.step]}`;
+  page.slider.setAttribute("aria-valuetext", says);
+  if (had !== page.slider) byId("said").textContent = says;  // which says it by itself
+  page.previous.disabled = at;
+  page.next.disabled = page.step === steps.length - 1;
+  if (had.disabled) (had === page.next ? page.previous : page.next).focus();
   lightGraph();
-  const hash = `#step=${page.step}${page.case ? `&case=${page.case}` : ""}`;
+  const hash = `#step=${at ? "start" : page.step}${page.case ? `&case=${page.case}` : ""}`;
   try {
     if (location.hash !== hash) history.replaceState(null, "", hash);
   } catch {
@@ -85,30 +103,39 @@ function go(step) {
 function fromHash() {
   const wanted = new URLSearchParams(location.hash.slice(1));
   const number = Math.trunc(Number(wanted.get("case"))) || 0;
-  const step = Math.trunc(Number(wanted.get("step"))) || 0;
+  const step = /^\d+$/.test(wanted.get("step")) ? Number(wanted.get("step")) : START;
   return [CASES[number] ? number : 0, step];
 }
 
 function lightGraph() {
   const {walk, step} = page, item = walk.item, back = walk.isGradient(item.name);
-  const current = back ? item.of : item.name;
+  const current = back ? item.of : item.name, {items} = page.walk;
+  const done = (node) => node.step <= step;
+  const graded = (node) => node.gradient_step !== null && node.gradient_step <= step;
+  const spoilt = (node) => graded(node) && !items.get(node.gradient_name).finite;
   const near = new Set(item.reads.map((read) => walk.items.get(read.name).of ?? read.name));
   for (const box of document.querySelectorAll("#graph .node")) {
     const node = walk.items.get(box.dataset.node);
     box.classList.toggle("current", node.name === current);
     box.classList.toggle("near", near.has(node.name) && node.name !== current);
-    box.classList.toggle("known", node.step <= step);
-    box.classList.toggle("graded", node.gradient_step !== null && node.gradient_step <= step);
+    box.classList.toggle("known", done(node));
+    box.classList.toggle("graded", graded(node));
+    box.classList.toggle("infinite", done(node) && !node.finite);
+    box.classList.toggle("spoilt", spoilt(node));
     if (node.name === current) inSight(box);
   }
   for (const edge of document.querySelectorAll("#graph .edge")) {
-    const {from, to, marks} = edge.dataset;
+    const {from, to, marks} = edge.dataset, [start, end] = [items.get(from), items.get(to)];
     const backward = back && from === current && (item.through === to || item.kind === "sum");
     const lit = !back && to === current;
     edge.classList.toggle("lit", lit);
     edge.classList.toggle("back", backward);
-    edge.setAttribute("marker-end", backward ? "" : `url(#${marks}-${lit ? "lit" : "end"})`);
-    edge.setAttribute("marker-start", backward ? `url(#${marks}-back)` : "");
+    const bad = (done(start) && done(end) && !start.finite && !end.finite)
+      || (spoilt(end) && spoilt(start));  // so NaN went, forward or back
+    edge.classList.toggle("bad", bad);
+    const mark = (kind) => `url(#${marks}-${bad ? "bad" : kind})`;
+    edge.setAttribute("marker-end", backward ? "" : mark(lit ? "lit" : "end"));
+    edge.setAttribute("marker-start", backward ? mark("back") : "");
   }
 }
 
@@ -124,7 +151,7 @@ function inSight(box) {
 // First to where the value comes, and from there to its gradient.
 function visit(name) {
   const node = page.walk.items.get(name), {step, gradient_step: back} = node;
-  if (step >= 0 && (page.step !== step || back === null)) go(step);
+  if (page.step !== step || back === null) go(step);
   else if (back !== null) go(back);
 }
 
@@ -140,7 +167,7 @@ for (const box of document.querySelectorAll("#graph .node")) {
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.target.closest("input, select, textarea")) return;
-  const steps = {ArrowRight: page.step + 1, ArrowLeft: page.step - 1, Home: 0,
+  const steps = {ArrowRight: page.step + 1, ArrowLeft: page.step - 1, Home: START,
     End: page.walk.study.steps.length - 1};
   if (!(event.key in steps)) return;
   event.preventDefault();

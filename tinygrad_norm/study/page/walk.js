@@ -21,11 +21,15 @@ class Walk {
 
   show(step) {
     this.step = step;
+    if (step < 0) {
+      this.start();
+      return;
+    }
     const item = this.item = this.items.get(this.study.steps[step]);
     const back = this.isGradient(item.name);
     this.hidden = this.guessing && back && item.kind !== "given" && !this.revealed.has(item.name);
     const node = back ? this.items.get(item.of) : item;
-    this.substitution = make("div", {class: "scroll math", "aria-live": "polite"});
+    this.substitution = make("div", {class: "scroll math"});
     const parts = [
       make("div", {class: "heading"},
         make("h2", {}, make("span", {class: "name"}, item.name),
@@ -33,11 +37,41 @@ class Walk {
         make("p", {class: `phase ${back ? "back" : ""}`}, back ? "backward" : "forward")),
       item.formula ? make("div", {class: "formulas"},
         make("div", {class: "scroll math"}, parsedMath(item.formula.mathml)),
-        this.substitution) : null,
+        this.hidden ? null : this.substitution) : null,
       this.hidden ? this.question(item) : null,
       make("div", {class: "side"}, make("div", {class: "arrays"}, ...this.pair(item, node, back)),
         this.operands(item, node), this.fork(item))];
     this.home.replaceChildren(...parts.filter(Boolean));
+    this.point(this.at);
+  }
+
+  // What is there before the first step.
+  start() {
+    const {forward, output, backward} = this.study;
+    const given = forward.filter((one) => one.step < 0);
+    const [single, arrays] = [true, false].map((is) => given.filter((one) => (
+      one.role === "constant") === is));
+    this.item = arrays.find((one) => one.role === "input") ?? arrays[0];
+    this.hidden = false;
+    this.operandTables = [];
+    const tables = arrays.map((one) => {
+      const found = table([...this.title(one.name, one.shape), one.says
+        ? make("small", {}, `: ${one.says}`) : ""], this.look(one.name), {axes: this.axes(),
+        name: one.name, class: one === this.item ? "main" : "given",
+        pick: one === this.item ? (index) => this.point(index) : null});
+      if (one === this.item) this.main = found;
+      return found;
+    });
+    const numbers = single.map((one) => `${one.name} = ${Number(this.look(one.name).cells[0])}`);
+    this.home.replaceChildren(
+      make("div", {class: "heading"}, make("h2", {}, make("span", {class: "name"}, "Start"),
+        make("span", {class: "says"}, "what is given")), make("p", {class: "phase"}, "forward")),
+      make("p", {}, `Each step computes one value of what is there already, as far as ${output}.`
+        + (backward.length ? ` Then the gradient of ${output} comes in, and goes the same way `
+          + "back, step by step, to what is given here." : " No gradient comes back.")),
+      make("div", {class: "side"}, this.main, make("div", {class: "arrays"},
+        ...tables.filter((one) => one !== this.main))),
+      numbers.length ? make("p", {}, `Constants: ${numbers.join(", ")}.`) : "");
     this.point(this.at);
   }
 
@@ -137,17 +171,16 @@ class Walk {
     this.cell = ravel(this.at, this.item.shape);
     light(this.main, "chosen", [this.cell]);
     const here = unravel(this.cell, this.item.shape);
-    const first = this.main.querySelector(`td[data-cell="${this.cell}"]`);
     for (const cell of this.home.querySelectorAll("td[tabindex]")) cell.tabIndex = -1;
-    first.tabIndex = 0;
+    this.main.querySelector(`td[data-cell="${this.cell}"]`).tabIndex = 0;
     const beside = this.home.querySelector(".beside");
     if (beside) light(beside, "lit", this.besideCells(beside.dataset.array));
     for (const [read, figureElement] of this.operandTables) {
       light(figureElement, "lit", cellsOf(read, this.item.shape, this.cell,
         this.look(read.name).shape));
     }
-    if (this.item.formula) {
-      this.substitution.replaceChildren(substituted(this.item, this.cell, this.look, this.hidden));
+    if (this.step >= 0 && this.item.formula && !this.hidden) {
+      this.substitution.replaceChildren(substituted(this.item, this.cell, this.look));
     }
     if (this.guessLabel) this.guessLabel.textContent = `Your guess for ${this.item.name}${
       here.length ? ` at ${here.join(", ")}` : ""}: `;

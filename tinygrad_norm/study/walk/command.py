@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import csv
+import math
 import os
 import sys
 import textwrap
-import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ...autograd.graph import wrap
 from ...checkpoint import replace_file
 from ...tensors.tensor import Tensor
+from .batch import Batch, from_csv, from_npz
 from .examples import SHAPES, Example, example, layer_for, what_ifs
+
+SMALL = 64
+"""So many values of x at most for a page with what-ifs, which are a study each."""
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -29,7 +32,8 @@ def arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", metavar="FILE", type=target, help="write the numbers there")
     data = command.add_mutually_exclusive_group()
     data.add_argument("--csv", metavar="FILE", help="your batch: a sample a line, a feature a "
-                      "column, with or without a line of names")
+                      "column, between commas, semicolons, tabs or blanks, with or without a line "
+                      "of names")
     data.add_argument("--npz", metavar="FILE", help="your batch: x, and if you like grad_output, "
                       "weight, bias")
     data.add_argument("--what-if", metavar="CASE", help="a ready-made case: list shows which")
@@ -40,23 +44,25 @@ def arguments(command: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trace, print, write; 1 with a line of its own where that is not possible."""
+    """Trace, print, write; with a line of its own 2 for bad input, and 1 for what cannot be
+    written."""
+    if args.what_if == "list":
+        for one in what_ifs(args.norm, seed=args.seed):
+            print(textwrap.fill(one.says, 100, initial_indent=f"{one.name:18}",
+                                subsequent_indent=" " * 18))
+        return 0
     try:
-        if args.what_if == "list":
-            for one in what_ifs(args.norm, seed=args.seed):
-                print(textwrap.fill(one.says, 100, initial_indent=f"{one.name:18}",
-                                    subsequent_indent=" " * 18))
-            return 0
-        study = chosen(args).trace()
-        if args.json:
-            put(args.json, study.json(indent=1) + "\n")
-        if args.out:
-            put(args.out, study.html(beside(args)))
+        shown = chosen(args)
+        study = shown.trace()
+        written = {args.json: study.json(indent=1) + "\n"} if args.json else {}
+        written |= {args.out: study.html(beside(args, shown))} if args.out else {}
     except (OSError, TypeError, ValueError) as error:
-        print(f"study: {str(error).removeprefix('study: ').removeprefix('trace: ')}",
-              file=sys.stderr)
-        return 1
-    written = [path for path in (args.json, args.out) if path]
+        return failed(error, 2)
+    try:
+        for path, text in written.items():
+            put(path, text)
+    except OSError as error:
+        return failed(error, 1)
     if args.text or not written:
         print(study)
     for path in written:
@@ -64,13 +70,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-class Batch(NamedTuple):
-    """What a file holds; None for what it does not."""
-
-    x: np.ndarray
-    grad_output: np.ndarray | None = None
-    weight: np.ndarray | None = None
-    bias: np.ndarray | None = None
+def failed(error: Exception, status: int) -> int:
+    """One line; the exit status."""
+    print(f"study: {str(error).removeprefix('study: ').removeprefix('trace: ')}", file=sys.stderr)
+    return status
 
 
 def chosen(args: argparse.Namespace) -> Example:
@@ -85,10 +88,13 @@ def chosen(args: argparse.Namespace) -> Example:
     return example(args.norm, shape=shape, seed=args.seed, training=not args.eval)
 
 
-def beside(args: argparse.Namespace) -> list[Example]:
-    """What else the page shows: the ready-made cases, beside the ready-made batch."""
-    own = args.csv or args.npz or args.what_if or args.rows or args.eval
-    return [] if own else what_ifs(args.norm, seed=args.seed)
+def beside(args: argparse.Namespace, shown: Example) -> list[Example]:
+    """What else the page shows: the ready-made cases, or those of a small batch of one's own."""
+    if args.what_if or args.eval or math.prod(shown.x.shape) > SMALL:
+        return []
+    if args.csv or args.npz or args.rows:
+        return what_ifs(shown.layer, shown.x, shown.grad_output)
+    return what_ifs(args.norm, seed=args.seed)
 
 
 def case(norm: str, name: str, seed: int) -> Example:
@@ -123,55 +129,6 @@ def own(norm: str, batch: Batch, args: argparse.Namespace) -> Example:
         layer(wrap(Tensor, x))
         layer.eval()
     return Example(norm, "your own", layer, wrap(Tensor, x), wrap(Tensor, dy))
-
-
-def from_csv(path: str) -> Batch:
-    """Numbers, a sample a line; a first line without a number is names."""
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        try:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: expected lines of numbers: {error}") from None
-    if rows and not any(map(_is_number, rows[0])):
-        rows = rows[1:]
-    if not rows:
-        raise ValueError(f"{path}: expected lines of numbers, got none")
-    for i, row in enumerate(rows, 1):
-        if len(row) != len(rows[0]):
-            raise ValueError(f"{path}: expected {len(rows[0])} numbers in each line, got "
-                             f"{len(row)} in line {i} of the numbers")
-        for cell in row:
-            if not _is_number(cell):
-                raise ValueError(f"{path}: expected a number, got {cell!r} in line {i} of the "
-                                 "numbers")
-    return Batch(np.array([[float(cell) for cell in row] for row in rows]))
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def from_npz(path: str) -> Batch:
-    """The arrays x, grad_output, weight, bias; or a single one, which is x."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: expected a file that numpy.savez wrote: {error}") from None
-    if len(arrays) == 1:
-        arrays = {"x": next(iter(arrays.values()))}
-    known = set(Batch._fields)
-    if "x" not in arrays or not set(arrays) <= known:
-        raise ValueError(f"{path}: expected arrays named {', '.join(Batch._fields)}, got "
-                         f"{', '.join(arrays) or 'none'}")
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiu":
-            raise ValueError(f"{path}: expected {name} to hold numbers, got {array.dtype}")
-    return Batch(**{name: array.astype(np.float64) for name, array in arrays.items()})
 
 
 def put(path: Path, text: str) -> None:

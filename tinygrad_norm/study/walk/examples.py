@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from ... import nn
-from ...autograd.graph import wrap
+from ...autograd.graph import Variable, wrap
 from ...errors import ShapeError
+from ...nn.lazy import LazyModuleMixin
 from ...nn.module import Module
 from ...tensors.tensor import Tensor
-from .arrangement import arranged
+from .arrangement import arranged, kind_of
+from .limits import given, outward
 from .study import Study
 
 SHAPES = {"batch_norm": (8, 4), "batch_renorm": (8, 4), "layer_norm": (8, 4),
@@ -99,32 +102,89 @@ def _makers(shape: tuple[int, ...]) -> dict[str, Callable[..., Any]]:
         "rms_norm": lambda **options: nn.RMSNorm(shape[1:], **options)}
 
 
-def what_ifs(kind: str, *, seed: int = 0) -> list[Example]:
+def what_ifs(
+    kind: str | Module, x: Any = None, grad_output: Any = None, *, seed: int = 0
+) -> list[Example]:
     """A batch of 2, a constant feature, γ = 0, and a sweep over eps, for a norm.
 
-    Each comes ready for ``trace``: ``[case.trace() for case in what_ifs("batch_norm")]``.
+    Each comes ready for ``trace``: ``[case.trace() for case in what_ifs("batch_norm")]``; and
+    ``study.save(path, what_ifs(layer, x))`` shows them beside the study of a layer of your own.
+    It has none where its statistics are given: in eval no value sees another.
+
+    Raises:
+        TypeError: neither a name nor one of the six norms with its x.
     """
-    _known(kind)
-    plain = example(kind, seed=seed)
-    two = example(kind, shape=PAIRS[kind], seed=seed)
-    found = [
-        Example("batch of 2", "two values are normalized together: all that is left of them is "
-                "which is the larger, x̂ = ±1, and next to no gradient comes back", two.layer,
-                two.x, two.grad_output) if kind != "rms_norm" else
-        Example("batch of 2", "two values are divided by their root mean square: what is left of "
-                "them is their direction", two.layer, two.x, two.grad_output),
-        _constant(kind, seed), _zero_gamma(kind, seed)]
+    if isinstance(kind, str):
+        _known(kind)
+        case = example(kind, seed=seed)
+        two = example(kind, shape=PAIRS[kind], seed=seed)
+        return [_few("batch of 2", two.layer, two.x, two.grad_output, kind), *_others(case, kind)]
+    if x is None:
+        raise TypeError(f"what_ifs: expected the layer and its x, got {kind!r} alone")
+    layer: Any = copy.deepcopy(kind)
+    (values,) = given([x])
+    if isinstance(layer, LazyModuleMixin):
+        layer.initialize_parameters(_tensor(values))
+    own = kind_of(layer) if isinstance(layer, Module) else ""
+    if not own:
+        raise TypeError(f"what_ifs: expected {', '.join(SHAPES)}, or a layer of these kinds and "
+                        f"its x, got {kind!r}")
+    if not arranged(layer, own, values.shape).own:
+        return []
+    if layer.eps is None:  # that of the dtype which the layer computes in
+        dtype = x.array.dtype if isinstance(x, Variable) else x.dtype
+        layer.eps = float(np.finfo(np.promote_types(dtype, np.float32)).eps)
+    case = Example(own, "", layer, _tensor(values), _tensor(outward(grad_output, values.shape)))
+    return [*_first_two(case, own), *_others(case, own)]
+
+
+def _others(case: Example, kind: str) -> list[Example]:
+    found = [_constant(case, kind)]
+    if getattr(case.layer, "weight", None) is not None:
+        found.append(_zero_gamma(case))
     for eps in EPS:
-        case = example(kind, seed=seed, eps=eps)
+        layer: Any = copy.deepcopy(case.layer)
+        layer.eps = eps
         found.append(Example(
             f"eps = {eps:g}", "the larger eps beside the variance, the less is normalized, and "
-            "the more of the gradient along x̂ survives", case.layer, plain.x, plain.grad_output))
+            "the more of the gradient along x̂ survives", layer, case.x, case.grad_output))
     return found
 
 
-def _constant(kind: str, seed: int) -> Example:
+def _few(name: str, layer: Module, x: Tensor, dy: Tensor, kind: str) -> Example:
+    n = arranged(layer, kind, x.shape).arrangement.n
+    says = f"{n} values are normalized together"
+    if n == 2:
+        says = ("two values are divided by their root mean square: what is left of them is their "
+                "direction") if kind == "rms_norm" else (
+                f"two {says[2:]}: all that is left of them is which is the larger, x̂ = ±1, and "
+                "next to no gradient comes back")
+    return Example(name, says, layer, x, dy)
+
+
+def _first_two(case: Example, kind: str) -> list[Example]:
+    """The first two samples, features or positions, where the norm reduces these alone."""
+    x, dy = case.x.array, case.grad_output.array
+    layer: Any = copy.deepcopy(case.layer)
+    name: str = "batch of 2"
+    cut: Any = slice(2)
+    if kind in ("layer_norm", "rms_norm") and len(layer.normalized_shape) == 1:
+        name, cut = "2 features", (..., slice(2))
+        layer.normalized_shape = (2,)
+        for tensor in (layer.weight, getattr(layer, "bias", None)):
+            if tensor is not None:
+                tensor.data = tensor.data[:2]
+    elif kind == "instance_norm" and x.ndim == 3:
+        name, cut = "2 positions", (..., slice(2))
+    elif kind not in ("batch_norm", "batch_renorm"):
+        return []
+    if x[cut].shape == x.shape:
+        return []
+    return [_few(name, layer, _tensor(x[cut].copy()), _tensor(dy[cut].copy()), kind)]
+
+
+def _constant(case: Example, kind: str) -> Example:
     """The first set is a constant."""
-    case = example(kind, seed=seed)
     norm = arranged(case.layer, kind, case.x.shape)
     view = np.array(case.x.array).reshape(norm.arrangement.view)
     first: list[Any] = [0] * view.ndim
@@ -139,12 +199,11 @@ def _constant(kind: str, seed: int) -> Example:
                    _tensor(view.reshape(case.x.shape)), case.grad_output)
 
 
-def _zero_gamma(kind: str, seed: int) -> Example:
-    case = example(kind, seed=seed)
-    weight: Any = getattr(case.layer, "weight")  # noqa: B009 (a Module does not declare it)
-    weight.array.reshape(-1)[0] = 0.0
+def _zero_gamma(case: Example) -> Example:
+    layer: Any = copy.deepcopy(case.layer)
+    layer.weight.array.reshape(-1)[0] = 0.0
     return Example("gamma = 0", "where γ = 0 no gradient reaches x, but γ itself learns",
-                   case.layer, case.x, case.grad_output)
+                   layer, case.x, case.grad_output)
 
 
 def _known(kind: str) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...autograd.graph import Variable
 from ...backend.array import is_array, to_numpy
-from ...errors import ShapeError
+from ...errors import DtypeError, ShapeError
 
 VALUES = 512
 """So many numbers at most in an input."""
@@ -21,18 +21,26 @@ def given(inputs: Sequence[Any]) -> list[np.ndarray]:
     """The inputs as arrays, the floating ones in float64; not larger than the limit.
 
     Raises:
-        TypeError: what is neither a tensor nor an array. ValueError: too many values.
+        TypeError: neither a tensor nor an array of real numbers. ValueError: too many values.
     """
     arrays = []
     for i, value in enumerate(inputs):
         if not (isinstance(value, Variable) or is_array(value)):
             raise TypeError(f"trace: expected tensors or arrays as inputs, got "
                             f"{type(value).__name__}")
+        name = f"input {i}" if len(inputs) > 1 else "x"
         array = value.array if isinstance(value, Variable) else value
-        check_size(f"input {i}" if len(inputs) > 1 else "x", array.shape)
+        _check_real(name, array)
+        check_size(name, array.shape)
         array = to_numpy(array)
-        arrays.append(array.astype(np.float64 if array.dtype.kind == "f" else array.dtype))
+        dtype = np.float64 if array.dtype.kind == "f" else array.dtype
+        arrays.append(array.astype(dtype, order="C"))  # sums round as the layout has it
     return arrays
+
+
+def _check_real(name: str, array: Any) -> None:
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"trace: expected {name} to hold real numbers, got {array.dtype}")
 
 
 def check_size(name: str, shape: tuple[int, ...]) -> None:
@@ -75,7 +83,8 @@ def outward(given: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise TypeError("trace: expected grad_output to be a tensor or an array, got "
                         f"{type(given).__name__}")
     array = to_numpy(given.array if isinstance(given, Variable) else given)
+    _check_real("grad_output", array)
     if array.shape != shape:
         raise ShapeError(f"trace: expected grad_output of the output's shape {shape}, got "
                          f"{array.shape}")
-    return array.astype(np.float64)
+    return array.astype(np.float64, order="C")

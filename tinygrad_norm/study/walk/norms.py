@@ -14,9 +14,10 @@ from ...autograd.backward import grad
 from ...autograd.graph import wrap
 from ...backend.array import to_numpy
 from ...tensors.tensor import Tensor
+from ...viz.norm_steps import evaluate
 from .arrangement import Norm, arranged
 from .backward import Pulled, Stage, backward
-from .formula import Sum, evaluate, formula, names
+from .formula import Sum, formula, names
 from .stages import Step, remembered, steps
 from .study import Arrangement, Fork, Gradient, Node, Read
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd import no_grad
 from ...autograd.backward import grad
 from ...autograd.broadcasting import unbroadcast
 from ...autograd.graph import Node as Recorded
@@ -212,8 +211,7 @@ def _truth(run: Run, walked: Mapping[str, np.ndarray], dout: np.ndarray) -> Trut
     moved = {*run.inputs, *run.parameters.values()}
 
     def loss(cell: tuple[int, ...]) -> float:
-        with no_grad():
-            return float((to_numpy(run.call(*run.inputs).array) * dout).sum())
+        return float((to_numpy(run.call(*run.inputs).array) * dout).sum())
 
     columns[FINITE] = {
         f"d{run.names[leaf]}": difference_quotients(

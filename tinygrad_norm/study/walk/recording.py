@@ -51,6 +51,11 @@ class Run:
             self.y = self.call(*self.inputs)
         self._check()
         self.nodes = reachable([self.y.edge])[::-1]
+        for node in self.nodes:
+            if node not in self.seen:
+                raise RuntimeError(
+                    f"trace: the function uses a result of {node.op.name} that was computed before "
+                    "it was called; detach() it, give it as an input, or compute it within")
         check_nodes(len(self.nodes))
         self.values[self.y.edge] = to_numpy(self.y.array)
         self.names: dict[Any, str] = {}

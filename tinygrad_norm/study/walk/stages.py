@@ -1,5 +1,7 @@
 """The six norms, stage by stage: every formula of the walk, forward and back.
 
+The steps that all of them share stand in ``viz/norm_steps.py``; here they get their gradients.
+
 The names are those of Kratzert's "Understanding the backward pass through Batch Normalization
 Layer" (2016). ``sum`` is over the axes that are reduced, ``share`` over those along which gamma is
 the same; both keep them as length 1. ``ones(v)`` spreads a value over the shape of v. n is the
@@ -8,9 +10,11 @@ number of values that are reduced to one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from ...viz import norm_steps
 from .arrangement import Norm
 
 
@@ -25,40 +29,46 @@ class Step(NamedTuple):
 
 def steps(norm: Norm) -> Iterator[Step]:
     """From x to out."""
-    yield from _statistics(norm) if norm.own else _given(norm)
+    stated = norm_steps.normalize(centred=norm.arrangement.centred, gamma=norm.weight is not None,
+                                  beta=norm.bias is not None)
+    formulas = {name: spelled(expression) for name, expression in stated.items()}
+    yield from _statistics(norm, formulas) if norm.own else _given(norm, formulas)
     share = "share({})" if norm.arrangement.shared else "{}"
     last = "xhat"
     if norm.weight is not None:
-        yield Step("gammax", "gamma * xhat", "scaled",
+        yield Step("gammax", formulas["gammax"], "scaled",
                    {"gamma": share.format("dgammax * xhat"), "xhat": "dgammax * gamma"})
         last = "gammax"
     if norm.bias is not None:
-        yield Step("out", f"{last} + beta", "shifted: the output",
+        yield Step("out", formulas["out"], "shifted: the output",
                    {"beta": share.format("dout"), last: "dout"})
 
 
-def _statistics(norm: Norm) -> Iterator[Step]:
+def spelled(expression: str) -> str:
+    """A mean as a sum by n, a square as a power: what is differentiated here step by step."""
+    expression = re.sub(r"\bmean\((\w+)\)", r"sum(\1) / n", expression)
+    return re.sub(r"\bsquare\((\w+)\)", r"\1**2", expression)
+
+
+def _statistics(norm: Norm, formulas: Mapping[str, str]) -> Iterator[Step]:
     """x̂ with the statistics of x."""
     centred = norm.arrangement.centred
     xmu = "xmu" if centred else "x"
     if centred:
-        yield Step("mu", "sum(x) / n", "mean", {"x": "ones(x) * dmu / n"})
-        yield Step("xmu", "x - mu", "deviation from the mean", {"x": "dxmu", "mu": "-sum(dxmu)"})
-    yield Step("sq", f"{xmu}**2", "squared", {xmu: f"2 * {xmu} * dsq"})
-    yield Step("var", "sum(sq) / n",
+        yield Step("mu", formulas["mu"], "mean", {"x": "ones(x) * dmu / n"})
+        yield Step("xmu", formulas["xmu"], "deviation from the mean",
+                   {"x": "dxmu", "mu": "-sum(dxmu)"})
+    yield Step("sq", formulas["sq"], "squared", {xmu: f"2 * {xmu} * dsq"})
+    yield Step("var", formulas["var"],
                "variance, biased: divided by n" if centred else "mean square",
                {"sq": "ones(sq) * dvar / n"})
-    yield Step("sqrtvar", "sqrt(var + eps)",
+    yield Step("sqrtvar", formulas["sqrtvar"],
                "standard deviation" if centred else "root mean square",
                {"var": "dsqrtvar / (2 * sqrtvar)"})
-    yield from _scaled(norm, xmu, "sqrtvar")
-
-
-def _scaled(norm: Norm, xmu: str, spread: str) -> Iterator[Step]:
-    renorm = norm.kind == "batch_renorm" and norm.own
+    yield Step("ivar", formulas["ivar"], "one over it", {"sqrtvar": "-divar / sqrtvar**2"})
+    renorm = norm.kind == "batch_renorm"
     xhat = "xnorm" if renorm else "xhat"
-    yield Step("ivar", f"1 / {spread}", "one over it", {spread: f"-divar / {spread}**2"})
-    yield Step(xhat, f"{xmu} * ivar", "normalized",
+    yield Step(xhat, formulas["xhat"], "normalized",
                {"ivar": f"sum(d{xhat} * {xmu})", xmu: f"d{xhat} * ivar"})
     if renorm:
         yield Step("r", "clip(sqrtvar / running_std, 1 / rmax, rmax)",
@@ -69,15 +79,15 @@ def _scaled(norm: Norm, xmu: str, spread: str) -> Iterator[Step]:
                    {"xnorm": "dxhat * r"})
 
 
-def _given(norm: Norm) -> Iterator[Step]:
+def _given(norm: Norm, formulas: Mapping[str, str]) -> Iterator[Step]:
     """x̂ with statistics that do not depend on x."""
     yield Step("xmu", "x - running_mean", "deviation from the running mean", {"x": "dxmu"})
     if norm.kind == "batch_renorm":
         yield Step("ivar", "1 / running_std", "one over the running deviation", {})
     else:
         yield Step("sqrtvar", "sqrt(running_var + eps)", "running standard deviation", {})
-        yield Step("ivar", "1 / sqrtvar", "one over it", {})
-    yield Step("xhat", "xmu * ivar", "normalized", {"xmu": "dxhat * ivar"})
+        yield Step("ivar", formulas["ivar"], "one over it", {})
+    yield Step("xhat", formulas["xhat"], "normalized", {"xmu": "dxhat * ivar"})
 
 
 def remembered(norm: Norm) -> Iterator[Step]:

@@ -62,7 +62,8 @@
     Badge       {"of": "dx", "one": "staged", "other": "closed form",
                  "verdict": "≈",         exact (every bit), ≈ (within tolerance), differs
                  "difference": 1e-16,    the largest; null: a NaN in one and none in the other
-                 "scale": 1.2,           of what was added up; of a norm times |x|/σ, if above 1
+                 "scale": 1.2,           of what was added up; of a norm times |x|/σ, if above 1;
+                                         of finite differences by γ and β the loss, if above that
                  "tolerance": 1e-12}     relative to the scale
     Decomposition {"parts": [{"name": "direct", "formula": Formula, "value": …, "norm": 1.2}, …],
                  "difference": 1e-17}    of their sum from dx; values in the shape of x

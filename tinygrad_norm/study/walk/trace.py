@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd import enable_grad
 from ...autograd.graph import Variable, wrap
-from ...autograd.mode import statistics_enabled
+from ...autograd.mode import ANOMALY, GRAD, UNHOOKED, Mode, statistics_enabled
 from ...errors import DtypeError
 from ...nn.lazy import LazyModuleMixin
 from ...nn.module import Module
@@ -25,6 +24,13 @@ from .study import Study
 from .truth import apart, decomposition, identities, truth, wrong
 
 
+class studied(Mode):
+    """All is recorded, NaN is no error, and no hook on a gradient is called."""
+
+    on = GRAD | UNHOOKED
+    off = ANOMALY
+
+
 def trace(layer: Callable[..., Any], *inputs: Any, grad_output: Any = None) -> Study:
     """Walk forward and then backward through ``layer``, one formula at a time.
 
@@ -34,6 +40,7 @@ def trace(layer: Callable[..., Any], *inputs: Any, grad_output: Any = None) -> S
             mode, training or eval; or any other module, or a function of tensors that returns one,
             which is walked as the engine recorded it. A layer is copied, and all of it computed in
             float64: yours, its statistics and gradients and the random state stay as they were.
+            Hooks on gradients are not called.
         inputs: tensors or arrays of at most 512 values.
         grad_output: the gradient of the result; by default 1 for a single value, else normal
             numbers of a fixed seed (of a gradient of ones BatchNorm would make dx = 0).
@@ -59,7 +66,7 @@ def trace(layer: Callable[..., Any], *inputs: Any, grad_output: Any = None) -> S
     dtype = (first.array if isinstance(first, Variable) else first).dtype
     before = get_rng_state()
     try:
-        with enable_grad(), np.errstate(all="ignore"):
+        with studied(), np.errstate(all="ignore"):
             if isinstance(layer, Module):
                 layer = copy.deepcopy(layer)
                 if isinstance(layer, LazyModuleMixin):
@@ -99,6 +106,9 @@ def _notes(found: Any, fused: Any, x: np.ndarray) -> list[str]:
     notes.append(f"The staged output and the layer's are {_apart(output, fused.y)}.")
     if not np.isfinite(x).all():
         notes.append(f"x holds {int((~np.isfinite(x)).sum())} NaN or infinite values.")
+    elif np.isfinite(fused.y).all():
+        notes += [f"{node.name} is too large for float64; the layer divides x by a power of two "
+                  "first." for node in found.forward if not node.finite][:1]
     if found.norm.own and found.norm.arrangement.n**2 > ENTRIES:
         notes.append(f"The Jacobian of {found.norm.arrangement.n} values is left out: it would be "
                      "too much to look at.")

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ...viz.norm_steps import evaluate
 from .findings import Badge, Column, Decomposition, Identity, Part, Truth, Wrong
-from .formula import evaluate, formula
+from .formula import formula
 from .norms import Engine, Walk, functions, norm_of, sums
 from .stages import steps
 
@@ -113,13 +114,20 @@ def truth(walk: Walk, dy: np.ndarray, fused: Engine) -> Truth:
              "dbeta": np.abs(view).sum(axis=shared)}
     lost = max(1.0, largest(walk.values["x"] * walk.values["ivar"]))
     scales = {name: lost * largest(np.asarray(terms[name])) for name in names}
-    return compared(columns, scales)
+    loss = largest(np.abs(view * walk.values[walk.output]).sum(axis=shared))
+    rough = {name: scale if name == "dx" else max(scale, loss) for name, scale in scales.items()}
+    return compared(columns, scales, rough)
 
 
-def compared(columns: Mapping[str, Gradients], scales: Mapping[str, float]) -> Truth:
-    """Every two columns, gradient by gradient."""
+def compared(
+    columns: Mapping[str, Gradients], scales: Mapping[str, float],
+    rough: Mapping[str, float] | None = None,
+) -> Truth:
+    """Every two columns, gradient by gradient; ``rough`` are the scales of finite differences, in
+    which the loss is rounded."""
     ways = list(columns)
-    badges = [badge(name, one, other, columns[one][name], columns[other][name], scales[name])
+    badges = [badge(name, one, other, columns[one][name], columns[other][name],
+                    (rough if rough and FINITE in (one, other) else scales)[name])
               for name in scales for i, one in enumerate(ways) for other in ways[i + 1:]
               if name in columns[one] and name in columns[other]]
     return Truth([Column(way, {name: value.tolist() for name, value in gradients.items()})

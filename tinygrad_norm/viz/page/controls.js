@@ -1,54 +1,28 @@
-// Search, the keyboard, the pointer, the buttons; at the end the page comes to life.
-
-// --- search
-
-function matches(graph, text) {
-  const has = (one) => [one.name, one.type, one.attributes?.type, ...(one.details ?? [])]
-    .some((word) => word && word.toLowerCase().includes(text));
-  const pick = (list, kind) => (list ?? []).flatMap((one, index) =>
-    (has(one) ? [{ kind, index }] : []));
-  return [...pick(graph.nodes, "node"), ...pick(graph.clusters, "cluster")];
-}
-
-function look() {
-  const text = search.value.trim().toLowerCase();
-  for (const old of svg.querySelectorAll(".match")) old.classList.remove("match");
-  found = text ? matches(graphs[view], text).filter(element) : [];
-  turn = -1;
-  for (const one of found) element(one).classList.add("match");
-  const opens = text && !found.length ? elsewhere(text) : -1;
-  at("found").textContent = !text ? "" : found.length ? `${found.length} found`
-    : opens >= 0 ? "inside: Enter" : "none";
-}
-
-// The nearest depth at which there is such a name.
-function elsewhere(text) {
-  const order = graphs.map((_, i) => i).sort((a, b) => Math.abs(a - view) - Math.abs(b - view));
-  return order.find((i) => i !== view && matches(graphs[i], text).length) ?? -1;
-}
-
-function nextFound(step) {
-  const text = search.value.trim().toLowerCase();
-  if (text && !found.length && elsewhere(text) >= 0) show(elsewhere(text));
-  if (!found.length) return;
-  turn = (turn + step + found.length) % found.length;
-  go(found[turn], false);
-  at("found").textContent = `${turn + 1} of ${found.length}`;
-}
+// The keyboard, the pointer, the buttons; at the end the page comes to life.
 
 // --- the keyboard
 
-// The node that lies nearest in a direction, sideways steps counted twice.
+// How far a thing is in a direction, sideways steps counted twice. An open module is the bar at its
+// top: from below it is as near as what lies under its whole width.
+function reach(from, to, dx, dy) {
+  const b = bar(from), c = bar(to);
+  const gap = (low, high) => Math.max(b[low] - c[high], c[low] - b[high], 0);
+  const along = dx ? (c.x - b.x) * dx : (c.y - b.y) * dy;
+  const aside = dx ? Math.abs(c.y - b.y) : gap("left", "right") + Math.abs(c.x - b.x) / 50;
+  return along > 1 ? along + 2 * aside : Infinity;
+}
+
+function bar(part) {
+  const b = box(part.querySelector("path:not(.gone), polygon, ellipse"));
+  if (!part.matches(".cluster:not(.closed)")) return { ...b, left: b.x, right: b.x };
+  return { ...b, bottom: b.top, y: b.top };
+}
+
 function towards(from, dx, dy) {
-  const b = box(from);
   let best = null, least = Infinity;
-  for (const node of nodes()) {
-    const c = box(node), along = (c.x - b.x) * dx + (c.y - b.y) * dy;
-    const aside = Math.abs((c.x - b.x) * dy) + Math.abs((c.y - b.y) * dx);
-    if (node !== from && along > 1 && along + 2 * aside < least) {
-      best = node;
-      least = along + 2 * aside;
-    }
+  for (const part of [...nodes(), ...clusters()]) {
+    const far = part === from ? Infinity : reach(from, part, dx, dy);
+    if (far < least) [best, least] = [part, far];
   }
   return best;
 }
@@ -61,11 +35,27 @@ function arrow(event) {
     pan(60 * dx, 60 * dy);
     return;
   }
-  const from = document.activeElement.closest?.(".node") ?? element(chosen);
+  const from = document.activeElement.closest?.(".node, .cluster") ?? element(chosen);
   const next = from?.isConnected ? towards(from, dx, dy) : nodes()[0];
-  if (!next) return;
-  go({ kind: "node", index: Number(next.dataset.node) });
+  if (next) go(which(next));
 }
+
+// The module around what is chosen.
+function outwards() {
+  if (!chosen) return;
+  const one = graphs[view][`${chosen.kind}s`][chosen.index];
+  const around = chosen.kind === "cluster" ? one.parent : one.cluster;
+  if (around !== undefined) go({ kind: "cluster", index: around });
+}
+
+function press(part) {
+  const one = which(part);
+  if (part.hasAttribute("aria-expanded")) toggle(one);
+  else choose(one);
+}
+
+// The drawing in which all stand open; one saved in a way of its own may have closed ones.
+const fullest = places.some(Boolean) ? places.findLastIndex(Boolean) : 0;
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, select");
@@ -76,8 +66,8 @@ document.addEventListener("keydown", (event) => {
     look();
     search.blur();
   } else if (typing) return;
-  else if (event.target.closest?.(".node") && ["Enter", " "].includes(event.key)) {
-    choose({ kind: "node", index: Number(event.target.closest(".node").dataset.node) });
+  else if (event.target.closest?.(".node, .cluster") && ["Enter", " "].includes(event.key)) {
+    press(event.target.closest(".node, .cluster"));
   } else if (event.key in ARROWS && !event.target.closest?.("aside")) arrow(event);
   else if (event.key === "+" || event.key === "=") zoom(1.25);
   else if (event.key === "-" || event.key === "−") zoom(0.8);
@@ -85,6 +75,9 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "/") search.focus();
   else if (event.key === "o") level(1);
   else if (event.key === "c") level(-1);
+  else if (event.key === "O") show(fullest);
+  else if (event.key === "C") show(0);
+  else if (event.key === "m") outwards();
   else if (event.key === "Escape") choose(null);
   else return;
   event.preventDefault();
@@ -135,18 +128,25 @@ stage.addEventListener("wheel", (event) => {
        event.clientX - s.left, event.clientY - s.top);
 }, { passive: false });
 
+// One click shows the numbers, two close or open a module; on its corner, and on the title of an
+// open one, one click does.
+let turned = false;                   // whether one click of the two did
+
 stage.addEventListener("click", (event) => {
   if (travelled > 4) return;
+  if (event.detail < 2) turned = false;
   const part = event.target.closest(".node, .cluster");
+  const named = event.target.closest("text") && part?.matches(".cluster:not(.closed)");
   if (!part) choose(null);
-  else if (part.matches(".node")) go({ kind: "node", index: Number(part.dataset.node) });
-  else choose({ kind: "cluster", index: Number(part.dataset.cluster) });
+  else if (event.target.closest(".fold") || named) {
+    toggle(which(part));
+    turned = true;
+  } else go(which(part));
 });
 
 stage.addEventListener("dblclick", (event) => {
   const part = event.target.closest(".node, .cluster");
-  if (part?.matches(".cluster")) level(-1);
-  else if (graphs[view].nodes[part?.dataset.node]?.kind === "box") level(1);
+  if (part?.hasAttribute("aria-expanded") && !turned) toggle(which(part));
 });
 
 // --- the controls
@@ -154,14 +154,23 @@ stage.addEventListener("dblclick", (event) => {
 at("in").addEventListener("click", () => zoom(1.25));
 at("out").addEventListener("click", () => zoom(0.8));
 at("fit").addEventListener("click", fit);
+at("open").addEventListener("click", () => show(fullest));
+at("close").addEventListener("click", () => show(0));
 search.addEventListener("input", look);
 depth.addEventListener("change", () => show(Number(depth.value)));
 
-printing.addEventListener("change", apply);
+printing.addEventListener("change", () => {
+  document.querySelector(printing.matches ? "main" : "aside").append(at("legend"));
+  apply();
+});
 
 document.documentElement.classList.add("live");
 at("tools").hidden = false;
 document.querySelector("aside").hidden = false;
+document.querySelector("aside").append(at("legend"));
 prepare();
+closed = below(view);
+for (const id of ["open", "close", "depth"]) at(id).disabled = graphs.length < 2;
+choose(null);
 start();
-new ResizeObserver(apply).observe(stage);
+new ResizeObserver(() => (started ? apply() : start())).observe(stage);

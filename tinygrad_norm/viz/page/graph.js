@@ -2,9 +2,10 @@
 
 // The picture is an <svg>, moved and zoomed by its viewBox. There is one for each depth of modules;
 // those that are not shown lie in templates. graphs[i] is the graph of the i-th.
-// graph.js, numbers.js and controls.js are one script, in this order.
+// The files beside this one are one script with it, in the order of html.py's SCRIPTS.
 
 const graphs = JSON.parse(document.getElementById("graphs").textContent);
+const places = JSON.parse(document.getElementById("places").textContent);
 const at = (id) => document.getElementById(id);
 const stage = at("stage"), numbers = at("numbers"), search = at("search"), depth = at("depth");
 
@@ -40,6 +41,9 @@ const printing = matchMedia("print");
 
 function apply() {
   const { clientWidth: w, clientHeight: h } = stage;
+  if (!w || !h) return;
+  svg.setAttribute("width", String(whole.w * 4 / 3));  // on paper, as points
+  svg.setAttribute("height", String(whole.h * 4 / 3));
   svg.setAttribute("viewBox", printing.matches ? `${whole.x} ${whole.y} ${whole.w} ${whole.h}`
                                                : `${x} ${y} ${w / scale} ${h / scale}`);
 }
@@ -59,8 +63,13 @@ function fit() {
   center(whole.x + whole.w / 2, whole.y + whole.h / 2);
 }
 
-// At first the whole, or where it would be too small to read the top of it.
+// At first the whole, or where it would be too small to read the top of it. In a frame that is not
+// shown yet there is no size: it starts when there is.
+let started = false;
+
 function start() {
+  started = stage.clientWidth > 0 && stage.clientHeight > 0;
+  if (!started) return;
   fit();
   if (scale >= 0.7) return;
   scale = Math.max(scale, Math.min(1, Math.max(0.7, stage.clientWidth * 0.96 / whole.w)));
@@ -101,8 +110,38 @@ function bringIn(element) {
 
 // --- the drawing
 
-const nodes = () => [...svg.querySelectorAll(".node")];
-const element = (one) => one && svg.querySelector(`[data-${one.kind}="${one.index}"]`);
+const nodes = () => [...svg.querySelectorAll(".node:not(.gone)")];
+const clusters = () => [...svg.querySelectorAll(".cluster:not(.gone)")];
+let parts = new Map();                // "node 3" → its element
+const element = (one) => {
+  const part = one && parts.get(`${one.kind} ${one.index}`);
+  return part && !part.classList.contains("gone") ? part : null;
+};
+const which = (part) => (part.dataset.node === undefined
+  ? { kind: "cluster", index: Number(part.dataset.cluster) }
+  : { kind: "node", index: Number(part.dataset.node) });
+
+// What screen readers are told, and the one stop of the Tab key; the arrows go on from there.
+function label(part) {
+  const { kind, index } = which(part), one = graphs[view][`${kind}s`][index];
+  const folds = kind === "cluster" || opens(index);
+  const state = kind === "cluster" && one.kind !== undefined && one.kind !== "module"
+    ? "steps" : "module";
+  part.setAttribute("role", "button");
+  part.setAttribute("aria-label",
+                    `${title(one)}, ${kind === "node" ? KINDS[one.kind] ?? one.kind : state}`);
+  if (folds) {
+    part.setAttribute("aria-expanded",
+                      String(kind === "cluster" && !part.classList.contains("closed")));
+  }
+  if (!part.hasAttribute("tabindex")) part.setAttribute("tabindex", "-1");
+}
+
+function stop(part) {
+  if (part?.getAttribute("tabindex") === "0") return;
+  for (const old of svg.querySelectorAll('[tabindex="0"]')) old.setAttribute("tabindex", "-1");
+  part?.setAttribute("tabindex", "0");
+}
 
 function prepare() {
   svg = stage.querySelector("svg");
@@ -110,18 +149,40 @@ function prepare() {
   whole = { x: left, y: top, w, h };
   svg.setAttribute("role", "group");
   at("counts").textContent = svg.getAttribute("aria-label");
-  for (const node of nodes()) {
-    const one = graphs[view].nodes[node.dataset.node];
-    node.setAttribute("role", "button");
-    node.setAttribute("aria-label", `${title(one)}, ${KINDS[one.kind] ?? one.kind}`);
-    node.setAttribute("tabindex", "-1");
+  parts = new Map();
+  for (const part of svg.querySelectorAll(".cluster, .node")) {
+    const { kind, index } = which(part);
+    parts.set(`${kind} ${index}`, part);
+    label(part);
+    if (part.hasAttribute("aria-expanded") && !part.querySelector(".fold")) badge(part);
   }
-  nodes()[0]?.setAttribute("tabindex", "0");
+  stop(clusters()[0] ?? nodes()[0]);
 }
 
-// Another depth. What was chosen stays chosen, if it is still there by its name.
-function show(next) {
-  const before = chosen && graphs[view][`${chosen.kind}s`][chosen.index];
+// A round button on the corner: − closes the module, + opens it.
+function badge(part) {
+  const mark = draw("g", { class: "fold" });
+  mark.append(draw("circle", { class: "reach", r: 13 }), draw("circle", { class: "disc", r: 6 }),
+              draw("path", { class: "minus", d: "M-3,0H3" }),
+              draw("path", { class: "plus", d: "M0,-3V3" }));
+  const b = part.querySelector("path, polygon, ellipse").getBBox();
+  part.append(mark);
+  pin(part, b.x + b.width, b.y);
+}
+
+function pin(part, right, top) {
+  part.querySelector(".fold").setAttribute("transform", `translate(${right - 14} ${top})`);
+}
+
+function draw(tag, attributes = {}) {
+  const one = document.createElementNS(svg.namespaceURI, tag);
+  for (const [name, value] of Object.entries(attributes)) one.setAttribute(name, value);
+  return one;
+}
+
+// Another drawing takes the place of this one, which goes back to its template as it was made.
+function swap(next) {
+  restore();
   const old = svg;
   old.setAttribute("viewBox", `${whole.x} ${whole.y} ${whole.w} ${whole.h}`);
   old.setAttribute("role", "img");
@@ -132,20 +193,5 @@ function show(next) {
   stage.append(template.content);
   template.remove();
   view = next;
-  depth.value = String(next);
   prepare();
-  start();
-  look();
-  chosen = null;
-  for (const kind of before ? ["node", "cluster"] : []) {
-    const index = graphs[view][`${kind}s`].findIndex(
-      (one) => one.name && one.name === before.name && (one.call ?? 1) === (before.call ?? 1));
-    if (!chosen && element({ kind, index })) choose({ kind, index });
-  }
-  if (!chosen) choose(null);
-  if (chosen) bringIn(element(chosen));
-}
-
-function level(step) {
-  if (graphs[view + step]) show(view + step);
 }

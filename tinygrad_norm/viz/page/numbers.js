@@ -7,17 +7,18 @@ function choose(one) {
   for (const old of svg.querySelectorAll("[aria-pressed]")) old.removeAttribute("aria-pressed");
   numbers.replaceChildren();
   if (!one) {
-    numbers.append(make("p", "Choose a node to see its numbers."));
+    const folds = svg.querySelector(".fold") ? " − and + close and open a module." : "";
+    numbers.append(make("p", `Choose a node to see its numbers.${folds}`));
     return;
   }
   const shown = element(one);
   shown.classList.add("chosen");
+  stop(shown);
   if (one.kind === "cluster") {
     describeCluster(one.index);
     return;
   }
-  shown.setAttribute("aria-pressed", "true");
-  for (const node of nodes()) node.setAttribute("tabindex", node === shown ? "0" : "-1");
+  if (!shown.hasAttribute("aria-expanded")) shown.setAttribute("aria-pressed", "true");
   for (const side of ["from", "to"]) {
     for (const edge of svg.querySelectorAll(`.edge[data-${side}="${one.index}"]`)) {
       edge.classList.add("lit");
@@ -65,7 +66,10 @@ function describeNode(index) {
          "source");
   values("Gives", heldWith(index).flatMap((i) => graph.edges.filter((e) => e.source === i)),
          "target");
-  if (node.kind === "box" && graphs[view + 1]) numbers.append(act("Open a level", 1));
+  if (opens(index)) numbers.append(act("Open this module", { kind: "node", index }));
+  else if (node.kind === "box" && graphs[view + 1]) {
+    numbers.append(button("Open a level", () => level(1)));
+  }
 }
 
 // Buffers that a module only holds are drawn as one box: all that share it.
@@ -76,18 +80,43 @@ function heldWith(index) {
     : held.filter((e) => e.target === target).map((e) => e.source);
 }
 
-function describeCluster(index) {
-  const cluster = graphs[view].clusters[index];
-  numbers.append(make("h2", title(cluster)));
-  numbers.append(rows([["kind", cluster.kind ?? "module"], ["in", modules(cluster.parent)],
-                       ["call", cluster.call], ...counted(cluster.attributes)]));
-  if (view > 0) numbers.append(act("Close a level", -1));
+// What lies in a module: which nodes, how many operations, whether all are of the backward pass.
+function inside(index) {
+  const graph = graphs[view], held = new Set([index]), found = new Set();
+  graph.clusters.forEach((cluster, i) => { if (held.has(cluster.parent)) held.add(i); });
+  graph.nodes.forEach((node, i) => { if (held.has(node.cluster)) found.add(i); });
+  const all = [...found].map((i) => graph.nodes[i]);
+  const back = (node) => ["derivative", "grad", "seed"].includes(node.kind)
+    || node.attributes?.backward;
+  return { nodes: found, backward: all.length > 0 && all.every(back),
+           bad: all.some((node) => node.attributes?.nonfinite),
+           operations: all.reduce((sum, node) => sum + (node.attributes?.operations
+             ?? Number(["op", "derivative"].includes(node.kind))), 0) };
 }
 
-function act(text, step) {
-  const button = make("button", text, { type: "button" });
-  button.addEventListener("click", () => level(step));
-  return button;
+function describeCluster(index) {
+  const graph = graphs[view], cluster = graph.clusters[index], inner = inside(index);
+  const isClosed = shut.get(index) === index, kind = cluster.kind ?? "module";
+  numbers.append(make("h2", title(cluster)));
+  numbers.append(rows([
+    ["kind", isClosed ? `closed ${kind}` : kind], ["class", cluster.type],
+    ["in", modules(cluster.parent)], ["call", cluster.call],
+    ...counted({ operations: inner.operations, ...cluster.attributes }),
+  ]));
+  values("Takes", graph.edges.filter((e) => inner.nodes.has(e.target) && !inner.nodes.has(e.source)
+                                            && e.kind !== "state"), "source");
+  values("Gives", graph.edges.filter((e) => inner.nodes.has(e.source) && !inner.nodes.has(e.target)
+                                            && e.kind !== "state"), "target");
+  numbers.append(act(isClosed ? "Open this module" : "Close this module",
+                     { kind: "cluster", index }));
+}
+
+const act = (text, one) => button(text, () => toggle(one));
+
+function button(text, does) {
+  const made = make("button", text, { type: "button" });
+  made.addEventListener("click", does);
+  return made;
 }
 
 function values(heading, edges, end) {
@@ -95,12 +124,11 @@ function values(heading, edges, end) {
   const list = make("ul");
   for (const edge of edges) {
     const a = edge.attributes ?? {}, item = make("li"), other = edge[end];
-    const button = make("button", title(graphs[view].nodes[other]),
-                        { type: "button", class: "go" });
-    button.addEventListener("click", () => go({ kind: "node", index: other }));
+    const link = button(title(graphs[view].nodes[other]), () => go({ kind: "node", index: other }));
+    link.className = "go";
     const shape = `(${(edge.shape ?? []).join(", ")}${edge.shape?.length === 1 ? "," : ""})`;
     const first = [edge.output, shape, a.dtype].filter(Boolean).join(" ");
-    item.append(button, make("small", first));
+    item.append(link, make("small", first));
     const measured = [
       a.mean === undefined ? "" : `mean ${short(a.mean)} ± ${short(a.std)}`,
       a.gradient === undefined ? "" : `‖grad‖ ${short(a.gradient)}`,
@@ -115,12 +143,11 @@ function values(heading, edges, end) {
   numbers.append(make("h3", heading), list);
 }
 
-// The node, or that in whose box it is drawn.
+// The node, or that in whose box it is drawn, or the closed module around it.
 function go(one, focus = true) {
-  const drawn = one.kind === "node" ? heldWith(one.index).map((index) => ({ kind: "node", index }))
-    .find((each) => element(each)) ?? one : one;
-  if (!element(drawn)) return;
-  choose(drawn);
-  bringIn(element(drawn));
-  if (focus && drawn.kind === "node") element(drawn).focus({ preventScroll: true });
+  const here = standing(one);
+  if (!here) return;
+  choose(here);
+  bringIn(element(here));
+  if (focus) element(here).focus({ preventScroll: true });
 }

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import secrets
 import zipfile
 import zlib
@@ -20,6 +21,10 @@ from .history import ROWS, Distribution, History, Kept, Layer
 
 FORM = "tinygrad_norm history 1"
 """Stands in each file; the number is that of its form."""
+ODD = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which UTF-8 does not have."""
+UNNAMED = re.compile("[\\x00-\\x1f\\x7f\\\\:%\ud800-\udfff]|(?<![^/])\\.+(?![^/])")
+"""What a member of a zip file cannot be called, or not on every system."""
 
 
 @contextmanager
@@ -83,7 +88,8 @@ def _lines(history: History) -> Iterator[str]:
 
 
 def _line(value: Any) -> str:
-    return json.dumps(_spelled(value), allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(_spelled(value), allow_nan=False, ensure_ascii=False)
+    return ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 
 def _spelled(value: Any) -> Any:
@@ -135,23 +141,33 @@ def _row(part: str, values: dict[str, Any]) -> Any:
 
 
 def _columns(history: History) -> dict[str, np.ndarray]:
-    """``part/label/field``, an entry for each row; ``history`` is the header, as JSON."""
+    """``part/label/field``, an entry for each row; ``history`` is the header, as JSON.
+
+    In the names of members a label's odd characters are written as in an address: ``%00``.
+    """
     labels = {part: list(getattr(history, part)) for part in ROWS}
     header = {"form": FORM, **history.facts(), "labels": labels}
     found = {"history": np.array(_line(header))}
     for part, kind in ROWS.items():
         for label, rows in getattr(history, part).items():
+            prefix = _prefix(part, label)
             for name in kind._fields:
                 values = [getattr(row, name) for row in rows]
                 if kind is Kept and name == "array":
                     for i, array in enumerate(values):
-                        found[f"{part}/{label}/array/{i}"] = array
+                        found[f"{prefix}array/{i}"] = array
                 elif kind is Distribution and name in ("quantiles", "histogram"):
-                    found[f"{part}/{label}/{name}"] = np.array(
+                    found[prefix + name] = np.array(
                         values, dtype=np.float64 if name == "quantiles" else np.int64)
                 else:
-                    found[f"{part}/{label}/{name}"] = np.array(values)
+                    found[prefix + name] = np.array(values)
     return found
+
+
+def _prefix(part: str, label: str) -> str:
+    """Of the members of a label."""
+    escaped = UNNAMED.sub(lambda odd: "".join(f"%{ord(c):02x}" for c in odd[0]), label)
+    return f"{part}/{escaped}/"
 
 
 def _from_columns(data: bytes) -> History:
@@ -160,7 +176,7 @@ def _from_columns(data: bytes) -> History:
         history = _begun(facts)
         for part, labels in facts["labels"].items():
             for label in labels:
-                prefix = f"{part}/{label}/"
+                prefix = _prefix(part, label)
                 columns = {name: file[prefix + name] for name in ROWS[part]._fields
                            if name != "array"}
                 rows = getattr(history, part).setdefault(label, [])

@@ -48,9 +48,10 @@ class Notes:
         self.open.append(Note("tensors", f"{part}/{label}", (step, forward), array.copy()))
 
     def close(self, more: Sequence[Note] = ()) -> None:
-        """The step is done."""
-        self.closed += [*self.open, *more]
-        self.open = []
+        """The step is done. Other threads may note something meanwhile: it stays open."""
+        count = len(self.open)
+        self.closed += [*self.open[:count], *more]
+        del self.open[:count]
 
     def fetch(self, history: History) -> None:
         """Bring the numbers over, and make rows of them."""

@@ -24,6 +24,7 @@ from .choices import (
 )
 from .history import History, Layer
 from .notes import ENOUGH, Notes, metric
+from .places import Places
 
 QUANTILES = (0.05, 0.15, 0.25, 0.5, 0.75, 0.85, 0.95)
 
@@ -42,6 +43,9 @@ class Recorder:
 
     A step of 10 layers takes about 20 KiB; ``every`` thins long trainings out. The layers are those
     that the model has when the recorder is made. Named arguments of a layer are not seen.
+
+    Several threads may run the model at the same time; ``step`` closes the step of all of them, so
+    call it when they are done.
 
     Calls in inference mode (``model.eval()``) are left out, unless ``in_eval``. What is still open
     when it is detached becomes a last step; after an error it is dropped.
@@ -104,6 +108,7 @@ class Recorder:
             layers is None or owner(name) in self._modules))
         self._handles: list[RemovableHandle] = []
         self._watched: list[RemovableHandle] = []
+        self._places = Places()
         self._begin_step()
 
     # -- attached and detached -------------------------------------------------------------------
@@ -116,6 +121,8 @@ class Recorder:
                 if self._inputs:
                     self._handles.append(module.register_forward_pre_hook(self._before))
                 self._handles.append(module.register_forward_hook(self._after))
+            if MODEL not in self._modules:
+                self._handles.append(self.model.register_forward_hook(self._after))
         return self
 
     def detach(self) -> None:
@@ -161,8 +168,8 @@ class Recorder:
             metrics: numbers, or tensors of one value, of this step: ``loss=loss``.
         """
         given = [metric(self.steps, name, value) for name, value in metrics.items()]
-        if self._records():
-            self._note_parameters()
+        if self._records(self.steps):
+            self._note_parameters(self._places.last())
         self._notes.close(given)
         self._history.steps += 1
         self._begin_step()
@@ -180,8 +187,7 @@ class Recorder:
         for handle in self._watched:
             handle.remove()
         self._watched.clear()
-        self._forward = -1
-        self._calls: dict[str, int] = {}
+        self._places.next_step(self.steps)
 
     @property
     def steps(self) -> int:
@@ -196,55 +202,56 @@ class Recorder:
 
     # -- what is looked at -----------------------------------------------------------------------
 
-    def _records(self) -> bool:
-        """Whether this step is one of those that are recorded."""
-        return self.steps % self._every == 0
+    def _records(self, step: int) -> bool:
+        """Whether a step is one of those that are recorded."""
+        return step % self._every == 0
 
-    def _name(self, module: Module) -> str | None:
-        """What a module is called, if it is looked at now. Another one may be a copy."""
+    def _name(self, module: Module, step: int) -> str | None:
+        """What a module is called, if it is looked at in that step. Another one may be a copy."""
         name = self._names.get(id(module))
-        if name is None or self._modules[name] is not module or not self._records():
+        if name is None or self._modules[name] is not module or not self._records(step):
             return None
         return name if self.model.training or self._in_eval else None
 
     def _begins(self, module: Module, args: tuple[Any, ...]) -> None:
         """A new forward of the model: calls are counted from 1 again."""
         if module is self.model and (module.training or self._in_eval):
-            self._forward += 1
-            self._calls.clear()
-
-    def _now(self) -> tuple[int, int]:
-        return self.steps, max(self._forward, 0)
+            self._places.begin()
 
     def _before(self, module: Module, args: tuple[Any, ...]) -> None:
         """The inputs, before a layer may write into them."""
-        name = self._name(module)
+        here = self._places.here()
+        name = self._name(module, here.step)
         if name is not None:
-            call = self._calls.get(name, 0) + 1
+            call = here.calls.get(name, 0) + 1
             for place, tensor in tensors(args[0] if len(args) == 1 else args):
                 label = labelled(name, place, call)
-                self._notes.distribution("inputs", label, *self._now(), tensor.array)
+                self._notes.distribution("inputs", label, *here.now(), tensor.array)
 
     def _after(self, module: Module, args: tuple[Any, ...], output: Any) -> None:
         """The outputs, and a hook on each for its gradient."""
-        name = self._name(module)
+        here = self._places.here()
+        name = self._name(module, here.step)
+        if module is self.model:
+            here.within = False
         if name is None:
             return
-        call = self._calls[name] = self._calls.get(name, 0) + 1
+        when = here.now()
+        call = here.calls[name] = here.calls.get(name, 0) + 1
         for place, tensor in tensors(output):
             label, array = labelled(name, place, call), tensor.array
             if label not in self._history.layers:
                 leaf = all(child == WEIGHTS for child, _ in module.named_children())
                 own = "" if module is self.model else name
                 self._history.layers[label] = Layer(own, type(module).__name__, call, leaf)
-            self._notes.distribution("outputs", label, *self._now(), array)
+            self._notes.distribution("outputs", label, *when, array)
             for unit in self._units.get(name, ()):
-                self._notes.distribution("units", f"{label} unit {unit}", *self._now(),
+                self._notes.distribution("units", f"{label} unit {unit}", *when,
                                          self._of_unit(name, unit, array))
             if name in self._kept:
-                self._notes.whole("outputs", label, *self._now(), array)
+                self._notes.whole("outputs", label, *when, array)
             if self._gradients and tensor.tracked:
-                back = partial(self._back, label, self._now(), name in self._kept)
+                back = partial(self._back, label, when, name in self._kept)
                 self._watched.append(tensor.register_hook(back))  # type: ignore[attr-defined]
 
     def _back(self, label: str, when: tuple[int, int], keep: bool, gradient: Any) -> None:
@@ -252,16 +259,16 @@ class Recorder:
         if keep:
             self._notes.whole("gradients", label, *when, gradient.array)
 
-    def _note_parameters(self) -> None:
+    def _note_parameters(self, when: tuple[int, int]) -> None:
         for name, parameter in self.model.named_parameters():
             both = {"parameters": parameter, "parameter_gradients": parameter.grad}
             for part, tensor in both.items():
                 if tensor is None or is_lazy(tensor):
                     continue
                 if name in self._parameters:
-                    self._notes.magnitude(part, name, *self._now(), tensor.array)
+                    self._notes.magnitude(part, name, *when, tensor.array)
                 if name in self._kept:
-                    self._notes.whole(part, name, *self._now(), tensor.array)
+                    self._notes.whole(part, name, *when, tensor.array)
 
     def _of_unit(self, name: str, unit: int, array: Array) -> Array:
         axis = self._unit_axis + (array.ndim if self._unit_axis < 0 else 0)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ...autograd.graph import Variable
 from ...autograd.mode import keep_statistics, no_grad
+from ...errors import ShapeError
 from ...nn.lazy import is_lazy
 from ...nn.module import Module
 from ...tensors.conversion import as_dtype
@@ -36,7 +37,7 @@ def drawn(model: Module, input_size: Any, dtypes: Any) -> tuple[Tensor, ...]:
     """Inputs of these shapes, where the model is.
 
     Raises:
-        TypeError: no shape. ValueError: not as many dtypes as shapes.
+        TypeError: no shape. ValueError: a negative size, not as many dtypes as shapes.
     """
     sizes = list(input_size) if isinstance(input_size, list | tuple) else [input_size]
     if not any(isinstance(size, list | tuple) for size in sizes):
@@ -45,6 +46,9 @@ def drawn(model: Module, input_size: Any, dtypes: Any) -> tuple[Tensor, ...]:
         if not isinstance(size, list | tuple) or not all(hasattr(n, "__index__") for n in size):
             raise TypeError(f"summary: expected input_size to be a shape as (32, 64) or a list of "
                             f"shapes, got {input_size!r}")
+        if any(n < 0 for n in size):
+            raise ShapeError(f"summary: expected input_size without negative numbers, got "
+                             f"{input_size!r}; give a number of samples, as 2, for -1")
     floats = [p for p in model.parameters() if p.is_floating_point()]
     kind = floats[0].dtype if floats else np.dtype("float32")
     kinds = list(dtypes) if isinstance(dtypes, list | tuple) else [dtypes] * len(sizes)
@@ -94,15 +98,18 @@ def watched(
     """A copy of the model that has run, and the calls of its modules by name."""
     seen = copied(model)
     calls: dict[str, list[Call]] = {}
-    running: list[Call] = []
+    running: list[tuple[str, Call]] = []
     names = {id(module): name for name, module in seen.named_modules()}
 
     def before(module: Module, args: tuple[Any, ...]) -> None:
-        running.append(Call(shapes(args)))
-        calls.setdefault(names[id(module)], []).append(running[-1])
+        name, call = names[id(module)], Call(shapes(args))
+        running.append((name, call))
+        calls.setdefault(name, []).append(call)
 
     def after(module: Module, args: tuple[Any, ...], output: Any) -> None:
-        call = running.pop()
+        name, call = running.pop()
+        while name != names[id(module)]:  # it raised, and the model went on
+            name, call = running.pop()
         call.outputs = shapes(output)
         call.nbytes = sum(one.array.nbytes for one in tensors_in(output))
 
@@ -114,6 +121,11 @@ def watched(
         with warnings.catch_warnings(), no_grad(), keep_statistics():
             warnings.simplefilter("ignore")  # of values that mean nothing
             seen(*args, **named)
+    except Exception as error:
+        where = f"layer {running[-1][0]!r}" if running and running[-1][0] else "the model"
+        sizes = ", ".join(map(str, shapes((args, named)))) or "no tensors"
+        error.add_note(f"summary: raised in {where}, when the model ran on {sizes}")
+        raise
     finally:
         set_rng_state(state)
     return seen, calls

@@ -137,7 +137,8 @@ def summary(
 
     Raises:
         TypeError, ValueError: the arguments are not as said here.
-        RuntimeError: the model cannot be copied, or cannot run on this input.
+        RuntimeError: the model cannot be copied. What it raises on this input is raised here, with
+            a note of the layer.
 
     >>> import tinygrad_norm as tn
     >>> net = tn.nn.Sequential(tn.nn.Linear(64, 32), tn.nn.BatchNorm1d(32), tn.nn.ReLU())
@@ -155,12 +156,16 @@ def summary(
     """
     check_model("summary", model)
     if col_names is not None:
-        col_names = (col_names,) if isinstance(col_names, str) else tuple(col_names)
+        col_names = (col_names,) if isinstance(col_names, str) else col_names
+        if not isinstance(col_names, Iterable):
+            raise TypeError(f"summary: expected col_names among {', '.join(COLUMNS)}, got "
+                            f"{col_names!r}")
+        col_names = tuple(col_names)
         for name in col_names:
             if name not in COLUMNS:
                 raise ValueError(f"summary: expected col_names among {', '.join(COLUMNS)}, got "
                                  f"{name!r}")
-    if depth is not None and (not isinstance(depth, int) or depth < 0):
+    if depth is not None and (type(depth) is not int or depth < 0):
         raise ValueError(f"summary: expected depth to be an int from 0 or None, got {depth!r}")
     if input_size is not None and input_data is not None:
         raise ValueError("summary: expected input_size or input_data, got both")
