@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from case import Case, R, S, erf, pi, softmax, whole
 from cases_arrangement import INDEXING, PRODUCTS, SHAPES
+from cases_windows import WINDOWS
 
 from tinygrad_norm.ops import activation, elementwise, loss
 
@@ -223,6 +224,6 @@ LOSSES = [
 ]
 
 CASES = [*UNARY, *BINARY, *REDUCTIONS, *COMPARISONS, *SHAPES, *INDEXING, *PRODUCTS, *ACTIVATIONS,
-         *LOSSES]
+         *LOSSES, *WINDOWS]
 SMOOTH = [case for case in CASES if case.smooth]
 assert len({case.name for case in CASES}) == len(CASES)

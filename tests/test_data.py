@@ -127,10 +127,81 @@ def test_digits():
     assert picture[3:5, 3:5].sum() < picture[:, 2].sum()  # a zero has a hole
 
 
-def test_digits_without_scikit_learn(monkeypatch):
+def test_digits_as_pictures():
+    pytest.importorskip("sklearn", reason="the digits come with scikit-learn")
+    pictures, rows = datasets.digits(images=True), datasets.digits()
+    assert pictures.data.shape == (1797, 1, 8, 8)
+    assert repr(pictures) == "digits: 1797 pictures of 1×8×8, 10 classes"
+    np.testing.assert_array_equal(pictures.data.reshape(1797, 64).numpy(), rows.data.numpy())
+    np.testing.assert_array_equal(pictures.targets.numpy(), rows.targets.numpy())
+    x, y = pictures[5]
+    assert (x.shape, y.item()) == ((1, 8, 8), 5)
+
+
+@pytest.mark.parametrize(("name", "shape", "classes", "first"), [
+    ("wine", (178, 13), ("class_0", "class_1", "class_2"), "alcohol"),
+    ("breast_cancer", (569, 30), ("malignant", "benign"), "mean radius"),
+    ("iris", (150, 4), ("setosa", "versicolor", "virginica"), "sepal length (cm)"),
+])
+def test_tables(name, shape, classes, first):
+    pytest.importorskip("sklearn", reason="the tables come with scikit-learn")
+    table = getattr(datasets, name)()
+    assert (table.data.shape, table.targets.shape) == (shape, shape[:1])
+    assert (table.data.dtype, table.targets.dtype) == (tn.float32, tn.int64)
+    assert (table.classes, table.image_shape, table.features[0]) == (classes, None, first)
+    assert len(table.features) == shape[1]
+    assert {type(text) for text in (*table.classes, *table.features)} == {str}
+    assert set(table.targets.tolist()) == set(range(len(classes)))
+    assert repr(table) == (f"{name}: {shape[0]} samples of {shape[1]} features, "
+                           f"{len(classes)} classes")
+
+
+def test_a_number_to_predict():
+    pytest.importorskip("sklearn", reason="the tables come with scikit-learn")
+    diabetes = datasets.diabetes()
+    assert (diabetes.data.shape, diabetes.targets.shape) == ((442, 10), (442,))
+    assert (diabetes.data.dtype, diabetes.targets.dtype) == (tn.float32, tn.float32)
+    assert diabetes.features[:3] == ("age", "sex", "bmi")
+    ages = diabetes.data[:, 0]
+    assert 18 <= ages.min().item() < ages.max().item() < 80  # years: it is not scaled
+    assert repr(diabetes) == "diabetes: 442 samples of 10 features, a number for each"
+    x, y = diabetes[0]
+    assert (x.shape, y.shape) == ((10,), ())
+
+
+@pytest.mark.parametrize(("name", "factor"), [("wine", 2500), ("breast_cancer", 200_000)])
+def test_the_spread_of_features_is_as_the_docstring_says(name, factor):
+    pytest.importorskip("sklearn", reason="the tables come with scikit-learn")
+    std = getattr(datasets, name)().data.numpy().astype("float64").std(0)
+    assert 1 < std.max() / std.min() / factor < 1.1
+    assert f"factor of {factor}" in getattr(datasets, name).__doc__
+
+
+def test_photographs():
+    pytest.importorskip("sklearn", reason="the pictures come with scikit-learn")
+    pytest.importorskip("PIL", reason="Pillow reads them")
+    photos = datasets.photos()
+    assert list(photos) == ["china", "flower"]
+    for picture in photos.values():
+        assert (picture.shape, picture.dtype) == ((3, 427, 640), tn.float32)
+        assert picture.is_contiguous()
+        assert (picture.min().item(), picture.max().item()) == (0, 1)
+    red, green, blue = photos["china"][:, :50].numpy().mean((1, 2))
+    assert blue > green > red  # the sky
+    assert photos["flower"].mean().item() < 0.5 * photos["china"].mean().item()
+
+
+def test_photographs_without_pillow(monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(ImportError, match=r"datasets.photos: Pillow .* pip install pillow"):
+        datasets.photos()
+
+
+@pytest.mark.parametrize("name", ["digits", "wine", "breast_cancer", "iris", "diabetes", "photos"])
+def test_data_without_scikit_learn(monkeypatch, name):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r"pip install 'tinygrad_norm\[examples\]'"):
-        datasets.digits()
+    with pytest.raises(ImportError, match=rf"datasets.{name}: .* pip install 'tinygrad_norm\[exam"):
+        getattr(datasets, name)()
 
 
 @pytest.mark.parametrize(("make", "classes"), [

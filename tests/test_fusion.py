@@ -1,4 +1,4 @@
-"""nn.utils.fusion: one Linear for a Linear and its batch norm."""
+"""nn.utils.fusion: one layer for a layer and its batch norm."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.nn.utils.fusion import (
     fuse,
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
     fuse_linear_bn_eval,
     fuse_linear_bn_weights,
     fusible,
@@ -230,3 +232,87 @@ def test_a_fused_layer_refuses_sequences() -> None:
                                          r"\(N, 4\), got \(8, 4, 4\); use the model as it was"):
         fused(tn.randn(8, 4, 4))
     close(array(fused(tn.ones(8, 4))), array(net(tn.ones(8, 4))), 1e-6)
+
+
+# -- convolutions --------------------------------------------------------------------------------
+
+CONVOLUTIONS = {
+    "Conv2d": lambda: (nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4)),
+    "Conv2d in groups": lambda: (nn.Conv2d(2, 4, (1, 2), groups=2, bias=False),
+                                 nn.BatchNorm2d(4, eps=0.3)),
+    "Conv2d, reflected": lambda: (nn.Conv2d(2, 4, 3, padding="same", padding_mode="reflect"),
+                                  nn.BatchNorm2d(4, affine=False)),
+    "Conv2d of one channel": lambda: (nn.Conv2d(2, 1, 3), nn.BatchNorm2d(1)),
+    "Conv2d, BatchRenorm2d": lambda: (nn.Conv2d(2, 4, 2, dilation=2), nn.BatchRenorm2d(4)),
+    "Conv1d": lambda: (nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4)),
+}
+
+
+@pytest.mark.parametrize("make", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_one_convolution_does_the_work_of_two_layers(make: Any, device: str) -> None:
+    net = nn.Sequential(*make()).double().to(device=device).eval()
+    for layer in net:
+        randomize(layer, np.random.default_rng(1))
+    net[1].num_batches_tracked += 1
+    assert fusible(net) == [("0", "1")]
+    fused = fuse(net)
+    assert type(fused[0]) is type(net[0])
+    assert repr(fused[0]) == repr(net[0]).replace(", bias=False", "")
+    assert list(fused.state_dict()) == ["0.weight", "0.bias"]
+    x = tensor(RANDOM.standard_normal((3, 2, *(6,) * net[0].dims)), device, grad=True)
+    y, both = fused(x), net(x)
+    close(array(y), array(both))
+    for one, other in zip(*(tn.autograd.grad(v.square().sum(), x) for v in (y, both)),
+                          strict=True):
+        close(array(one), array(other))
+    close(array(fuse_conv_bn_eval(*net)(x)), array(both))
+
+
+def test_a_fused_convolution_refuses_one_signal() -> None:
+    """Of (4, 4) the norm takes the first axis for the batch, the convolution for the channels."""
+    net = nn.Sequential(nn.Conv1d(4, 4, 1), nn.BatchNorm1d(4))
+    net(tn.randn(8, 4, 4))
+    fused = fuse(net.eval())
+    with pytest.raises(ValueError, match=r"Conv1d fused with a batch norm: expected input "
+                                         r"\(N, 4, \*spatial\), got \(4, 4\); use the model as"):
+        fused(tn.randn(4, 4))
+
+
+def test_a_parametrized_convolution_gives_its_present_weight() -> None:
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4)).double()
+    nn.utils.parametrizations.weight_norm(net[0])
+    x = tensor(RANDOM.standard_normal((3, 2, 5, 5)))
+    net(x)
+    fused = fuse(net.eval())
+    assert type(fused[0]) is nn.Conv2d
+    close(array(fused(x)), array(net(x)))
+
+
+def test_errors_of_convolutions() -> None:
+    conv, norm = nn.Conv2d(2, 4, 3).eval(), nn.BatchNorm2d(4).eval()
+    for one, other, names in (
+        (conv, nn.BatchNorm1d(4), "Conv2d and BatchNorm1d"),
+        (conv, nn.GroupNorm(2, 4), "Conv2d and GroupNorm"),
+        (nn.Linear(2, 4), norm, "Linear and BatchNorm2d"),
+        (nn.Conv1d(2, 4, 3), norm, "Conv1d and BatchNorm2d"),
+    ):
+        with pytest.raises(TypeError, match="fuse_conv_bn_eval: expected a Conv1d or Conv2d and a "
+                           f"batch norm, got {names}"):
+            fuse_conv_bn_eval(one.eval(), other.eval())
+        assert fusible(nn.Sequential(one, other)) == []
+    with pytest.raises(ValueError, match="fuse_conv_bn_eval: expected a norm of 4 features, got 1"):
+        fuse_conv_bn_eval(conv, nn.BatchNorm2d(1).eval())
+    with pytest.raises(RuntimeError, match="no batch has entered the running statistics"):
+        fuse_conv_bn_eval(conv, norm)
+    with pytest.raises(RuntimeError, match="got Conv2d in training mode"):
+        fuse_conv_bn_eval(conv.train(), norm)
+    with pytest.raises(RuntimeError, match="expected layers that know their size, got LazyConv2d"):
+        fuse_conv_bn_eval(nn.LazyConv2d(4, 3).eval(), norm)
+
+
+def test_weights_of_a_convolution_alone() -> None:
+    weight, bias = fuse_conv_bn_weights(
+        tensor(np.ones((1, 2, 1, 1))), tensor([2.0]), tensor([1.0]), tensor([3.0]), 1.0,
+        tensor([3.0]), tensor([0.5]))
+    assert weight.tolist() == [[[[1.5]], [[1.5]]]]
+    assert bias.tolist() == [2.0]

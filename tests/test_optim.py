@@ -13,7 +13,7 @@ import strict
 import tinygrad_norm as tn
 from tinygrad_norm.backend.array import to_numpy
 from tinygrad_norm.optim import SGD, Optimizer
-from tinygrad_norm.optim.sgd import BLOCK, SMALL
+from tinygrad_norm.optim.blocks import BLOCK, SMALL
 
 SHAPES = [(3, 4), (4,), ()]
 

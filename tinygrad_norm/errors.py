@@ -21,6 +21,14 @@ class DeviceError(ValueError, RuntimeError):
     """Arrays on different devices, or a device that is not there."""
 
 
+class AssertedShapeError(ShapeError, AssertionError):
+    """A shape that PyTorch refuses by an ``assert``."""
+
+
+class AssertedDtypeError(DtypeError, AssertionError):
+    """A dtype that PyTorch refuses by an ``assert``."""
+
+
 class UninitializedError(ValueError, RuntimeError):
     """A tensor of a lazy layer was used before there was an input to give it its shape."""
 

@@ -1,15 +1,36 @@
 """Data: from arrays to batches.
 
-    preprocessing.py   Standardize                          features with mean 0 and variance 1
+    feature_map.py     FeatureMap, the base class           statistics, in pieces; their state
+    preprocessing.py   Center, Standardize                  features with mean 0, and variance 1
+    whitening.py       PCAWhiten, ZCAWhiten                 and uncorrelated
     loader.py          Dataset, TensorDataset, Subset       samples by their number
                        random_split                         train and test
-                       DataLoader, default_collate          batches, in a shuffled order
-    datasets.py        datasets.digits / moons / spirals    small sets to learn from
+                       DataLoader                           batches, in a shuffled order
+    collate.py         default_collate                      samples joined into a batch
+    class_batches.py   ClassBatches                         batches of a few classes only
+    datasets.py        datasets.digits / moons / …          small sets to learn from
 """
 
-from . import datasets
-from .loader import DataLoader, Dataset, Subset, TensorDataset, default_collate, random_split
-from .preprocessing import Standardize
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["DataLoader", "Dataset", "Standardize", "Subset", "TensorDataset", "datasets",
-           "default_collate", "random_split"]
+from . import datasets
+from .collate import default_collate
+from .loader import DataLoader, Dataset, Subset, TensorDataset, random_split
+from .preprocessing import Center, Standardize
+
+if TYPE_CHECKING:
+    from .class_batches import ClassBatches
+    from .whitening import PCAWhiten, ZCAWhiten
+
+__all__ = ["Center", "ClassBatches", "DataLoader", "Dataset", "PCAWhiten", "Standardize", "Subset",
+           "TensorDataset", "ZCAWhiten", "datasets", "default_collate", "random_split"]
+
+LATER = {"ClassBatches": "class_batches", "PCAWhiten": "whitening", "ZCAWhiten": "whitening"}
+"""Classes that are rarely used, and the files that are imported when they are asked for."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{LATER[name]}", __name__), name)

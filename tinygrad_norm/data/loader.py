@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import DimError, ShapeError
 from ..tensors.conversion import from_numpy
-from ..tensors.creation import stack, tensor
 from ..tensors.random import Generator, randint, randperm
 from ..tensors.tensor import Tensor
+from .collate import default_collate
 
 
 class Dataset(Protocol):
@@ -129,6 +129,10 @@ class DataLoader:
         batch_size: samples in a batch.
         shuffle: a new random order for each pass.
         drop_last: leave out a last batch that is not full (one sample cannot be batch-normalized).
+        batch_sampler: gives the numbers of the samples of each batch, in place of all of
+            ``batch_size``, ``shuffle``, ``drop_last`` and ``generator``: an iterable of lists, as
+            :class:`ClassBatches`. If it draws, a loader can only go on in the middle of a pass when
+            it does so from a ``Generator`` that is its attribute ``generator``.
         generator: draws the orders, for this loader alone. By default a new one, seeded from the
             thread's generator, so that ``tn.manual_seed`` decides it.
 
@@ -140,53 +144,74 @@ class DataLoader:
 
     def __init__(
         self, dataset: Dataset, batch_size: int = 1, shuffle: bool = False, *,
-        drop_last: bool = False, generator: Generator | None = None,
+        batch_sampler: Iterable[Sequence[int]] | None = None, drop_last: bool = False,
+        generator: Generator | None = None,
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise ValueError(f"DataLoader: expected batch_size >= 1, got {batch_size!r}")
         if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
             raise TypeError("DataLoader: expected a dataset with __getitem__ and __len__, got "
                             f"{type(dataset).__name__}")
-        if generator is None and shuffle:
+        if batch_sampler is not None:
+            if batch_size != 1 or shuffle or drop_last or generator is not None:
+                raise ValueError("DataLoader: batch_sampler option is mutually exclusive with "
+                                 "batch_size, shuffle, drop_last and generator; give these to the "
+                                 "sampler")
+            if not isinstance(batch_sampler, Iterable) or isinstance(batch_sampler, Iterator):
+                raise TypeError("DataLoader: expected batch_sampler to be an iterable that can be "
+                                f"gone through again, got {type(batch_sampler).__name__}; a list "
+                                "of lists is one")
+            own = getattr(batch_sampler, "generator", None)
+            generator = own if isinstance(own, Generator) else None
+        elif generator is None and shuffle:
             generator = Generator().manual_seed(int(randint(2**63 - 1, (1,))))
         self.dataset = dataset
-        self.batch_size = batch_size
+        self.batch_sampler = batch_sampler
+        self.batch_size = batch_size if batch_sampler is None else None
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.generator = generator
         self._began: Tensor | None = None  # the generator's state when the latest pass began
-        self._position = 0                 # samples that it has handed out; 0 when it is over
-        self._resume = 0                   # where the next pass starts
+        self._position = 0  # samples (of a sampler: batches) that it has handed out; 0 at its end
+        self._resume = 0    # where the next pass starts
 
     def __len__(self) -> int:
+        if self.batch_size is None:
+            return len(self.batch_sampler)  # type: ignore[arg-type]  # it may have no length
         n = len(self.dataset)
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
         start, self._position, self._resume = self._resume, self._resume, 0
+        draws = self.shuffle or self.batch_sampler is not None
+        if draws and self.generator is not None:
+            self._began = self.generator.get_state()
+        if self.batch_sampler is not None:
+            return self._sampled(iter(self.batch_sampler), start)
         order = np.arange(len(self.dataset))
         if self.shuffle and self.generator is not None:
-            self._began = self.generator.get_state()
             order = randperm(len(order), generator=self.generator).numpy()
         return self._batches(order, start)
 
     def _batches(self, order: np.ndarray, start: int) -> Iterator[Any]:
-        dataset = self.dataset
-        while type(dataset).__getitem__ is Subset.__getitem__:
-            assert isinstance(dataset, Subset)
-            order, dataset = dataset.indices[order], dataset.dataset
-        step = self.batch_size
+        """The order in pieces of one length."""
+        step = self.batch_size or 1
         end = len(self) * step if self.drop_last else len(order)
-        reads: list[tuple[Tensor, Any]] | None = None
-        if isinstance(dataset, TensorDataset) and (
-                type(dataset).__getitem__ is TensorDataset.__getitem__):
-            reads = [(t, from_numpy(order).to(t.device).array) for t in dataset.tensors]
+        read = _reader(self.dataset, order)
         for i in range(start, end, step):
             self._position = i + step if i + step < end else 0
-            if reads is not None:
-                yield [t[where[i : i + step]] for t, where in reads]
-            else:
-                yield default_collate([dataset[int(k)] for k in order[i : i + step]])
+            yield read(slice(i, i + step))
+
+    def _sampled(self, batches: Iterator[Sequence[int]], start: int) -> Iterator[Any]:
+        """What the sampler gives, but for the first ``start``."""
+        for _ in range(start):
+            next(batches, None)
+        batch, i = next(batches, None), start
+        while batch is not None:
+            numbers = _numbers(batch)
+            batch, i = next(batches, None), i + 1
+            self._position = i if batch is not None else 0
+            yield _reader(self.dataset, numbers)(slice(None))
 
     # -- its state -------------------------------------------------------------------------------
 
@@ -198,7 +223,7 @@ class DataLoader:
         state = self._began if self._position else None
         if state is None and self.generator is not None:
             state = self.generator.get_state()
-        return {"generator": state, "position": self._position, "samples": len(self.dataset)}
+        return {"generator": state, self._unit: self._position, "samples": len(self.dataset)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave: the next pass is the rest of that one.
@@ -207,6 +232,9 @@ class DataLoader:
             ValueError: the state is of a loader with another dataset, or shuffled otherwise.
         """
         samples, generator = state_dict["samples"], state_dict["generator"]
+        if self._unit not in state_dict:
+            raise ValueError("DataLoader.load_state_dict: one of the state and this loader has a "
+                             "batch_sampler, the other has not")
         if samples != len(self.dataset):
             raise ValueError(f"DataLoader.load_state_dict: expected the state of a loader of "
                              f"{len(self.dataset)} samples, got one of {samples}")
@@ -215,37 +243,34 @@ class DataLoader:
                              "shuffles, the other does not; make it with the same shuffle")
         if self.generator is not None:
             self.generator.set_state(generator)
-        self._resume = self._position = int(state_dict["position"])
+        self._resume = self._position = int(state_dict[self._unit])
         self._began = generator
 
+    @property
+    def _unit(self) -> str:
+        """How the state calls its position, by what it counts."""
+        return "position" if self.batch_sampler is None else "batches"
 
-def default_collate(samples: Sequence[Any]) -> Any:
-    """Samples joined into a batch, as PyTorch does it.
 
-    Tensors and NumPy arrays are stacked; ints become int64, floats float64; of tuples, lists and
-    dicts each part is joined; strings stay a list.
-    """
-    first = samples[0]
-    if isinstance(first, Tensor | np.ndarray | np.generic):
-        for i, sample in enumerate(samples):
-            if sample.shape != first.shape:
-                raise ShapeError(f"DataLoader: expected samples of one shape, got {first.shape} "
-                                 f"and, {i} later in the batch, {sample.shape}; pad them, or use "
-                                 "batch_size=1")
-        return stack(samples) if isinstance(first, Tensor) else tensor(np.stack(samples))
-    if isinstance(first, bool | int):
-        return tensor(list(samples))
-    if isinstance(first, float):
-        return tensor(list(samples), dtype="float64")
-    if isinstance(first, str):
-        return list(samples)
-    if isinstance(first, Mapping):
-        return {key: default_collate([sample[key] for sample in samples]) for key in first}
-    if isinstance(first, tuple | list):
-        if len({len(sample) for sample in samples}) > 1:
-            raise ValueError("DataLoader: expected samples with as many parts as the first "
-                             f"({len(first)}), got {[len(sample) for sample in samples]}")
-        parts = [default_collate(part) for part in zip(*samples, strict=True)]
-        return type(first)(*parts) if hasattr(first, "_fields") else parts
-    raise TypeError("DataLoader: expected samples of tensors, arrays, numbers, strings, and "
-                    f"tuples, lists or dicts of them, got {type(first).__name__}")
+def _reader(dataset: Dataset, order: np.ndarray) -> Callable[[slice], Any]:
+    """What reads a part of ``order`` from the dataset, as a batch."""
+    while type(dataset).__getitem__ is Subset.__getitem__:
+        assert isinstance(dataset, Subset)
+        order, dataset = dataset.indices[order], dataset.dataset
+    if isinstance(dataset, TensorDataset) and (
+            type(dataset).__getitem__ is TensorDataset.__getitem__):
+        reads = [(t, from_numpy(order).to(t.device).array) for t in dataset.tensors]
+        return lambda part: [t[where[part]] for t, where in reads]
+    return lambda part: default_collate([dataset[int(k)] for k in order[part]])
+
+
+def _numbers(batch: Any) -> np.ndarray:
+    """The numbers of a sampler's batch."""
+    numbers = batch.numpy() if isinstance(batch, Tensor) else np.asarray(batch)
+    if numbers.size == 0:
+        raise ValueError("DataLoader: expected batch_sampler to give at least one number a batch, "
+                         "got an empty one")
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise TypeError("DataLoader: expected batch_sampler to give lists of whole numbers, got "
+                        f"{numbers.dtype} of shape {numbers.shape}")
+    return numbers

@@ -8,10 +8,12 @@ from typing import Any
 from ..errors import ShapeError, not_a_tensor
 from ..ops.linalg import linear as linear_op
 from ..tensors.creation import zeros
+from ..tensors.shaping import dimension
 from ..tensors.tensor import Parameter, Tensor
 from . import init
 from .lazy import LazyModuleMixin
 from .module import Module
+from .normalization.checks import as_int
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -139,3 +141,39 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """One dimension as several: the way back from :class:`Flatten`.
+
+    Shape:
+        x: (*, n, *) with n at ``dim``; y: (*, *unflattened_size, *); one of the sizes may be -1
+
+    >>> import tinygrad_norm as tn
+    >>> tn.nn.Unflatten(1, (2, 3))(tn.zeros(4, 6)).shape
+    (4, 2, 3)
+    """
+
+    def __init__(self, dim: int, unflattened_size: tuple[int, ...]) -> None:
+        self.dim = as_int("Unflatten", "dim", dim)
+        if not isinstance(unflattened_size, tuple | list):
+            raise TypeError("Unflatten: expected unflattened_size to be a tuple of ints, got "
+                            f"{unflattened_size!r}")
+        self.unflattened_size = tuple(
+            as_int("Unflatten", "each size", n) for n in unflattened_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not isinstance(x, Tensor):
+            raise not_a_tensor("Unflatten", x)
+        shape, sizes = x.array.shape, self.unflattened_size
+        dim = dimension("Unflatten", self.dim, len(shape))
+        known = math.prod(n for n in sizes if n != -1)
+        fits = shape and min(sizes, default=-1) >= -1 and sizes.count(-1) <= 1 and (
+            known and shape[dim] % known == 0 if -1 in sizes else shape[dim] == known)
+        if not sizes or not fits:
+            raise ShapeError(f"Unflatten: expected dimension {self.dim} of size "
+                             f"{' x '.join(map(str, sizes))}, got input {shape}")
+        return x.reshape(*shape[:dim], *sizes, *shape[dim + 1:])
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

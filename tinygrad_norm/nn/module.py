@@ -72,8 +72,9 @@ class Module(State):
             for hook in tuple(self._forward_hooks.values()):
                 changed = hook(self, args, result)
                 result = result if changed is None else changed
-        if isinstance(result, Variable) and result.edge is not None:
-            node = result.edge[0]  # lets a drawing group the operations recorded since `start`
+        last = result[0] if result.__class__ is tuple and result else result
+        if isinstance(last, Variable) and last.edge is not None:
+            node = last.edge[0]  # lets a drawing group the operations recorded since `start`
             node.calls = (self, start, node.calls)
         return result
 

@@ -143,8 +143,15 @@ def softmax(x: Array, *, axis: int) -> Array:
     """yᵢ = e^xᵢ / Σ e^xⱼ"""
     module = array_module(x)
     e = module.exp(x - x.max(axis=axis, keepdims=True))
-    e /= e.sum(axis=axis, keepdims=True)
+    e /= partition(e, axis)
     return e
+
+
+def partition(e: Array, axis: int) -> Array:
+    """Σ e, kept as length 1; of float16 in float32, which it stays: it may exceed 65504."""
+    if e.dtype.itemsize == 2:
+        return e.sum(axis=axis, keepdims=True, dtype="float32")
+    return total(e, axis, True)
 
 
 @softmax.gradient_of("x")
@@ -158,7 +165,7 @@ def log_softmax(x: Array, *, axis: int) -> Array:
     """yᵢ = xᵢ - ln Σ e^xⱼ"""
     module = array_module(x)
     y = x - x.max(axis=axis, keepdims=True)
-    y -= module.log(module.exp(y).sum(axis=axis, keepdims=True))
+    y -= module.log(partition(module.exp(y), axis))
     return y
 
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from ..autograd.graph import Variable, wrap
 from ..backend.array import device_of, to_device
+from ..errors import DeviceError
 from ..tensors.tensor import Tensor
+from .together import STEP
 
 Group = dict[str, Any]
 
@@ -34,6 +36,14 @@ class Optimizer:
 
     stepped: bool | None = None
     """Whether ``step`` was ever called; None when a subclass does not say. Schedulers look."""
+
+    counted = False
+    """Whether the state of a parameter has its number of steps, as ``"step"``."""
+
+    @staticmethod
+    def dtype_of_state(dtype: np.dtype) -> np.dtype:
+        """In which dtype the state of a parameter of ``dtype`` is kept."""
+        return dtype
 
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
         who = type(self).__name__
@@ -150,11 +160,30 @@ class Optimizer:
             if number not in own:
                 raise ValueError(f"{who}: loaded state dict has a state for parameter {number!r}, "
                                  f"but its groups hold {', '.join(map(str, own))}")
-            state[own[number]] = dict(_fitting(who, number, own[number], values))
+            state[own[number]] = dict(self._fitting(number, own[number], values))
         self.state = state
         self.param_groups = [
             {**group, **loaded, "params": group["params"]}
             for group, loaded in zip(self.param_groups, saved, strict=True)]
+
+    def _fitting(
+        self, number: Any, parameter: Tensor, values: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Any]]:
+        """A copy of a parameter's saved state; its tensors have the parameter's shape."""
+        who = type(self).__name__
+        for name, value in values.items():
+            if name == STEP and self.counted:
+                value = _count(who, number, value)
+            elif isinstance(value, Variable):
+                if value.array.shape != parameter.array.shape:
+                    raise ValueError(
+                        f"{who}: loaded state dict has a {name} of shape {value.array.shape} for "
+                        f"parameter {number}: expected {parameter.array.shape}; is it of another "
+                        "model?")
+                array = to_device(value.array, device_of(parameter.array))
+                dtype = self.dtype_of_state(parameter.array.dtype)
+                value = wrap(Tensor, array.astype(dtype, copy=True))
+            yield name, value
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -197,17 +226,22 @@ def _listed(who: str, params: Any) -> tuple[list[Any], list[str]]:
     return leaves, names
 
 
-def _fitting(
-    who: str, number: Any, parameter: Variable, values: Mapping[str, Any]
-) -> Iterator[tuple[str, Any]]:
-    """A copy of a parameter's saved state; its tensors have the parameter's shape."""
-    for name, value in values.items():
-        if isinstance(value, Variable):
-            if value.array.shape != parameter.array.shape:
-                raise ValueError(
-                    f"{who}: loaded state dict has a {name} of shape {value.array.shape} for "
-                    f"parameter {number}: expected {parameter.array.shape}; is it of another "
-                    "model?")
-            array = to_device(value.array, device_of(parameter.array))
-            value = wrap(Tensor, array.astype(parameter.array.dtype, copy=True))
-        yield name, value
+def _count(who: str, number: Any, value: Any) -> Tensor:
+    """The number of steps taken, from a tensor or a number, as PyTorch keeps it: on the cpu, where
+    reading it waits for no device."""
+    value = plain(value)
+    if not isinstance(value, int | float) or not value >= 0:
+        raise ValueError(f"{who}: loaded state dict has a step of {value!r} for parameter "
+                         f"{number}: expected one number >= 0")
+    count: Tensor = wrap(Tensor, np.array(value, np.float32))
+    return count
+
+
+def elsewhere(
+    optimizer: Optimizer, parameter: Tensor, name: str, held: Tensor
+) -> DeviceError:
+    """What is raised when a parameter has moved since its state began."""
+    return DeviceError(
+        f"{type(optimizer).__name__}: a parameter of shape {parameter.shape} is on "
+        f"{parameter.device}, its {name} on {held.device}; move the model first and make the "
+        "optimizer then, or load_state_dict(state_dict()) to move its state after it")

@@ -10,20 +10,13 @@ import numpy as np
 
 from ..autograd.graph import tick, wrap
 from ..autograd.mode import enable_grad
-from ..backend.array import Array, array_module, device_of
-from ..errors import DeviceError
+from ..backend.array import Array, array_module
 from ..tensors.tensor import Tensor
-from .optimizer import Group, Optimizer, plain
-from .together import Together
+from .blocks import SMALL, Blocks
+from .optimizer import Group, Optimizer, elsewhere, plain
+from .together import Together, gathered
 
-SMALL = 1 << 14
-"""Up to this many values an array is updated as a whole: the allocator has its temporaries at
-hand. Larger ones are mapped anew, and their pages faulted in, at every step."""
-BLOCK = 1 << 16
-"""Larger arrays are updated this many values at a time, with temporaries kept between steps, which
-stay in the cache. Measured with float32 parameters of 784 × 2048, 2048 × 2048 and 2048 × 10, in
-blocks and in whole arrays: momentum 3.2 and 3.8 ms, with Nesterov and weight decay 5.6 and 14 ms,
-plain 2.0 and 1.8 ms."""
+BUFFER = "momentum_buffer"
 
 
 class SGD(Optimizer):
@@ -69,7 +62,7 @@ class SGD(Optimizer):
             raise ValueError(f"SGD: Nesterov momentum requires a momentum and zero dampening, got "
                              f"momentum={momentum}, dampening={dampening}")
         self._together: dict[int, Together | None] = {}
-        self._scratch: dict[np.dtype, np.ndarray] = {}
+        self._blocks = Blocks()
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: Group) -> None:
@@ -92,75 +85,44 @@ class SGD(Optimizer):
             options = (float(group["lr"]), group["momentum"], group["dampening"],
                        group["weight_decay"], group["nesterov"], group["maximize"])
             parameters = group["params"]
-            together = self._together.get(i)
-            if together is None or not together.still_holds(
-                    parameters, self.state, options[1]):
-                together = Together.of(parameters, self.state, options[1], SMALL)
-                self._together[i] = together
+            names = (BUFFER,) if options[1] else ()
+            together = gathered(self._together, i, parameters, self.state, names, SMALL)
             if together is not None:
-                together.step(partial(_direction_of_all, options), self.state, options[0])
+                together.step(partial(_change_of_all, options))
                 parameters = together.rest
             for parameter in parameters:
-                gradient = parameter._grad
-                if gradient is None:
-                    continue
-                array, buffer, first = parameter.array, None, False
-                if options[1]:
-                    held = self.state[parameter].get("momentum_buffer")
-                    if held is None:
-                        held, first = self._begin(parameter), True
-                    buffer = held.array
-                    if type(buffer) is not type(array):
-                        raise self._elsewhere(parameter, buffer)
-                    held.written[0] = tick()
-                if type(array) is np.ndarray and array.size > SMALL:
-                    self._blockwise(array, gradient.array, buffer, first, options)
-                else:
-                    _update(array_module(array), array, gradient.array, buffer, first, None, None,
-                            *options)
-                parameter.written[0] = tick()
+                if parameter._grad is not None:
+                    self._step_one(parameter, options)
         return loss
+
+    def _step_one(self, parameter: Tensor, options: tuple[Any, ...]) -> None:
+        array, buffers, first = parameter.array, [], False
+        if options[1]:
+            held = self.state[parameter].get(BUFFER)
+            if held is None:
+                held, first = self._begin(parameter), True
+            if type(held.array) is not type(array):
+                raise elsewhere(self, parameter, "momentum buffer", held)
+            held.written[0] = tick()
+            buffers.append(held.array)
+        rule = partial(_update, options, first)
+        self._blocks.run(rule, SMALL, array, parameter._grad.array, *buffers)
+        parameter.written[0] = tick()
 
     def _begin(self, parameter: Tensor) -> Any:
         """A momentum buffer for ``parameter``, still to be filled."""
         buffer = wrap(Tensor, array_module(parameter.array).empty_like(parameter.array))
-        self.state[parameter]["momentum_buffer"] = buffer
+        self.state[parameter][BUFFER] = buffer
         return buffer
-
-    def _blockwise(
-        self, p: np.ndarray, g: np.ndarray, b: np.ndarray | None, first: bool,
-        options: tuple[Any, ...],
-    ) -> None:
-        """``_update`` on ``BLOCK`` values at a time, when all lie in memory in one order."""
-        if not (p.flags.c_contiguous and g.flags.c_contiguous
-                and (b is None or b.flags.c_contiguous)):
-            return _update(np, p, g, b, first, None, None, *options)
-        if p.dtype not in self._scratch:
-            self._scratch[p.dtype] = np.empty((2, BLOCK), p.dtype)
-        s, t = self._scratch[p.dtype]
-        p, g = p.reshape(-1), g.reshape(-1)
-        b = None if b is None else b.reshape(-1)
-        for i in range(0, p.size, BLOCK):
-            part = slice(i, i + BLOCK)
-            piece = p[part]
-            n = piece.size
-            _update(np, piece, g[part], None if b is None else b[part], first, s[:n], t[:n],
-                    *options)
-
-    def _elsewhere(self, parameter: Tensor, buffer: Array) -> DeviceError:
-        return DeviceError(
-            f"SGD: a parameter of shape {parameter.shape} is on {parameter.device}, its momentum "
-            f"buffer on {device_of(buffer)}; move the model first and make the optimizer then, or "
-            "load_state_dict(state_dict()) to move the buffers after it")
 
 
 def _update(
-    module: Any, p: Array, g: Array, b: Array | None, first: bool, s: Array | None,
-    t: Array | None, lr: float, momentum: float, dampening: float, decay: float, nesterov: bool,
-    maximize: bool,
+    options: tuple[Any, ...], first: bool, module: Any, s: Array | None, t: Array | None,
+    p: Array, g: Array, b: Array | None = None,
 ) -> None:
     """One step of one array, in place; s and t are for temporaries, None to allocate them."""
-    d = _direction(module, p, g, b, first, s, t, momentum, dampening, decay, nesterov, maximize)
+    lr, *rest = options
+    d = _direction(module, p, g, b, first, s, t, *rest)
     p -= module.multiply(d, lr, out=t)
 
 
@@ -185,13 +147,14 @@ def _direction(
     return g
 
 
-def _direction_of_all(
-    options: tuple[Any, ...], arrays: Sequence[np.ndarray], g: np.ndarray, b: np.ndarray | None
-) -> np.ndarray:
-    """:func:`_direction` of many arrays in one; they are gathered only where they are needed."""
-    decay = options[3]
-    p = np.concatenate([a.reshape(-1) for a in arrays]) if decay else None
-    return _direction(np, p, g, b, False, None, None, *options[1:])
+def _change_of_all(
+    options: tuple[Any, ...], arrays: Sequence[np.ndarray], g: np.ndarray, out: np.ndarray,
+    b: np.ndarray | None = None,
+) -> None:
+    """lr times :func:`_direction` of many arrays in one, gathered only where they are needed."""
+    lr, *rest = options
+    p = np.concatenate([a.reshape(-1) for a in arrays]) if options[3] else None
+    np.multiply(_direction(np, p, g, b, False, None, None, *rest), lr, out=out)
 
 
 def _check(options: Group) -> None:

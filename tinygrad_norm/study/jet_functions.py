@@ -173,6 +173,13 @@ def stack(xs: Any, axis: int = 0) -> Jet:
     return linear(np.stack, alike(*xs), axis=axis)
 
 
+def pad(x: Any, widths: Any, mode: str = "constant", constant_values: float = 0) -> Jet:
+    if mode != "constant":
+        return linear(np.pad, x, widths, mode)
+    return Jet([np.pad(c, widths, constant_values=0 if k else constant_values)
+                for k, c in enumerate(as_jet(x).c)])
+
+
 def frexp(x: Any) -> tuple[Jet, Jet]:
     x = as_jet(x)
     exponent = np.frexp(x.c[0])[1]
@@ -237,7 +244,7 @@ FUNCTIONS: dict[str, Any] = {
     "std": std, "prod": prod,
     "array": array, "asarray": asarray, "ascontiguousarray": asarray, "add": Add(),
     "concatenate": concatenate, "stack": stack, "einsum": einsum, "ogrid": Grid(),
-    "frexp": frexp,
+    "frexp": frexp, "pad": pad,
     "dot": lambda a, b: Jet(series.multilinear(np.dot, as_jet(a).c, as_jet(b).c)),
     "square": lambda x: x * x, "reciprocal": lambda x: 1 / x, "negative": operator.neg,
 }  # fmt: skip
@@ -259,6 +266,8 @@ FUNCTIONS.update({name: written(lambda a, b, f=f: f(as_jet(a), b))
                   for name, f in OPERATORS.items()})
 FUNCTIONS.update({name: each(getattr(np, name)) for name in LINEAR})
 FUNCTIONS.update({name: constant(getattr(np, name)) for name in CONSTANT})
+# what happens to lie in new memory may be a NaN that warns when it is widened
+FUNCTIONS.update(empty=FUNCTIONS["zeros"], empty_like=FUNCTIONS["zeros_like"])
 FUNCTIONS.update({name: written(partial(analytic, name)) for name in OF_INPUT | OF_RESULT})
 
 

@@ -87,14 +87,15 @@ class PyTorchReverse:
                       arrays)
         self.inputs = [t for t in flat(inputs) if t.requires_grad]
         self.parameters = dict(theirs.named_parameters())
-        self.output = theirs(*inputs)
+        self.outputs = [y for y in flat(theirs(*inputs)) if torch.is_tensor(y)]
 
     def derivatives(self, line: Line, order: int) -> np.ndarray:
         """As :meth:`Reverse.derivatives`."""
         tensor = self.torch.from_numpy
         leaves = [*self.inputs, *(self.parameters[name] for name in line.parameters)]
         along = [tensor(v) for v in (*line.inputs, *line.parameters.values())]
-        value = (self.output * tensor(line.outward[0])).sum()
+        value = sum((y * tensor(w)).sum()
+                    for y, w in zip(self.outputs, line.outward, strict=True))
         return directional(self.torch.autograd.grad, value, leaves, along, order)
 
 

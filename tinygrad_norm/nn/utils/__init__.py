@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 from . import fusion
 from .clip_grad import clip_grad_norm_, clip_grad_value_
 from .freeze import freeze, unfreeze
-from .fusion import fuse, fuse_linear_bn_eval, fuse_linear_bn_weights
+from .fusion import (
+    fuse,
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
 
 __all__ = [
-    "clip_grad_norm_", "clip_grad_value_", "freeze", "fuse", "fuse_linear_bn_eval",
-    "fuse_linear_bn_weights", "fusion", "recalibrate", "unfreeze",
+    "clip_grad_norm_", "clip_grad_value_", "freeze", "fuse", "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights", "fusion",
+    "recalibrate", "unfreeze",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ class OneCycleLR(LRScheduler):
     ``step()`` is called after every batch, ``total_steps`` times at most.
 
     Args:
-        optimizer: whose groups are written to; with ``cycle_momentum`` it must have a momentum.
+        optimizer: whose groups are written to; with ``cycle_momentum`` it must have a momentum, or
+            betas, whose first one is then moved.
         max_lr: the peak, or a list with one for each group.
         total_steps: the length; or ``epochs`` and ``steps_per_epoch``, whose product it is.
         pct_start: the part of it that goes up, a float between 0 and 1.
@@ -38,7 +39,7 @@ class OneCycleLR(LRScheduler):
         div_factor: float = 25.0, final_div_factor: float = 1e4, three_phase: bool = False,
         last_epoch: int = -1,
     ) -> None:
-        checked(self, optimizer)
+        self.optimizer = checked(self, optimizer)
         self.total_steps = _total(total_steps, epochs, steps_per_epoch)
         if not isinstance(pct_start, float) or not 0 <= pct_start <= 1:
             raise ValueError(f"OneCycleLR: Expected float between 0 and 1 pct_start, got "
@@ -50,7 +51,7 @@ class OneCycleLR(LRScheduler):
         self.cycle_momentum = cycle_momentum
         self.phases = _phases(self.total_steps, pct_start, three_phase)
         max_lrs = for_each_group(self, "max_lr", max_lr, optimizer)
-        if cycle_momentum and "momentum" not in optimizer.defaults:
+        if cycle_momentum and not {"momentum", "betas"} & set(optimizer.defaults):
             raise ValueError("OneCycleLR: optimizer must support momentum with the cycle_momentum "
                              f"option enabled, but {type(optimizer).__name__} has none; pass "
                              "cycle_momentum=False")
@@ -62,7 +63,8 @@ class OneCycleLR(LRScheduler):
                 start = peak / div_factor
                 group.update(initial_lr=start, max_lr=peak, min_lr=start / final_div_factor)
                 if cycle_momentum:
-                    group.update(momentum=high, max_momentum=high, base_momentum=low)
+                    group.update(max_momentum=high, base_momentum=low)
+                    self._set_momentum(group, high)
         super().__init__(optimizer, last_epoch)
 
     def _advance(self) -> None:
@@ -74,7 +76,14 @@ class OneCycleLR(LRScheduler):
         super()._advance()
         if self.cycle_momentum:
             for group in self.optimizer.param_groups:
-                group["momentum"] = self._at("momentum", group)
+                self._set_momentum(group, self._at("momentum", group))
+
+    def _set_momentum(self, group: Group, momentum: float) -> None:
+        """Adam's momentum is the first of its betas."""
+        if "betas" in self.optimizer.defaults:
+            group["betas"] = (momentum, *group["betas"][1:])
+        else:
+            group["momentum"] = momentum
 
     def get_lr(self) -> list[float]:
         return [self._at("lr", group) for group in self.optimizer.param_groups]

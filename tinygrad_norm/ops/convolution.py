@@ -1,0 +1,143 @@
+"""Convolutions: products of a weight with the columns that its windows see.
+
+Σ dy w x over all windows is linear in each of the three, and the result, the gradient of the input
+and the gradient of the weight are what stands beside one of them: three operations, each the rule
+of the other two. So every order of derivative is made of these three.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..autograd.op import Primitive
+from ..backend.array import Array, array_module
+from ..backend.sums import total
+from .linalg import product
+from .reduction import sum_
+from .windows import Pairs, Sizes, Windows, columns, folded, gathered, placed, said, windows
+
+
+class Slide(NamedTuple):
+    """How a weight goes over an input."""
+
+    stride: Sizes
+    padding: Pairs
+    dilation: Sizes
+    groups: int
+
+    def said(self) -> list[tuple[str, Any]]:
+        return said(stride=(self.stride, 1), padding=(self.padding, 0),
+                    dilation=(self.dilation, 1), groups=(self.groups, 1))
+
+
+BLOCK = 1 << 21
+"""Bytes of columns at a time, so that they are still in a cache when they are multiplied."""
+
+
+def convolve(x: Array, weight: Array, bias: Array | None, *, slide: Slide) -> Array:
+    """y[n, o] = b[o] + Σ w[o, c, k] x[n, c, position · stride + k · dilation - padding]"""
+    w = windows(x.shape[2:], weight.shape[2:], *slide[:3])
+    matrix = _matrix(_wide(weight), slide.groups)
+    column = None if bias is None else _wide(bias).reshape(-1, 1)
+    y = array_module(x).empty((x.shape[0], weight.shape[0], *w.out), dtype=x.dtype)
+    for part in _blocks(x, w):
+        seen = columns(_wide(x[part]), w)
+        values = _times(matrix, _grouped(seen, slide.groups))
+        values = values.reshape(weight.shape[0], seen.shape[2])
+        if column is not None:
+            values += column
+        y[part] = gathered(values, w, x[part].shape[0])
+    return y
+
+
+def convolve_input(z: Array, weight: Array, *, size: Sizes, slide: Slide) -> Array:
+    """y[n, c] = Σ w z over the windows that see it; the transpose of the convolution in x"""
+    w = windows(size, weight.shape[2:], *slide[:3])
+    matrix = _matrix(_wide(weight), slide.groups).swapaxes(1, 2)
+    channels = weight.shape[1] * slide.groups
+    y = array_module(z).empty((z.shape[0], channels, *size), dtype=z.dtype)
+    for part in _blocks(y, w):
+        at = placed(_wide(z[part]), w)
+        seen = _times(matrix, _grouped(at, slide.groups))
+        seen = seen.reshape(channels, len(w.taps), at.shape[1])
+        y[part] = folded(seen, w, z[part].shape[0])
+    return y
+
+
+def convolve_weight(z: Array, x: Array, *, kernel: Sizes, slide: Slide) -> Array:
+    """y[o, c, k] = Σ z x over the samples and the windows; the transpose in the weight"""
+    w = windows(x.shape[2:], kernel, *slide[:3])
+    shape = (z.shape[1], x.shape[1] // slide.groups, *kernel)
+    y = None
+    for part in _blocks(x, w):
+        at, seen = placed(_wide(z[part]), w), columns(_wide(x[part]), w)
+        one = _times(_grouped(at, slide.groups), _grouped(seen, slide.groups).swapaxes(1, 2))
+        y = one if y is None else y + one
+    if y is None:  # of no samples
+        return array_module(x).zeros(shape, dtype=x.dtype)
+    y = y.reshape(shape)
+    return y if y.dtype == x.dtype else y.astype(x.dtype)
+
+
+def _blocks(x: Array, w: Windows) -> Iterator[slice]:
+    """The samples, as many at a time as a block of columns holds; on a GPU all at once."""
+    n, channels = x.shape[:2]
+    size = channels * len(w.taps) * math.prod(w.padded) * max(x.dtype.itemsize, 4)
+    step = max(BLOCK // max(size, 1), 1) if array_module(x).__name__ == "numpy" else max(n, 1)
+    return (slice(start, start + step) for start in range(0, n, step))
+
+
+def _matrix(weight: Array, groups: int) -> Array:
+    """(O, C/groups, *kernel) -> (groups, O/groups, C/groups · taps)"""
+    return weight.reshape(groups, weight.shape[0] // groups, math.prod(weight.shape[1:]))
+
+
+def _grouped(rows: Array, groups: int) -> Array:
+    """(*rows, columns) -> (groups, rows/groups, columns)"""
+    return rows.reshape(groups, math.prod(rows.shape[:-1]) // groups, rows.shape[-1])
+
+
+def _times(a: Array, b: Array) -> Array:
+    """The product for each group; of one group that of two matrices, which starts sooner."""
+    return product(a[0], b[0]) if a.shape[0] == 1 else a @ b
+
+
+def _wide(x: Array) -> Array:
+    """float16 as float32: sums of it would lose their digits."""
+    return x.astype("float32") if x.dtype.itemsize == 2 else x
+
+
+def channel_sums(dy: Any) -> Any:
+    """(N, O, *size) -> (O,): what a bias gets."""
+    axes = (0, *range(2, dy.ndim))
+    if type(dy).__module__ == "numpy" and dy.dtype.itemsize > 2:
+        return total(dy, axes, dy.size // max(dy.shape[1], 1)).reshape(-1)
+    return sum_(dy, axis=axes)
+
+
+def convolution(name: str) -> tuple[Primitive, Primitive, Primitive]:
+    """(x, weight, bias -> y), (z, weight -> as x) and (z, x -> as weight), under that name."""
+    forward = Primitive(convolve, name=name, promote="equal")
+    to_input = Primitive(convolve_input, name=name + "_input", promote="equal")
+    to_weight = Primitive(convolve_weight, name=name + "_weight", promote="equal")
+    forward.gradient(
+        x=lambda dy, x_shape, weight, *, slide: to_input(
+            dy, weight, size=x_shape[2:], slide=slide),
+        weight=lambda dy, x, weight_shape, *, slide: to_weight(
+            dy, x, kernel=weight_shape[2:], slide=slide),
+        bias=lambda dy, *, slide: channel_sums(dy))
+    to_input.gradient(
+        z=lambda dy, weight, *, size, slide: forward(dy, weight, None, slide=slide),
+        weight=lambda dy, z, weight_shape, *, size, slide: to_weight(
+            z, dy, kernel=weight_shape[2:], slide=slide))
+    to_weight.gradient(
+        z=lambda dy, x, *, kernel, slide: forward(x, dy, None, slide=slide),
+        x=lambda dy, z, x_shape, *, kernel, slide: to_input(
+            z, dy, size=x_shape[2:], slide=slide))
+    return forward, to_input, to_weight
+
+
+conv1d, conv1d_input, conv1d_weight = convolution("conv1d")
+conv2d, conv2d_input, conv2d_weight = convolution("conv2d")

@@ -1,0 +1,48 @@
+"""Rows of a table by their number, and the way back: what embeddings are made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..autograd.op import primitive
+from ..backend.array import Array, array_module, still
+from ..backend.rows import add_rows, frequency
+from .shape import replace
+from .transfer import array_of
+
+
+@primitive(name="embedding")
+def lookup(table: Array, index: Array, *, skip: int | None = None,
+           by_frequency: bool = False) -> Array:
+    """y = table[index]: table (rows, d), index (*) within 0 to rows - 1, y (*, d)
+
+    ``skip``: this row gets no gradient. ``by_frequency``: the gradient of a row is the mean of
+    those of its places, not their sum.
+    """
+    y = table.take(index, axis=0)
+    if skip is not None and (fixed := still(y)) is not y:
+        same = (index == skip).reshape(*index.shape, 1)
+        y = array_module(y).where(same, fixed, y)
+    return y
+
+
+@lookup.gradient_of("table")
+def lookup_dtable(dy: Any, table_shape: tuple[int, ...], index: Any, *, skip: int | None = None,
+                  by_frequency: bool = False) -> Any:
+    """dtable[k] = Σ dy over the places where k stands"""
+    if by_frequency:
+        counts = frequency(array_of(index), table_shape[0])
+        dy = dy / counts.reshape(*counts.shape, 1).astype(dy.dtype)
+    dtable = scatter(dy, index, rows=table_shape[0])
+    return dtable if skip is None else replace(dtable, 0, index=skip)
+
+
+@primitive(name="embedding_backward")
+def scatter(x: Array, index: Array, *, rows: int) -> Array:
+    """y (rows, d) = 0, then y[index] += x (*, d), for each place"""
+    n = math.prod(index.shape)
+    return add_rows(x.reshape(n, x.shape[-1]), index.reshape(n), rows)
+
+
+scatter.gradient(x=lambda dy, index, *, rows: lookup(dy, index))

@@ -1,0 +1,196 @@
+"""Where the windows of convolutions and poolings lie, and what they see as columns of a matrix."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autograd.op import primitive
+from ..backend.array import Array, array_module
+
+Sizes = tuple[int, ...]
+Pairs = tuple[tuple[int, int], ...]
+"""Of padding: how much is before and how much is behind, for each axis."""
+
+
+def said(**settings: tuple[Any, Any]) -> list[tuple[str, Any]]:
+    """(name, value) of those that are not the usual one, for drawings: one value for equal axes."""
+    found = []
+    for name, (value, usual) in settings.items():
+        if isinstance(value, tuple):
+            value = tuple(v[0] if isinstance(v, tuple) and v[0] == v[1] else v for v in value)
+            if len(set(value)) == 1 and isinstance(value[0], int):
+                value = value[0]
+        if value != usual:
+            found.append((name, value))
+    return found
+
+
+class Windows(NamedTuple):
+    """The windows over the last axes of an array, one position beside the other.
+
+    out:     so many positions along each axis
+    padded:  the size with the border, so that each window lies within
+    inner:   where the array lies in it
+    taps:    for each place of the kernel, in order, what it sees in the padded array
+    steps:   the same as a step in the padded array made flat, where all strides are 1
+    """
+
+    out: Sizes
+    padded: Sizes
+    inner: tuple[slice, ...]
+    taps: tuple[tuple[slice, ...], ...]
+    steps: tuple[int, ...] | None
+
+
+@lru_cache(maxsize=1024)
+def windows(size: Sizes, kernel: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes,
+            ceil_mode: bool = False) -> Windows:
+    """The windows of an array of that size; with ``ceil_mode`` also those that only begin in it."""
+    axes = tuple(zip(size, kernel, stride, padding, dilation, strict=True))
+    out = tuple(_count(*axis, ceil_mode) for axis in axes)
+    padded = tuple(max(n + before + after, (o - 1) * s + d * (k - 1) + 1)
+                   for o, (n, k, s, (before, after), d) in zip(out, axes, strict=True))
+    places = list(itertools.product(*(range(k) for k in kernel)))
+    taps = tuple(
+        tuple(slice(i * d, i * d + (o - 1) * s + 1, s)
+              for i, o, s, d in zip(place, out, stride, dilation, strict=True))
+        for place in places)
+    steps = None
+    if set(stride) == {1}:
+        lengths = [math.prod(padded[a + 1:]) for a in range(len(padded))]
+        steps = tuple(sum(i * d * n for i, d, n in zip(place, dilation, lengths, strict=True))
+                      for place in places)
+    inner = tuple(slice(before, before + n) for n, _, _, (before, _), _ in axes)
+    return Windows(out, padded, inner, taps, steps)
+
+
+def _count(n: int, k: int, s: int, padding: tuple[int, int], d: int, ceil_mode: bool) -> int:
+    """The positions along one axis; the last window begins in the array or before it."""
+    free = n + sum(padding) - d * (k - 1) - 1
+    count = (-(-free // s) if ceil_mode else free // s) + 1
+    return count - 1 if ceil_mode and (count - 1) * s >= n + padding[0] else count
+
+
+def bordered(x: Array, w: Windows, value: float) -> Array:
+    """x with ``value`` about it; x itself where there is no border."""
+    leading = x.shape[:x.ndim - len(w.padded)]
+    if (*leading, *w.padded) == x.shape:
+        return x
+    padded = array_module(x).full((*leading, *w.padded), value, dtype=x.dtype)
+    padded[(..., *w.inner)] = x
+    return padded
+
+
+def add_to(whole: Array, index: Any, values: Array) -> None:
+    """``whole[index] += values``, which for NumPy's arrays copies the sum onto itself once more."""
+    if type(whole) is np.ndarray:
+        part = whole[index]
+        part += values
+    else:
+        whole[index] = whole[index] + values
+
+
+# -- columns --------------------------------------------------------------------------------------
+
+
+def grid(w: Windows) -> Sizes:
+    """The positions at which columns are taken: with strides of 1 everywhere in the padded array.
+
+    A tap then sees one long run of it, which is copied several times faster than many short rows.
+    The columns at which a window leaves the array belong to nothing.
+    """
+    return w.out if w.steps is None else w.padded
+
+
+def columns(x: Array, w: Windows) -> Array:
+    """What each tap sees: (N, C, *size) -> (C, taps, N · positions of the grid)."""
+    module = array_module(x)
+    n, channels = x.shape[:2]
+    padded = module.zeros((channels, n, *w.padded), dtype=x.dtype)
+    padded[(..., *w.inner)] = x.swapaxes(0, 1)
+    if w.steps is None:
+        result = module.empty((channels, len(w.taps), n, *w.out), dtype=x.dtype)
+        for i, tap in enumerate(w.taps):
+            result[:, i] = padded[(..., *tap)]
+        return result.reshape(channels, len(w.taps), n * math.prod(w.out))
+    length = n * math.prod(w.padded)
+    flat = padded.reshape(channels, length)
+    result = module.empty((channels, len(w.taps), length), dtype=x.dtype)
+    for i, step in enumerate(w.steps):
+        result[:, i, :length - step] = flat[:, step:]
+        result[:, i, length - step:] = 0
+    return result
+
+
+def folded(dc: Array, w: Windows, n: int) -> Array:
+    """The transpose of :func:`columns`: each value is added to where it was seen."""
+    module = array_module(dc)
+    channels = dc.shape[0]
+    if w.steps is None:
+        padded = module.zeros((channels, n, *w.padded), dtype=dc.dtype)
+        dc = dc.reshape(channels, len(w.taps), n, *w.out)
+        for i, tap in enumerate(w.taps):
+            add_to(padded, (..., *tap), dc[:, i])
+    else:
+        length = n * math.prod(w.padded)
+        flat = module.zeros((channels, length), dtype=dc.dtype)
+        for i, step in enumerate(w.steps):
+            add_to(flat, (slice(None), slice(step, None)), dc[:, i, :length - step])
+        padded = flat.reshape(channels, n, *w.padded)
+    return padded[(..., *w.inner)].swapaxes(0, 1)
+
+
+def gathered(values: Array, w: Windows, n: int) -> Array:
+    """(O, N · positions of the grid) -> (N, O, *out): the positions that are windows."""
+    at = values.reshape(values.shape[0], n, *grid(w))
+    return at[(..., *(slice(o) for o in w.out))].swapaxes(0, 1)
+
+
+def placed(dy: Array, w: Windows) -> Array:
+    """The transpose of :func:`gathered`: (N, O, *out) -> (O, N · positions), 0 at the others."""
+    n, out = dy.shape[:2]
+    if grid(w) == w.out:
+        return dy.swapaxes(0, 1).reshape(out, n * math.prod(w.out))
+    result = array_module(dy).zeros((out, n, *w.padded), dtype=dy.dtype)
+    result[(..., *(slice(o) for o in w.out))] = dy.swapaxes(0, 1)
+    return result.reshape(out, n * math.prod(w.padded))
+
+
+# -- the columns as tensors --------------------------------------------------------------------
+
+
+@primitive
+def unfold(x: Array, *, kernel: Sizes, stride: Sizes, padding: Pairs, dilation: Sizes) -> Array:
+    """y = what each window of x sees: (N, C, *size) -> (N, C · taps, positions)"""
+    w = windows(x.shape[2:], kernel, stride, padding, dilation)
+    padded = bordered(x, w, 0)
+    seen = array_module(x).stack([padded[(..., *tap)] for tap in w.taps], axis=2)
+    return seen.reshape(x.shape[0], x.shape[1] * len(w.taps), math.prod(w.out))
+
+
+@primitive
+def fold(x: Array, *, size: Sizes, kernel: Sizes, stride: Sizes, padding: Pairs,
+         dilation: Sizes) -> Array:
+    """y = each value of x added to where its window saw it; the transpose of unfold"""
+    w = windows(size, kernel, stride, padding, dilation)
+    seen = x.reshape(x.shape[0], x.shape[1] // len(w.taps), len(w.taps), *w.out)
+    padded = array_module(x).zeros((*seen.shape[:2], *w.padded), dtype=x.dtype)
+    for i, tap in enumerate(w.taps):
+        add_to(padded, (..., *tap), seen[:, :, i])
+    return padded if w.padded == size else padded[(..., *w.inner)].copy()
+
+
+unfold.gradient(x=lambda dy, x_shape, *, kernel, stride, padding, dilation: fold(
+    dy, size=x_shape[2:], kernel=kernel, stride=stride, padding=padding, dilation=dilation))
+
+
+@fold.gradient_of("x")
+def fold_dx(dy: Any, *, size: Sizes, kernel: Sizes, stride: Sizes, padding: Pairs,
+            dilation: Sizes) -> Any:
+    """dx = what each window of dy sees"""
+    return unfold(dy, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
