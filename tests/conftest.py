@@ -58,13 +58,13 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, for tests marked with ``browser.needs_browser``."""
-    from browser import BROWSER
+    """A ``browser.Browser``, for tests marked with ``browser.needs_browser``."""
+    from browser import BROWSER, Browser
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield chromium
+        yield Browser(chromium)
         chromium.close()
 
 

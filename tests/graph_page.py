@@ -57,14 +57,8 @@ FAULTS = """() => {
 @contextmanager
 def opened(browser, address, size=DESKTOP, scheme="light"):
     """The page; at the end nothing was complained of, nothing asked for."""
-    context = browser.new_context(viewport=size, color_scheme=scheme, has_touch=size == PHONE)
-    page = context.new_page()
-    said, asked = [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda one: asked.append(one.url))
-    page.goto(address)
-    yield page
-    context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == [address]
+    with browser.tab(size, scheme, touch=size == PHONE) as (page, heard):
+        page.goto(address)
+        yield page
+    assert heard.said == []
+    assert [url for url in heard.asked if not url.startswith("data:")] == [address]

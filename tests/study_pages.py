@@ -3,38 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from browser import DESKTOP
+from browser import DESKTOP, Heard
 
 
 @contextmanager
 def visits(browser: Any, folder: Path) -> Iterator[Callable[..., Any]]:
     """Opens pages; at the end nothing was complained of, nothing asked for."""
-    said: list[str] = []
-    asked: list[str] = []
-    contexts = []
+    tabs: list[tuple[Any, Heard]] = []
 
-    def visit(
-        name: str = "batch_norm", size: Any = DESKTOP, scheme: str = "light", hash: str = ""
-    ) -> Any:
-        context = browser.new_context(viewport=size, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda one: asked.append(one.url))
-        page.goto((folder / f"{name}.html").as_uri() + hash)
-        return page
+    with ExitStack() as stack:
+        def visit(
+            name: str = "batch_norm", size: Any = DESKTOP, scheme: str = "light", hash: str = ""
+        ) -> Any:
+            page, heard = stack.enter_context(browser.tab(size, scheme))
+            tabs.append((page, heard))
+            page.goto((folder / f"{name}.html").as_uri() + hash)
+            return page
 
-    yield visit
-    titles = [context.pages[0].title() for context in contexts]
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("data:", "file:"))] == []
+        yield visit
+        titles = [page.title() for page, _ in tabs]
+    assert [text for _, heard in tabs for text in heard.said] == []
+    assert [url for _, heard in tabs for url in heard.asked
+            if not url.startswith(("data:", "file:"))] == []
     assert "broken" not in titles
 
 

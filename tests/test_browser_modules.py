@@ -1,6 +1,7 @@
 """The page of a graph in a real browser: modules closed and opened one by one."""
 
 import math
+import re
 
 import pytest
 from browser import HOSTILE, LOOKS, PHONE, needs_browser
@@ -8,7 +9,7 @@ from graph_page import FAULTS, opened
 from viz_case import Block, Chain, Normed, ReLU, draws, leaf
 
 import tinygrad_norm as tn
-from tinygrad_norm import viz
+from tinygrad_norm import nn, viz
 from tinygrad_norm.nn import Linear
 from tinygrad_norm.nn.module import Module
 from tinygrad_norm.viz import html
@@ -142,6 +143,47 @@ def test_keyboard(browser, addresses):
         page.keyboard.press("O")
         assert page.locator("#depth").input_value() == "4"
         assert part(page, "0.bn BatchNorm1d").get_attribute("aria-expanded") == "true"
+
+
+def test_closed_beside_its_gradient_it_counts_both(browser, addresses):
+    with opened(browser, addresses["deep both"]) as page:
+        page.keyboard.press("O")
+        page.keyboard.press("0")
+        part(page, "0.bn BatchNorm1d").locator(".fold").click()
+        said = re.search(r"operations\n(\d+)\nbackward\n(\d+) of them",
+                         page.locator("#numbers").inner_text())
+        forward, backward = int(said[1]) - int(said[2]), int(said[2])
+        assert forward == 1 < backward
+        words = part(page, "0.bn BatchNorm1d").locator("text.shut").all_text_contents()
+        assert words[1] == f"{forward + backward} operations, {backward} backward"
+
+
+def test_what_it_takes_several_times_stands_there_once(browser, tmp_path):
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+    picture = viz.graph(layer(tn.ones(1, 3, 4)).sum(), params=layer)
+    with opened(browser, picture.save(tmp_path / "x.html").as_uri()) as page:
+        page.keyboard.press("0")
+        part(page, "self_attn MultiheadAttention").locator(".fold").click()
+        taken = page.locator("#numbers ul").first.locator("li").all_inner_texts()
+        assert len(taken) == 1
+        assert taken[0].split("\n")[0] == "input"
+        assert taken[0].endswith("3 times")
+
+
+def test_lines_that_belong_together_stay_together(browser, tmp_path):
+    model = Chain(Normed(), ReLU())
+    picture = viz.graph(model(tn.ones(4, 3)).sum(), params=model, view="both", show="all")
+    with opened(browser, picture.save(tmp_path / "x.html").as_uri()) as page:
+        moved = 0
+        for i in range(page.evaluate("graphs[view].clusters.length")):
+            page.evaluate(f"toggle({{ kind: 'cluster', index: {i} }})")
+            for moves in page.locator("#stage .edge:not(.gone)").evaluate_all(
+                    """all => all.map((edge) => [...edge.querySelectorAll("text:not(.gone)")]
+                         .map((text) => text.getAttribute("transform")))"""):
+                assert len(set(moves)) <= 1
+                moved += len(moves) > 1 and moves[0] is not None
+            page.evaluate("show(fullest)")
+        assert moved > 10
 
 
 def test_one_box_of_a_depth_opens_alone(browser, addresses):

@@ -53,6 +53,8 @@ def folder(tmp_path_factory):
     tn.study.trace(tn.nn.LayerNorm(3), broken).save(folder / "nan.html")
     tn.study.trace(lambda x, w: (x * w).exp().sum(), tn.tensor([1.0, 1e4]),
                    tn.tensor([1.0, 2.0])).save(folder / "function.html")
+    tn.study.trace(lambda x: (x - x.amax(-1, keepdim=True)).softmax(-1),
+                   tn.tensor([[1.0, 2.0, 4.0], [0.0, 1.0, 0.0]])).save(folder / "softmax.html")
     return folder
 
 
@@ -171,6 +173,20 @@ def test_tables_in_the_shape_of_x_name_its_axes(opened):
 def test_eval_says_why_it_has_no_what_ifs(opened):
     assert "the statistics are given" in opened("eval").locator("#cases").inner_text()
     assert not opened("layer_norm").locator("#cases").is_visible()
+    assert opened("large").locator("#cases").inner_text().endswith(
+        "to 64 values of x at most, not to 160. With --rows 8 it takes the first 8 samples.")
+
+
+def test_numbers_in_the_place_of_names(opened):
+    """One cell of x, where the formula means one, and all of them under a sum."""
+    page = opened("softmax", hash="#step=0")
+    text = page.locator("#step .math").nth(1).inner_text().replace("\n", "")
+    assert text == "v10,0=largest([1.000,2.000,4.000])=4"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert heading(page) == "out"
+    text = page.locator("#step .math").nth(1).inner_text().replace("\n", "")
+    assert text == "out0,0=exp(−3)∑1exp([−3.000,−2.000,0])=0.042"
 
 
 @pytest.mark.parametrize("name", ["batch_norm", "nan"])

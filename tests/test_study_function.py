@@ -242,7 +242,7 @@ def test_modules_are_copied_and_their_parameters_named() -> None:
     roles = {n.name: n.role for n in study.forward if n.step < 0}
     assert roles == {"input": "input", "m0_weight": "parameter", "m0_bias": "parameter",
                      "m1_weight": "parameter", "m1_bias": "parameter"}
-    assert study.title.startswith("Sequential(")
+    assert study.title == "Sequential(…)"
     assert study.dtype == "float32"
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value.array, before[name])
@@ -311,6 +311,21 @@ def test_the_largest_of_many_is_not_written_as_that_of_one(keepdim: bool) -> Non
     assert "v1 = largest(x)" in text
     assert "largest(0" not in text
     assert "out[0] =" in text or not keepdim
+
+
+def test_what_an_unwritten_gradient_reads_is_all_that_it_reads() -> None:
+    study = tn.study.trace(lambda x: x.amax(-1, keepdim=True) * 2, matrix(2, 3))
+    (own,) = [read.cells for read in study.gradient("dx").reads if read.name == "x"]
+    assert own == [[0, 1, 2]] * 3 + [[3, 4, 5]] * 3
+    assert "amax_back(" in str(study)
+    assert "amax_back((" not in str(study)  # as if it were computed from a single x
+
+
+def test_axes_are_counted_from_the_first() -> None:
+    study = tn.study.trace(lambda x: x.sum(0) * x.softmax(-1), tn.tensor(3.0))  # it has none
+    assert study.node("out").value == 3
+    study = tn.study.trace(lambda x: x.sum(-1).sum(), matrix(2, 3))
+    assert study.node("v1").formula.text == "v1 = Σ_1 x"  # type: ignore[union-attr]
 
 
 def test_random_numbers_are_the_same_each_time() -> None:

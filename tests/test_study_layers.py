@@ -114,6 +114,18 @@ def test_any_shape(layer: Any, shape: tuple[int, ...]) -> None:
     json.loads(study.json())
 
 
+@pytest.mark.parametrize(("last", "shape", "axes"), [
+    (1, (3, 2), "N C"), (1, (3, 2, 2), "N T C"), (2, (3, 2, 2), "N C L"), (2, (2, 2), "C L"),
+    (2, (2, 3, 2, 2), "N C H W"), (3, (2, 3, 2, 2), "N C H W"), (3, (1, 2, 3, 2, 2), "N T C H W")])
+def test_axes_of_what_is_normalized_over_the_last(
+    last: int, shape: tuple[int, ...], axes: str
+) -> None:
+    for layer in (nn.LayerNorm(shape[-last:]), nn.RMSNorm(shape[-last:])):
+        study = tn.study.trace(layer, tn.randn(*shape))
+        assert study.arrangement
+        assert " ".join(study.arrangement.axes) == axes
+
+
 @pytest.mark.parametrize(("offset", "spread"), [(0, 1e10), (1e3, 1e-3), (1e6, 1), (3.0, 0)])
 def test_digits_that_the_data_have_not_are_not_asked_for(offset: float, spread: float) -> None:
     x = np.random.default_rng(0).standard_normal((8, 3)) * spread + offset

@@ -168,6 +168,29 @@ def test_places_of_nodes() -> None:
     assert len(where.edges["x", "b"]) == 3  # it goes around a
 
 
+def test_a_line_goes_straight_past_the_widest_of_a_column() -> None:
+    edges = [("x", "a"), ("a", "b"), ("b", "c"), ("v", "a"), ("v", "c"), ("a", "side"), ("a", "r")]
+    widths = {**dict.fromkeys(("x", "v", "a", "b", "c", "r"), 60.0), "side": 150.0}
+    where = placed(widths, edges)
+    assert where.edges["a", "r"][1:] == [
+        (where.x["r"] - 75, where.y["r"]), (where.x["r"], where.y["r"])]
+    _, *passing, _ = where.edges["v", "c"]
+    inside = [(x, y) for x, y in passing if abs(x - where.x["side"]) <= 75]
+    assert [x - where.x["side"] for x, _ in inside] == [-75, 75]
+    assert inside[0][1] == inside[1][1]
+    assert abs(inside[0][1] - where.y["side"]) > 22
+
+
+def test_the_way_of_x_is_straight_also_in_eval() -> None:
+    """The statistics are given there, and their way to xhat is longer than that of x."""
+    edges = [("x", "xmu"), ("mean", "xmu"), ("var", "sqrt"), ("sqrt", "ivar"), ("xmu", "xhat"),
+             ("ivar", "xhat")]
+    where = placed(dict.fromkeys(("x", "mean", "var", "xmu", "sqrt", "ivar", "xhat"), 60.0), edges)
+    assert where.y["x"] == where.y["xmu"] == where.y["xhat"] < where.y["mean"]
+    assert {y for _, y in where.edges["xmu", "xhat"]} == {where.y["x"]}
+    assert min(where.y["sqrt"], where.y["ivar"]) > where.y["x"] + 40
+
+
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "study.html"
     assert main(["study", "batch_norm", "--out", str(target)]) == 0

@@ -1,6 +1,6 @@
 """Large graphs made small: modules closed to a depth, equal ones in a row drawn once."""
 
-import time
+import os
 
 import pytest
 from viz_case import MLP, Block, Chain, Normed, ReLU, draws, edges, leaf, names, paths, sound
@@ -243,16 +243,21 @@ def test_a_shared_module_in_a_row():
 # -- large graphs ----------------------------------------------------------------------------------
 
 
+def spent():
+    """Seconds that this process and those it started computed: others may be busy too."""
+    return sum(os.times()[:4])
+
+
 @draws
 @pytest.mark.parametrize("view", ["forward", "both"])
 def test_5000_nodes_within_5_seconds(tmp_path, view):
     model = Stages(10, 46)
     loss = model(leaf(2, 4)).sum()
     assert len(viz.trace(loss, model).nodes) > 5000
-    start = time.perf_counter()
+    start = spent()
     picture = viz.graph(loss, model, view=view)
     picture.save(tmp_path / "x.svg")
-    assert time.perf_counter() - start < 5
+    assert spent() - start < 5
     assert len(picture.graph.nodes) < 150
     assert len(picture.full.nodes) > 5000
     hint = picture.graph.attributes["hint"]

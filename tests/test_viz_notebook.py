@@ -8,7 +8,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from browser import BROWSER, HOSTILE
+from browser import BROWSER, DESKTOP, HOSTILE
 from viz_case import Chain, Normed, draws, leaf
 
 import tinygrad_norm as tn
@@ -132,21 +132,17 @@ def test_scripts_open_the_page(shown):
 
 @needs_browser
 def test_a_frame_that_is_shown_later_starts_then(browser, picture):
-    page = browser.new_page()
-    said = []
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("console", lambda message: said.append(message.text))
     output = picture._repr_mimebundle_()["text/html"]
-    page.set_content(f'<div id="tab" style="display: none">{output}</div>')
-    page.evaluate("new Promise((done) => setTimeout(done, 300))")
-    page.evaluate("document.getElementById('tab').style.display = ''")
-    page.frame_locator("iframe").locator(".node >> nth=0").wait_for()
-    page.evaluate("new Promise((done) => setTimeout(done, 200))")
-    box = page.frame_locator("iframe").locator("#stage > svg").get_attribute("viewBox")
-    assert all(math.isfinite(float(v)) for v in box.split())
-    assert page.frame_locator("iframe").locator(".node >> nth=0").bounding_box()["width"] > 5
-    page.close()
-    assert said == []
+    with browser.tab(DESKTOP, "light") as (page, heard):
+        page.set_content(f'<div id="tab" style="display: none">{output}</div>')
+        page.evaluate("new Promise((done) => setTimeout(done, 300))")
+        page.evaluate("document.getElementById('tab').style.display = ''")
+        page.frame_locator("iframe").locator(".node >> nth=0").wait_for()
+        page.evaluate("new Promise((done) => setTimeout(done, 200))")
+        box = page.frame_locator("iframe").locator("#stage > svg").get_attribute("viewBox")
+        assert all(math.isfinite(float(v)) for v in box.split())
+        assert page.frame_locator("iframe").locator(".node >> nth=0").bounding_box()["width"] > 5
+    assert heard.said == []
 
 
 @needs_browser

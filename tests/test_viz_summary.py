@@ -6,6 +6,7 @@ import contextlib
 import threading
 from typing import Any
 
+import numpy as np
 import pytest
 import strict
 from numpy.testing import assert_array_equal
@@ -219,6 +220,9 @@ def test_every_norm_of_the_catalogue_is_known(entry: Any) -> None:
     ({"depth": -1}, ValueError, "depth to be an int from 0 or None, got -1"),
     ({"input_size": (2, 4, 8), "input_data": 1}, ValueError, "input_size or input_data, got both"),
     ({"input_size": [(2, 4, 8), 3]}, TypeError, "input_size to be a shape as"),
+    ({"input_size": tn.ones(2, 4, 8)}, TypeError,
+     r"input_size to be a shape, got Tensor of shape \(2, 4, 8\); give an input itself as input_d"),
+    ({"input_size": np.ones(3)}, TypeError, r"got ndarray of shape \(3,\)"),
     ({"input_size": "24"}, TypeError, "input_size to be a shape as"),
     ({"input_size": (2, 4, 8), "dtypes": ["float32"] * 2}, ValueError, "expected 1 dtypes, one"),
     ({"input_size": (2, 4, 8), "dtypes": "text"}, TypeError, "dtype: expected one of"),

@@ -17,6 +17,7 @@ import numpy as np
 from ...checkpoint import replace_file
 from ..walk.examples import Example
 from ..walk.formula import parsed
+from ..walk.limits import SMALL
 from ..walk.study import Study, plain
 from .drawing import svg
 
@@ -36,7 +37,7 @@ def page(study: Study, cases: Sequence[Example] = ()) -> str:
     others = [{"name": one.name, "says": one.says, "changes": shorter(changes(data, shared(own)))}
               for one, own in traced if changes(data, own)]
     whole = {"study": data, "program": program(study) if study.arrangement else None,
-             "cases": others}
+             "cases": others, "small": SMALL}
     script = "\n".join(_file(name) for name in SCRIPTS)
     return _file("page.html").format(
         title=escape(study.title), policy=POLICY, style=_file("study.css"),

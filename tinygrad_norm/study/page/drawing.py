@@ -36,7 +36,7 @@ def svg(study: Study, prefix: str) -> str:
 
 def _width(node: Node) -> float:
     longest = max(len(_short(node.name)), len(_short(node.gradient_name or "")))
-    return max(58.0, 8.1 * longest + 16)
+    return max(58.0, 8.4 * longest + 18)
 
 
 def _short(name: str) -> str:

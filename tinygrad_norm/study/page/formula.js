@@ -14,9 +14,9 @@ function parsedMath(text) {
   return holder.content.firstElementChild;
 }
 
-function figure(value) {
+function figure(value, bare = false) {
   const number = math("mn", short(value, Number.isInteger(value) ? 0 : 3));
-  return value < 0 ? math("mrow", math("mo", "("), number, math("mo", ")")) : number;
+  return value < 0 && !bare ? math("mrow", math("mo", "("), number, math("mo", ")")) : number;
 }
 
 function subscripted(name, index) {
@@ -31,8 +31,10 @@ function substituted(item, cell, look) {
   const [name, , ...body] = [...whole.firstElementChild.children];
   const reads = new Map(item.reads.map((read) => [read.name, read]));
   const index = unravel(cell, item.shape);
-  const filled = body.map((one) => filledIn(one, {item, cell, index, reads, look, inSum: false}));
-  const result = figure(look(item.name).cells[cell]);
+  const listed = whole.querySelector(LISTED) !== null;
+  const filled = body.map((one) => filledIn(one, {item, cell, index, reads, look, listed,
+    inSum: false}));
+  const result = figure(look(item.name).cells[cell], true);
   const row = math("mrow", subscripted(name, index), math("mo", "="), ...filled, math("mo", "="),
     result);
   result.setAttribute("class", "result");
@@ -40,9 +42,13 @@ function substituted(item, cell, look) {
   return whole;
 }
 
+// A sum over cells that its operand names, not along axes of it: they are written as a list.
+const LISTED = '[data-sum="cells"]';
+
 function filledIn(element, at) {
   if (element.dataset?.name !== undefined) return numbersFor(element, at);
-  if (element.dataset?.sum !== undefined) return terms(element, at);
+  if (element.matches(LISTED)) at = {...at, listed: false};
+  else if (element.dataset?.sum !== undefined) return terms(element, at);
   const copy = element.cloneNode(false);
   copy.removeAttribute("data-name");
   for (const child of element.childNodes) {
@@ -52,16 +58,24 @@ function filledIn(element, at) {
 }
 
 function numbersFor(element, at) {
-  const name = element.dataset.name, array = at.look(name);
+  const name = element.dataset.name, array = at.look(name), bare = isArgument(element);
   if (!array) return element.cloneNode(true);
   const cells = at.inSum || !at.reads.has(name) ? [ravel(at.index, array.shape)]
     : cellsOf(at.reads.get(name), at.item.shape, at.cell, array.shape);
-  if (cells.length === 1) return figure(array.cells[cells[0]]);
+  const same = String(array.shape) === String(at.item.shape) && cells.includes(at.cell);
+  if (at.listed && same) return figure(array.cells[at.cell], bare);  // beside a sum: its own cell
+  if (cells.length === 1) return figure(array.cells[cells[0]], bare);
   const shown = cells.length > 8 ? [...cells.slice(0, 7), null] : cells;
   const list = shown.flatMap((c, i) => [
     ...(i ? [math("mo", ",")] : []), c === null ? math("mo", "…") : math("mn",
       short(array.cells[c]))]);
   return math("mrow", math("mo", "["), ...list, math("mo", "]"));
+}
+
+// Between the brackets and commas of a function a negative number needs no brackets of its own.
+function isArgument({previousElementSibling: before, nextElementSibling: after}) {
+  const is = (one, signs) => one?.localName === "mo" && signs.includes(one.textContent);
+  return is(before, "(,") && is(after, "),");
 }
 
 function namesIn(element) {

@@ -44,9 +44,17 @@ function tabsOfCases() {
 }
 
 function whyNoCases(study) {
-  return study.mode === "eval" && study.arrangement && !study.constant_statistics
-    ? "No what-ifs here: the statistics are given, so a batch of 2, a constant feature and the "
-      + "rest of the batch change nothing for a value. They are there in training." : "";
+  if (!study.arrangement) return "";
+  if (study.mode === "eval" && !study.constant_statistics) {
+    return "No what-ifs here: the statistics are given, so a batch of 2, a constant feature and "
+      + "the rest of the batch change nothing for a value. They are there in training.";
+  }
+  const {shape} = study.arrangement, count = sizeOf(shape), {small} = DATA;
+  if (count <= small) return "";
+  const rows = Math.floor(small / (count / shape[0]));
+  return `No what-ifs here: each is a study of its own, and the command adds them to ${small} `
+    + `values of x at most, not to ${count}.${rows > 1 ? ` With --rows ${rows} it takes the first `
+      + `${rows} samples.` : ""}`;
 }
 
 // Opens one of the what-ifs, at a step.

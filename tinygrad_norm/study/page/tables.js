@@ -60,7 +60,8 @@ function table(caption, array, options = {}) {
 function numberCell(array, i, scale, options) {
   const value = array.cells ? array.cells[i] : null;
   const cell = make("td", {"data-cell": i});
-  cell.textContent = options.hide ? "?" : short(value, options.digits);
+  const whole = !array.shape.length && Number.isInteger(value);  // as n
+  cell.textContent = options.hide ? "?" : short(value, whole ? 0 : options.digits);
   if (value !== null && !options.hide) {
     cell.title = String(value);
     tint(cell, value, scale);

@@ -110,8 +110,8 @@ function gaps([[, d], [, m], [, k]], point, edges, radius) {
 }
 
 function edgeLabels([across, deep, down], point) {
-  const text = (edge, [x, y], anchor) => (!edge.label ? "" : drawn("text", {x: x.toFixed(1), y: y.toFixed(1),
-    "text-anchor": anchor}, edge.label));
+  const text = (edge, [x, y], anchor) => (!edge.label ? "" : drawn("text",
+    {x: x.toFixed(1), y: y.toFixed(1), "text-anchor": anchor}, edge.label));
   const low = down.shown;
   const [cx, cy] = point(across.shown / 2, 0, low), [nx, ny] = point(across.shown,
     deep.shown / 2, low), [hx, hy] = point(0, 0, low / 2);

@@ -77,14 +77,26 @@ def arranged(layer: Any, kind: str, shape: tuple[int, ...]) -> Norm:
 def _over_last(layer: Any, kind: str, shape: tuple[int, ...]) -> Norm:
     k = len(layer.normalized_shape)
     leading = len(shape) - k
-    before = {1: ["N"], 2: ["N", "T"]}.get(leading, [f"N{i + 1}" for i in range(leading)])
-    last = {1: ["C"], 2: ["H", "W"], 3: ["C", "H", "W"]}.get(k, [f"C{i + 1}" for i in range(k)])
+    before, last = _before(leading, k), _last(leading, k)
     centred = kind == "layer_norm"
     eps = layer.eps if layer.eps is not None else float(np.finfo(np.float64).eps)
     found = _arrangement(shape, shape, before + last, range(leading, len(shape)), range(leading),
                          layer.normalized_shape, eps, centred)
     return Norm(kind, found, True, _beside(layer.weight, found),
                 _beside(layer.bias, found) if centred else None)
+
+
+def _before(leading: int, k: int) -> list[str]:
+    """Names of the axes before the last k: (N, C, H, W) where H, W are normalized, (N, T, C)."""
+    second = "C" if k == 2 else "T"
+    return {1: ["N"], 2: ["N", second]}.get(leading, [f"N{i + 1}" for i in range(leading)])
+
+
+def _last(leading: int, k: int) -> list[str]:
+    """Names of the last k axes: C, and in the place of all but the samples C, L or C, H, W."""
+    if k == 2:
+        return ["C", "L"] if leading < 2 else ["H", "W"]
+    return {1: ["C"], 3: ["C", "H", "W"]}.get(k, [f"C{i + 1}" for i in range(k)])
 
 
 def _over_groups(layer: Any, shape: tuple[int, ...]) -> Norm:

@@ -22,10 +22,10 @@ def forward(
     if name in ELEMENTWISE:
         return [ALIGNED] * len(inputs)
     if name in REDUCING:
-        return [_reduced(inputs[0].shape, _axes(settings, inputs[0].ndim), settings)]
+        return [_reduced(inputs[0].shape, axes_of(settings, inputs[0].ndim), settings)]
     if name in ALONG:
         x = inputs[0]
-        first: Cells = _along(x.shape, _axes(settings, x.ndim)) if shape == x.shape else ALIGNED
+        first: Cells = _along(x.shape, axes_of(settings, x.ndim)) if shape == x.shape else ALIGNED
         return [first] + [ALIGNED] * (len(inputs) - 1)
     if name in MOVING:
         return [_moved(op, inputs, settings, k) for k in range(len(inputs))]
@@ -74,9 +74,20 @@ def beside(name: str, which: int, inputs: Sequence[Any]) -> Cells:
     return ALL
 
 
-def _axes(settings: dict[str, Any], ndim: int) -> tuple[int, ...]:
+def within(op: Any, x: Any, settings: dict[str, Any]) -> Cells:
+    """What the gradient of a cell of x reads of x, where no formula of it is known."""
+    name = known(op)
+    if name in ELEMENTWISE:
+        return ALIGNED
+    if name in REDUCING or name in ALONG:
+        return _along(x.shape, axes_of(settings, x.ndim))
+    return ALL
+
+
+def axes_of(settings: dict[str, Any], ndim: int) -> tuple[int, ...]:
+    """Those that an operation works along, counted from the first."""
     axis = settings.get("axis", settings.get("axes"))
-    if axis is None:
+    if axis is None or not ndim:
         return tuple(range(ndim))
     return tuple(i % ndim for i in (axis if isinstance(axis, tuple | list) else (axis,)))
 

@@ -17,9 +17,7 @@ from ...checkpoint import replace_file
 from ...tensors.tensor import Tensor
 from .batch import Batch, from_csv, from_npz
 from .examples import SHAPES, Example, example, layer_for, what_ifs
-
-SMALL = 64
-"""So many values of x at most for a page with what-ifs, which are a study each."""
+from .limits import SMALL
 
 
 def arguments(command: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ what was computed. Of the same text the printers here make a line of text and Ma
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -208,10 +209,10 @@ class MathML(Text):
         return "<mn mathvariant=\"bold\">1</mn>"
 
     def sum(self, over: Sum, body: ast.expr) -> str:
-        axes = "" if over.axes is None else f' data-sum="{" ".join(map(str, over.axes))}"'
+        along = "cells" if over.axes is None else " ".join(map(str, over.axes))
         sign = f"<munder><mo>∑</mo><mi>{escape(over.label)}</mi></munder>" if over.label else (
             "<mo>∑</mo>")
-        return f"<mrow{axes}>{sign}{self.within(body, PRODUCT)}</mrow>"
+        return f'<mrow data-sum="{along}">{sign}{self.within(body, PRODUCT)}</mrow>'
 
     def transposed(self, text: str) -> str:
         return f"<msup>{text}<mo>⊤</mo></msup>"
@@ -251,6 +252,10 @@ class Numbers(Text):
 
     def ones(self) -> str:
         return "1"
+
+    def function(self, name: str, arguments: list[str]) -> str:
+        """Between its brackets and commas a negative number needs none of its own."""
+        return super().function(name, [re.sub(r"^\((−[^()]*)\)$", r"\1", a) for a in arguments])
 
     def call(self, function: str, arguments: list[ast.expr]) -> Printed:
         if function in ("largest", "smallest"):

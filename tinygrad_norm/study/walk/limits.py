@@ -15,6 +15,8 @@ VALUES = 512
 """So many numbers at most in an input."""
 NODES = 100
 """So many operations at most in a function."""
+SMALL = 64
+"""So many values of x at most where the command adds the what-ifs, which are a study each."""
 
 
 def given(inputs: Sequence[Any]) -> list[np.ndarray]:

@@ -70,9 +70,8 @@ class Operation:
         n = first.size // max(int(np.prod(node.shapes[0])), 1) if is_array(first) else 1
         self.by = {**{k: repr(v) for k, v in node.settings.items() if isinstance(v, int | float)},
                    "n": str(n), **dict(zip(self.inputs, self.operands, strict=True))}
-        axis = node.settings.get("axis")
-        label = "" if axis is None else ",".join(map(str, axis if isinstance(axis, tuple)
-                                                      else (axis,)))
+        label = "" if node.settings.get("axis") is None else ",".join(
+            map(str, cells.axes_of(node.settings, first.ndim)))
         self.sums = {"sum": Sum(label, None), "total": Sum("", None)}
 
     def formula(self, i: int, name: str) -> Formula:
@@ -140,8 +139,14 @@ class Operation:
             elif name in self.operands:
                 beside = any(o == name for j, o in enumerate(self.operands) if j != k)
                 found.append(Read(name, cells.beside(cells.known(self.node.op), k, self.held)
-                                  if beside else cells.ALIGNED))
+                                  if beside else self._own(k)))
         return found
+
+    def _own(self, k: int) -> cells.Cells:
+        """Which cells of input k the gradient of one of its cells is computed from."""
+        stated = self.rule is not None and self.inputs[k] in self.rule.back
+        return cells.ALIGNED if stated else cells.within(self.node.op, self.held[k],
+                                                         self.node.settings)
 
 
 def _called(name: str) -> str:
@@ -164,9 +169,11 @@ def study(function: Any, arrays: Sequence[np.ndarray], grad_output: Any) -> Stud
     attach(forward, back)
     title = repr(function) if isinstance(function, Module) else getattr(
         function, "__name__", type(function).__name__)
+    if "\n" in title:  # it holds other modules
+        title = f"{type(function).__name__}(…)"
     walked = {g.of: np.asarray(g.value) for g in back if g.kind != "part"}
-    return Study(title.partition("\n")[0], "function", "", str(arrays[0].dtype), None, forward,
-                 back, forks, steps + [g.name for g in back], last, _truth(run, walked, dout))
+    return Study(title, "function", "", str(arrays[0].dtype), None, forward, back, forks,
+                 steps + [g.name for g in back], last, _truth(run, walked, dout))
 
 
 def _leaves(run: Run) -> Iterator[Node]:

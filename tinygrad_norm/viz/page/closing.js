@@ -114,7 +114,8 @@ function write() {
     const lines = [[title(cluster) + (cluster.call > 1 ? ` (call ${cluster.call})` : "")
                     + (a.repeat ? ` ×${a.repeat}` : ""), 11, "#1f2933"]];
     const inner = inside(one.index), n = inner.operations;
-    lines.push([`${count(n)} operation${n === 1 ? "" : "s"}`, 9, "#52606d"]);
+    lines.push([`${count(n)} operation${n === 1 ? "" : "s"}`
+                + (inner.back ? `, ${count(inner.back)} backward` : ""), 9, "#52606d"]);
     if (a.parameters) {
       lines.push([`${count(a.parameters)} parameter${a.parameters === 1 ? "" : "s"}`, 9,
                   "#52606d"]);

@@ -23,9 +23,10 @@ function maps() {
     }
     const ends = new Map(drawn.nodes.map((one) => [one.index, one]));
     for (const one of drawn.edges.filter((each) => !each.gone)) {
-      for (const t of one.texts) {
-        t.loose = clashes(t.box, boxes);
-        if (!t.loose) solid.push([t.box[low], t.box[high]]);
+      one.loose = one.texts.some((t) => clashes(t.box, boxes));
+      if (one.texts.length && !one.loose) {
+        const all = outline(one.texts);
+        solid.push([all[low], all[high]]);
       }
       const [p, q] = [ends.get(one.from), ends.get(one.to)];
       if (one.tail !== undefined || one.head !== undefined || !p || !q) continue;
@@ -38,6 +39,12 @@ function maps() {
     return squeezed(solid, holes, wants);
   };
   return [axis("left", "right", "w", 0), axis("top", "bottom", "h", 8)];
+}
+
+function outline(texts) {
+  const side = (name, pick) => pick(...texts.map((t) => t.box[name]));
+  return { left: side("left", Math.min), right: side("right", Math.max),
+           top: side("top", Math.min), bottom: side("bottom", Math.max) };
 }
 
 // Whether what is written beside a line lies in a box that is closed now.
@@ -70,7 +77,9 @@ function move(mx, my) {
     one.now = one.list.map(map);
     one.moved = one.list !== one.points || !same(one.points);
     if (one.moved) bend(one, map);
-    for (const { text, box: b, loose } of one.texts) if (!loose) shift(text, b);
+    if (one.loose || !one.texts.length) continue;
+    const all = outline(one.texts);  // lines that belong together stay together
+    for (const { text } of one.texts) shift(text, all);
   }
   settle(lines, map);
   for (const { text, box: b } of drawn.captions) shift(text, b);
@@ -139,18 +148,15 @@ function settle(lines, map) {
     ...drawn.nodes.filter((one) => !one.gone).map((one) => moved(one.box)),
     ...drawn.clusters.filter((one) => one.shut).map((one) => spread(one.box)),
     ...[...drawn.clusters.filter((one) => !one.gone && !one.shut), ...lines]
-      .flatMap((one) => one.texts.filter((t) => !t.loose).map((t) => moved(t.box))),
+      .flatMap((one) => (one.loose ? [] : one.texts.map((t) => moved(t.box)))),
   ];
   for (const one of lines) {
-    const loose = one.texts.filter((t) => t.loose);
-    if (!loose.length) continue;
-    const side = (name, pick) => pick(...loose.map((t) => t.box[name]));
-    const block = { left: side("left", Math.min), right: side("right", Math.max),
-                    top: side("top", Math.min), bottom: side("bottom", Math.max) };
+    if (!one.loose) continue;
+    const block = outline(one.texts);
     const spot = spots(one.now, block.right - block.left, block.bottom - block.top)
       .find((r) => !taken.some((t) => r.left < t.right && r.right > t.left && r.top < t.bottom
                                       && r.bottom > t.top));
-    for (const { text } of loose) {
+    for (const { text } of one.texts) {
       text.classList.toggle("gone", !spot);
       if (spot) {
         text.setAttribute("transform",

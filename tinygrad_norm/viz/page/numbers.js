@@ -46,6 +46,7 @@ function modules(cluster) {
 const counted = (a = {}) => [
   ["parameters", a.parameters === undefined ? undefined : count(a.parameters)],
   ["operations", a.operations === undefined ? undefined : count(a.operations)],
+  ["backward", a.back ? `${count(a.back)} of them` : undefined],
   ["times in a row", a.repeat === undefined ? undefined : count(a.repeat)],
   ["saved bytes", a.saved === undefined ? undefined : count(a.saved)],
   ["not finite", a.nonfinite === undefined ? undefined :
@@ -80,7 +81,8 @@ function heldWith(index) {
     : held.filter((e) => e.target === target).map((e) => e.source);
 }
 
-// What lies in a module: which nodes, how many operations, whether all are of the backward pass.
+// What lies in a module: which nodes, how many operations, whether all of it is of the backward
+// pass and, where not, how many operations are.
 function inside(index) {
   const graph = graphs[view], held = new Set([index]), found = new Set();
   graph.clusters.forEach((cluster, i) => { if (held.has(cluster.parent)) held.add(i); });
@@ -88,10 +90,11 @@ function inside(index) {
   const all = [...found].map((i) => graph.nodes[i]);
   const back = (node) => ["derivative", "grad", "seed"].includes(node.kind)
     || node.attributes?.backward;
-  return { nodes: found, backward: all.length > 0 && all.every(back),
-           bad: all.some((node) => node.attributes?.nonfinite),
-           operations: all.reduce((sum, node) => sum + (node.attributes?.operations
-             ?? Number(["op", "derivative"].includes(node.kind))), 0) };
+  const total = (list) => list.reduce((sum, node) => sum + (node.attributes?.operations
+    ?? Number(["op", "derivative"].includes(node.kind))), 0);
+  const backward = all.length > 0 && all.every(back);
+  return { nodes: found, backward, bad: all.some((node) => node.attributes?.nonfinite),
+           operations: total(all), back: backward ? 0 : total(all.filter(back)) };
 }
 
 function describeCluster(index) {
@@ -101,7 +104,7 @@ function describeCluster(index) {
   numbers.append(rows([
     ["kind", isClosed ? `closed ${kind}` : kind], ["class", cluster.type],
     ["in", modules(cluster.parent)], ["call", cluster.call],
-    ...counted({ operations: inner.operations, ...cluster.attributes }),
+    ...counted({ operations: inner.operations, back: inner.back, ...cluster.attributes }),
   ]));
   values("Takes", graph.edges.filter((e) => inner.nodes.has(e.target) && !inner.nodes.has(e.source)
                                             && e.kind !== "state"), "source");
@@ -121,7 +124,7 @@ function button(text, does) {
 
 function values(heading, edges, end) {
   if (!edges.length) return;
-  const list = make("ul");
+  const list = make("ul"), known = new Map();
   for (const edge of edges) {
     const a = edge.attributes ?? {}, item = make("li"), other = edge[end];
     const link = button(title(graphs[view].nodes[other]), () => go({ kind: "node", index: other }));
@@ -138,7 +141,16 @@ function values(heading, edges, end) {
         ? graphs[view].nodes[edge.source].name : "",
     ].filter(Boolean).join(" · ");
     if (measured) item.append(make("small", measured));
+    const alike = `${other} ${first} ${measured}`;
+    if (known.has(alike)) {
+      known.get(alike).times++;
+      continue;
+    }
+    known.set(alike, { item, times: 1 });
     list.append(item);
+  }
+  for (const { item, times } of known.values()) {
+    if (times > 1) item.append(make("small", `${times} times`));
   }
   numbers.append(make("h3", heading), list);
 }

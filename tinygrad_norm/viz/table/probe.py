@@ -12,6 +12,7 @@ import numpy as np
 
 from ...autograd.graph import Variable
 from ...autograd.mode import keep_statistics, no_grad
+from ...backend.array import is_array
 from ...errors import ShapeError
 from ...nn.lazy import is_lazy
 from ...nn.module import Module
@@ -39,6 +40,10 @@ def drawn(model: Module, input_size: Any, dtypes: Any) -> tuple[Tensor, ...]:
     Raises:
         TypeError: no shape. ValueError: a negative size, not as many dtypes as shapes.
     """
+    if isinstance(input_size, Variable) or is_array(input_size):
+        raise TypeError("summary: expected input_size to be a shape, got "
+                        f"{type(input_size).__name__} of shape {tuple(input_size.shape)}; give an "
+                        "input itself as input_data")
     sizes = list(input_size) if isinstance(input_size, list | tuple) else [input_size]
     if not any(isinstance(size, list | tuple) for size in sizes):
         sizes = [sizes]
