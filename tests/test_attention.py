@@ -433,6 +433,17 @@ def mha(*shapes: tuple[int, ...], batch_first: bool = False, **settings: Any) ->
 OK = ((3, 4), (5, 4), (5, 6))
 B = tn.ones(1, dtype=bool)
 ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "embed_dim": (lambda: nn.MultiheadAttention(4.0, 2), TypeError,
+                  "MultiheadAttention: expected embed_dim to be an int, got 4.0"),
+    "num_heads": (lambda: nn.MultiheadAttention(4, True), TypeError,
+                  "MultiheadAttention: expected num_heads to be an int, got True"),
+    "kdim": (lambda: nn.MultiheadAttention(4, 2, kdim=-1), ValueError,
+             "MultiheadAttention: expected kdim >= 0, got -1"),
+    "vdim": (lambda: nn.MultiheadAttention(4, 2, vdim="a"), TypeError,
+             "MultiheadAttention: expected vdim to be an int, got 'a'"),
+    "wide mask": (lambda: mha(attn_mask=tn.zeros(3, 3).double()), RuntimeError,
+                  r"MultiheadAttention: expected masks of bools, float32 or the inputs' float32, "
+                  r"got float64; call .to\(dtype\)"),
     "no tensor": (lambda: F.scaled_dot_product_attention(tn.zeros(3, 4), [1], tn.zeros(3, 4)),
                   TypeError, "expected key to be a Tensor, got list"),
     "dtypes": (lambda: F.scaled_dot_product_attention(

@@ -104,6 +104,7 @@ def test_the_threads_seed_decides() -> None:
     (([0.5, 1.0], 2), TypeError, "expected targets to be whole numbers, .* got float64"),
     (([0, 0, 1], 4), ValueError, "2 classes of at least 2 samples, got 1 of 2 classes; take a sm"),
     ((np.zeros(0, int), 2), ValueError, "got 0 of 0 classes"),
+    (([], 2), ValueError, "got 0 of 0 classes"),
 ])
 def test_what_it_refuses(args: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=f"ClassBatches: .*{message}"):

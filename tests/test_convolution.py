@@ -98,6 +98,35 @@ def test_nan_stays_in_the_windows_that_see_it() -> None:
         [0, 0, 0, 1], [0, 0, 0, 2], [0, 0, 1, 1], [0, 0, 1, 2]]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("padding", "groups"), [(0, 1), (1, 1), (1, 2)])
+def test_nan_reaches_the_gradients_that_see_it_alone(
+        padding: int, groups: int, value: float, device: str) -> None:
+    """Where a gradient of ones counts the bad values that are seen, and nowhere else."""
+    shapes = (2, 2, 5, 6), (2, 2 // groups, 3, 2)
+    for at in ((0, 0, 0, 0), (0, 0, 2, 1), (1, 0, 2, 1), (0, 0, -1, -1)):
+        for bad in (0, 1):
+            found = []
+            for clean, dirty in ((RANDOM.standard_normal, value), (np.zeros, 1.0)):
+                arrays = [clean(s) if bad == i else np.ones(s) for i, s in enumerate(shapes)]
+                arrays[bad][at] = dirty
+                xs = [tensor(a, device, grad=True) for a in arrays]
+                y = F.conv2d(*xs, padding=padding, groups=groups)
+                dy = tn.ones_like(y)
+                found.append(array(tn.autograd.grad(y, xs, dy)[1 - bad]))
+            np.testing.assert_array_equal(~np.isfinite(found[0]), found[1] != 0)
+
+
+def test_a_border_wider_than_the_array() -> None:
+    x = tensor(RANDOM.standard_normal((1, 1, 1)), grad=True)
+    weight = tensor(RANDOM.standard_normal((1, 1, 11)), grad=True)
+    y = F.conv1d(x, weight, padding=5)
+    close(array(y), array(x * weight[..., 5:6]))
+    dx, dw = tn.autograd.grad(y.sum(), [x, weight])
+    close(array(dx), array(weight[..., 5:6]))
+    close(array(dw), np.eye(11)[5] * array(x))
+
+
 def test_integers_stay_integers() -> None:
     y = F.conv2d(tn.arange(9).reshape(1, 1, 3, 3), tn.ones(1, 1, 2, 2, dtype=tn.int64))
     assert y.dtype == tn.int64
@@ -271,6 +300,12 @@ ERRORS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "pad: mode": (lambda: F.pad(X, (1, 1), "mirror"), NotImplementedError,
                   "pad: expected mode to be one of constant, reflect, replicate, circular, got "
                   "'mirror'"),
+    "bools": (lambda: F.conv2d(X > 0, W), TypeError,
+              "conv2d: expected numbers, got bool; call .float()"),
+    "pad: one width": (lambda: F.pad(X, 1), TypeError,
+                       "pad: expected a tuple of widths, as (left, right), got 1"),
+    "pad: NaN as int": (lambda: F.pad(X.long(), (1, 1), value=float("nan")), ShapeError,
+                        "pad: expected a finite value for int64, got nan; call .float()"),
     "pad: odd": (lambda: F.pad(X, (1, 1, 1)), ShapeError,
                  "pad: expected two widths, before and behind, for at most 4 axes, got 3 numbers"),
     "pad: many": (lambda: F.pad(X, (1,) * 10), ShapeError, "for at most 4 axes, got 10 numbers"),

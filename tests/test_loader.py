@@ -152,6 +152,8 @@ def test_collating_parts():
     ([tn.zeros(2), tn.zeros(2), tn.zeros(3)], ValueError, r"got \(2,\) and, 2 later.*\(3,\); pad"),
     ([np.zeros(2), np.zeros(3)], ValueError, "samples of one shape"),
     ([(1, 2), (1,)], ValueError, r"as many parts as the first \(2\), got \[2, 1\]"),
+    ([tn.zeros(2), np.zeros(2)], TypeError, "of one kind, got Tensor and, 1 later .*, ndarray"),
+    ([np.zeros(()), 1.0], TypeError, "of one kind, got ndarray and, 1 later in the batch, float"),
     ([None, None], TypeError, "got NoneType"), ([{1}, {2}], TypeError, "got set"),
 ])
 def test_samples_that_make_no_batch(samples, error, message):
@@ -223,6 +225,13 @@ def test_the_state_of_another_loader():
         DataLoader(pairs(), shuffle=True).load_state_dict(DataLoader(pairs()).state_dict())
     with pytest.raises(ValueError, match="a loader of 9 samples, got one of 10"):
         DataLoader(pairs(9), shuffle=True).load_state_dict(shuffled)
+    loader = DataLoader(pairs(), shuffle=True)
+    before = str(loader.state_dict())
+    with pytest.raises(ValueError, match=r"the keys \['generator', 'position', 'samples'\], got"):
+        loader.load_state_dict({"position": 3})
+    with pytest.raises(ValueError, match="expected position >= 0, got -3"):
+        loader.load_state_dict({**shuffled, "position": -3})
+    assert str(loader.state_dict()) == before
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -253,6 +253,30 @@ def test_what_an_optimizer_refuses(name: str) -> None:
         call()
 
 
+class Foreign:
+    """As a tensor of another library."""
+
+    shape, dtype = (2,), "torch.float32"
+
+
+def test_a_state_of_arrays_or_of_another_library() -> None:
+    parameter, state = leaf(), {"momentum_buffer": np.full(2, 3.0, np.float32)}
+    optimizer = SGD([parameter], lr=1.0, momentum=0.5)
+    saved = {**optimizer.state_dict(), "state": {0: state}}
+    optimizer.load_state_dict(saved)
+    before = parameter.detach().clone()
+    parameter.grad = tn.zeros(2)
+    optimizer.step()
+    assert (before - parameter).tolist() == [1.5, 1.5]
+    assert state["momentum_buffer"].tolist() == [3.0, 3.0]
+    state["momentum_buffer"] = Foreign()
+    with pytest.raises(TypeError, match=(
+            r"SGD: expected as momentum_buffer of parameter 0 a tensor or an array, got a Foreign "
+            r"of torch.float32; tensor\(value.numpy\(\)\) makes one of PyTorch's")):
+        optimizer.load_state_dict(saved)
+    assert optimizer.state[parameter]["momentum_buffer"].tolist() == [1.5, 1.5]
+
+
 def test_a_parameter_twice_in_a_group_is_warned_of() -> None:
     with pytest.warns(UserWarning, match="holds a parameter twice"):
         SGD([P, P])

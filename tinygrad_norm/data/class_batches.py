@@ -46,6 +46,8 @@ class ClassBatches:
             raise ValueError("ClassBatches: expected batch_size to be a multiple of "
                              f"classes_per_batch={classes_per_batch}, got {batch_size}")
         labels = targets.cpu().numpy() if isinstance(targets, Tensor) else np.asarray(targets)
+        if not labels.size:  # of no list NumPy makes floats
+            labels = labels.astype(np.int64)
         if labels.ndim != 1:
             raise ShapeError(f"ClassBatches: expected targets (N,), got shape {labels.shape}")
         if labels.dtype.kind not in "iu":

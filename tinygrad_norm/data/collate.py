@@ -21,6 +21,11 @@ def default_collate(samples: Sequence[Any]) -> Any:
     first = samples[0]
     if isinstance(first, Tensor | np.ndarray | np.generic):
         for i, sample in enumerate(samples):
+            if isinstance(sample, Tensor) != isinstance(first, Tensor) or not hasattr(
+                    sample, "shape"):
+                raise TypeError(f"DataLoader: expected samples of one kind, got "
+                                f"{type(first).__name__} and, {i} later in the batch, "
+                                f"{type(sample).__name__}")
             if sample.shape != first.shape:
                 raise ShapeError(f"DataLoader: expected samples of one shape, got {first.shape} "
                                  f"and, {i} later in the batch, {sample.shape}; pad them, or use "

@@ -179,6 +179,8 @@ class FeatureMap:
             raise ValueError(f"{who}: expected the keys {sorted(expected)}, "
                              f"got {sorted(map(str, state_dict))}")
         other = type(self)(**{name: state_dict[name] for name in self._settings()})
+        if state_dict["count"] < 0:
+            raise ValueError(f"{who}: expected count >= 0, got {state_dict['count']}")
         if state_dict["count"]:
             mean, squares = (as_tensor(state_dict[k]).cpu().double().numpy().copy()
                              for k in ("mean", self.squares))
@@ -186,6 +188,8 @@ class FeatureMap:
                 shape = "mean (C,) and scatter (C, C)" if self.joint else (
                     "mean and squares of one shape (C,)")
                 raise ShapeError(f"{who}: expected {shape}, got {mean.shape} and {squares.shape}")
+            if not (np.isfinite(mean).all() and np.isfinite(squares).all()):
+                raise ValueError(f"{who}: expected a finite mean and {self.squares}")
             other.moments = Moments(int(state_dict["count"]), mean, squares)
         vars(self).update(vars(other))
 

@@ -144,7 +144,7 @@ class DataLoader:
 
     def __init__(
         self, dataset: Dataset, batch_size: int = 1, shuffle: bool = False, *,
-        batch_sampler: Iterable[Sequence[int]] | None = None, drop_last: bool = False,
+        batch_sampler: Iterable[Sequence[int] | np.ndarray] | None = None, drop_last: bool = False,
         generator: Generator | None = None,
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
@@ -202,7 +202,7 @@ class DataLoader:
             self._position = i + step if i + step < end else 0
             yield read(slice(i, i + step))
 
-    def _sampled(self, batches: Iterator[Sequence[int]], start: int) -> Iterator[Any]:
+    def _sampled(self, batches: Iterator[Sequence[int] | np.ndarray], start: int) -> Iterator[Any]:
         """What the sampler gives, but for the first ``start``."""
         for _ in range(start):
             next(batches, None)
@@ -231,6 +231,9 @@ class DataLoader:
         Raises:
             ValueError: the state is of a loader with another dataset, or shuffled otherwise.
         """
+        if not {"samples", "generator"} <= set(state_dict):
+            raise ValueError("DataLoader.load_state_dict: expected the keys "
+                             f"{sorted(self.state_dict())}, got {sorted(map(str, state_dict))}")
         samples, generator = state_dict["samples"], state_dict["generator"]
         if self._unit not in state_dict:
             raise ValueError("DataLoader.load_state_dict: one of the state and this loader has a "
@@ -241,9 +244,13 @@ class DataLoader:
         if (generator is None) != (self.generator is None):
             raise ValueError("DataLoader.load_state_dict: one of the state and this loader "
                              "shuffles, the other does not; make it with the same shuffle")
+        position = int(state_dict[self._unit])
+        if position < 0:
+            raise ValueError(f"DataLoader.load_state_dict: expected {self._unit} >= 0, got "
+                             f"{position}")
         if self.generator is not None:
             self.generator.set_state(generator)
-        self._resume = self._position = int(state_dict[self._unit])
+        self._resume = self._position = position
         self._began = generator
 
     @property

@@ -18,8 +18,8 @@ from ..tensors.tensor import Tensor
 from .feature_map import FeatureMap, Moments, X
 
 ROUNDING = 16 * 2.0**-52
-"""Times C and the largest variance: a variance so small may be all rounding. The eigenvalues of a
-covariance matrix are off by about the largest times eps, times a few."""
+"""Times C and the largest: an eigenvalue so small may be all rounding, by which those of a matrix
+are off, about the largest times eps, times a few."""
 
 
 class Spectrum(NamedTuple):
@@ -233,17 +233,30 @@ def spectrum(moments: Moments) -> Spectrum:
     """
     covariance = moments.squares / moments.n
     features = len(covariance)
+    variances, directions = np.zeros(features), np.zeros((features, features))
     # A constant feature is a direction of its own: rounding must not mix it with others.
     varying = np.flatnonzero(np.diag(covariance) > 0)
     constant = np.flatnonzero(np.diag(covariance) == 0)
-    values, columns = np.linalg.eigh(covariance[np.ix_(varying, varying)])
-    variances, directions = np.zeros(features), np.zeros((features, features))
-    variances[: len(varying)] = values[::-1]
-    directions[: len(varying), varying] = columns.T[::-1]
     directions[range(len(varying), features), constant] = 1
-    variances[variances <= ROUNDING * features * variances[0]] = 0
+    if len(varying):
+        root = _root(covariance[np.ix_(varying, varying)])
+        _, sizes, directions[: len(varying), varying] = np.linalg.svd(root)
+        variances[: len(sizes)] = sizes**2
     size = np.abs(directions)
     # Entries that are equal but for rounding must not decide by their rounding.
     leading = np.argmax(size > (1 - 1e-6) * size.max(axis=1, keepdims=True), axis=1)
     signs = np.sign(directions[np.arange(len(directions)), leading])
     return Spectrum(variances, directions * signs[:, None])
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """(rank, C) with rootᵀ root = the covariance of features that all vary.
+
+    Through the correlations: of features with standard deviations 1 and 1e-8 the eigenvalues of
+    the covariance would have the second one lost in the rounding of the first.
+    """
+    scale = np.sqrt(np.diag(covariance))
+    values, columns = np.linalg.eigh(covariance / scale / scale[:, None])
+    kept = values > ROUNDING * len(scale) * values[-1]
+    root: np.ndarray = np.sqrt(values[kept, None]) * columns.T[kept] * scale
+    return root

@@ -6,7 +6,7 @@ import math
 from typing import Any, ClassVar
 
 from ..autograd.op import Primitive
-from ..errors import ShapeError, not_a_tensor
+from ..errors import DtypeError, ShapeError, not_a_tensor
 from ..ops import convolution as ops
 from ..ops.shape import reshape
 from ..ops.windows import Pairs, windows
@@ -47,6 +47,8 @@ def _convolved(
     for name, value in (("input", input), ("weight", weight), ("bias", bias)):
         if not isinstance(value, Tensor) and (name != "bias" or value is not None):
             raise not_a_tensor(who, value, name)
+    if input.array.dtype.kind == "b":
+        raise DtypeError(f"{who}: expected numbers, got bool; call .float()")
     stride = as_sizes(who, "stride", stride, dims, 1)
     dilation = as_sizes(who, "dilation", dilation, dims, 1)
     groups = as_count(who, "groups", groups, 1)

@@ -23,6 +23,7 @@ from ..tensors.creation import zeros
 from ..tensors.tensor import Parameter, Tensor
 from . import init
 from .module import Module
+from .normalization.checks import as_count, as_int
 
 
 def embedding(
@@ -82,6 +83,7 @@ def _row(who: str, padding_idx: int | None, rows: int) -> int | None:
     """``padding_idx`` counted from the front."""
     if padding_idx is None:
         return None
+    padding_idx = as_int(who, "padding_idx", padding_idx)
     if not -rows <= padding_idx < rows:
         raise AssertedShapeError(f"{who}: expected padding_idx within -{rows} to {rows - 1} for "
                                  f"{rows} rows, got {padding_idx}")
@@ -142,8 +144,8 @@ class Embedding(Module):
         device: Any = None, dtype: Any = None,
     ) -> None:
         _check_settings("Embedding", max_norm, norm_type, sparse)
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
+        self.num_embeddings = as_count("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_dim = as_count("Embedding", "embedding_dim", embedding_dim)
         self.padding_idx = _row("Embedding", padding_idx, num_embeddings)
         self.max_norm = max_norm
         self.norm_type = norm_type

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..autograd.graph import Variable, wrap
 from ..backend.array import Array, array_module
 from ..errors import AssertedDtypeError, AssertedShapeError, not_a_tensor
@@ -16,6 +18,7 @@ from . import init
 from .attention import attend
 from .linear import Linear
 from .module import Module
+from .normalization.checks import as_count, as_int
 
 WHO = "MultiheadAttention"
 
@@ -52,8 +55,8 @@ class MultiheadAttention(Module):
     ) -> None:
         _check_sizes(embed_dim, num_heads, dropout)
         self.embed_dim = embed_dim
-        self.kdim = embed_dim if kdim is None else kdim
-        self.vdim = embed_dim if vdim is None else vdim
+        self.kdim = embed_dim if kdim is None else as_count(WHO, "kdim", kdim)
+        self.vdim = embed_dim if vdim is None else as_count(WHO, "vdim", vdim)
         self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads
         self.dropout = dropout
@@ -109,6 +112,9 @@ class MultiheadAttention(Module):
         sizes = [inputs[i].array.shape[first] for i in (0, 1)]
         count = inputs[0].array.shape[not first]
         keep, bias = self._masks(attn_mask, key_padding_mask, (count, *sizes), batched)
+        if bias is not None and bias.dtype not in (query.dtype, np.dtype("float32")):
+            raise AssertedDtypeError(f"{WHO}: expected masks of bools, float32 or the inputs' "
+                                     f"{query.dtype}, got {bias.dtype}; call .to(dtype)")
         q, k, v = self._projected(inputs)
         k, v = (self._longer(x, row, first) for x, row in ((k, self.bias_k), (v, self.bias_v)))
         q, k, v = (self._heads(x, first) for x in (q, k, v))
@@ -215,7 +221,7 @@ class MultiheadAttention(Module):
 
 
 def _check_sizes(embed_dim: int, num_heads: int, dropout: float) -> None:
-    if embed_dim <= 0 or num_heads <= 0:
+    if min(as_int(WHO, "embed_dim", embed_dim), as_int(WHO, "num_heads", num_heads)) <= 0:
         raise ValueError(f"{WHO}: expected embed_dim and num_heads of at least 1, got {embed_dim} "
                          f"and {num_heads}")
     if embed_dim % num_heads:

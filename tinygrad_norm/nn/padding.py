@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..autograd.graph import wrap
@@ -34,6 +35,8 @@ def pad(input: Tensor, pad: tuple[int, ...], mode: str = "constant",
     if mode not in MODES:
         raise NotImplementedError(f"pad: expected mode to be one of {', '.join(MODES)}, got "
                                   f"{mode!r}")
+    if not isinstance(pad, tuple | list):
+        raise TypeError(f"pad: expected a tuple of widths, as (left, right), got {pad!r}")
     widths = [as_int("pad", "each width", w) for w in pad]
     axes, ndim = len(widths) // 2, input.array.ndim
     if len(widths) % 2 or axes > ndim:
@@ -66,6 +69,9 @@ def _constant(x: Tensor, pairs: list[tuple[int, int]], value: float) -> Tensor:
                          f"{shape}")
     taken = tuple(slice(max(-a, 0), n - max(-b, 0)) for n, (a, b) in zip(shape, pairs, strict=True))
     inner = tuple(slice(max(a, 0), m - max(b, 0)) for m, (a, b) in zip(full, pairs, strict=True))
+    if x.array.dtype.kind == "i" and not math.isfinite(value):
+        raise ShapeError(f"pad: expected a finite value for {x.array.dtype}, got {value}; call "
+                         ".float()")
     part = x[taken] if min(map(min, pairs), default=0) < 0 else x
     if value == 0:
         return put(part, index=inner, shape=full)

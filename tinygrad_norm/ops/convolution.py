@@ -11,12 +11,26 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..autograd.op import Primitive
 from ..backend.array import Array, array_module
 from ..backend.sums import total
 from .linalg import product
 from .reduction import sum_
-from .windows import Pairs, Sizes, Windows, columns, folded, gathered, placed, said, windows
+from .windows import (
+    Pairs,
+    Sizes,
+    Windows,
+    columns,
+    folded,
+    gathered,
+    grid,
+    placed,
+    said,
+    wide,
+    windows,
+)
 
 
 class Slide(NamedTuple):
@@ -38,12 +52,12 @@ BLOCK = 1 << 21
 
 def convolve(x: Array, weight: Array, bias: Array | None, *, slide: Slide) -> Array:
     """y[n, o] = b[o] + Σ w[o, c, k] x[n, c, position · stride + k · dilation - padding]"""
-    w = windows(x.shape[2:], weight.shape[2:], *slide[:3])
-    matrix = _matrix(_wide(weight), slide.groups)
-    column = None if bias is None else _wide(bias).reshape(-1, 1)
+    w = _windows(x, x.shape[2:], weight.shape[2:], slide)
+    matrix = _matrix(wide(weight), slide.groups)
+    column = None if bias is None else wide(bias).reshape(-1, 1)
     y = array_module(x).empty((x.shape[0], weight.shape[0], *w.out), dtype=x.dtype)
     for part in _blocks(x, w):
-        seen = columns(_wide(x[part]), w)
+        seen = columns(wide(x[part]), w)
         values = _times(matrix, _grouped(seen, slide.groups))
         values = values.reshape(weight.shape[0], seen.shape[2])
         if column is not None:
@@ -54,12 +68,14 @@ def convolve(x: Array, weight: Array, bias: Array | None, *, slide: Slide) -> Ar
 
 def convolve_input(z: Array, weight: Array, *, size: Sizes, slide: Slide) -> Array:
     """y[n, c] = Σ w z over the windows that see it; the transpose of the convolution in x"""
-    w = windows(size, weight.shape[2:], *slide[:3])
-    matrix = _matrix(_wide(weight), slide.groups).swapaxes(1, 2)
+    w = _windows(z, size, weight.shape[2:], slide)
+    if w.pitch is not None and not np.isfinite(weight).all():
+        w = w._replace(pitch=None)
+    matrix = _matrix(wide(weight), slide.groups).swapaxes(1, 2)
     channels = weight.shape[1] * slide.groups
     y = array_module(z).empty((z.shape[0], channels, *size), dtype=z.dtype)
     for part in _blocks(y, w):
-        at = placed(_wide(z[part]), w)
+        at = placed(wide(z[part]), w)
         seen = _times(matrix, _grouped(at, slide.groups))
         seen = seen.reshape(channels, len(w.taps), at.shape[1])
         y[part] = folded(seen, w, z[part].shape[0])
@@ -68,23 +84,40 @@ def convolve_input(z: Array, weight: Array, *, size: Sizes, slide: Slide) -> Arr
 
 def convolve_weight(z: Array, x: Array, *, kernel: Sizes, slide: Slide) -> Array:
     """y[o, c, k] = Σ z x over the samples and the windows; the transpose in the weight"""
-    w = windows(x.shape[2:], kernel, *slide[:3])
-    shape = (z.shape[1], x.shape[1] // slide.groups, *kernel)
+    w = _windows(x, x.shape[2:], kernel, slide)
+    y = _weight(z, x, w, slide.groups)
+    if w.pitch is not None and not np.isfinite(y).all():
+        y = _weight(z, x, w._replace(pitch=None), slide.groups)
+    y = y.reshape(z.shape[1], x.shape[1] // slide.groups, *kernel)
+    return y if y.dtype == x.dtype else y.astype(x.dtype)
+
+
+def _weight(z: Array, x: Array, w: Windows, groups: int) -> Array:
+    """Σ z x: (groups, O/groups, C/groups · taps), or of one group without it."""
     y = None
     for part in _blocks(x, w):
-        at, seen = placed(_wide(z[part]), w), columns(_wide(x[part]), w)
-        one = _times(_grouped(at, slide.groups), _grouped(seen, slide.groups).swapaxes(1, 2))
+        at, seen = placed(wide(z[part]), w), columns(wide(x[part]), w)
+        one = _times(_grouped(at, groups), _grouped(seen, groups).swapaxes(1, 2))
         y = one if y is None else y + one
     if y is None:  # of no samples
-        return array_module(x).zeros(shape, dtype=x.dtype)
-    y = y.reshape(shape)
-    return y if y.dtype == x.dtype else y.astype(x.dtype)
+        y = array_module(x).zeros((z.shape[1], x.shape[1] // groups * len(w.taps)), dtype=x.dtype)
+    return y
+
+
+def _windows(x: Array, size: Sizes, kernel: Sizes, slide: Slide) -> Windows:
+    """Those of NumPy's arrays may have a pitch.
+
+    At the columns that belong to nothing 0 is multiplied with what is there: NaN or Inf would reach
+    places that do not see it. Whether there is one is looked at, which on a GPU means waiting.
+    """
+    w = windows(size, kernel, *slide[:3])
+    return w if w.pitch is None or type(x) is np.ndarray else w._replace(pitch=None)
 
 
 def _blocks(x: Array, w: Windows) -> Iterator[slice]:
     """The samples, as many at a time as a block of columns holds; on a GPU all at once."""
     n, channels = x.shape[:2]
-    size = channels * len(w.taps) * math.prod(w.padded) * max(x.dtype.itemsize, 4)
+    size = channels * len(w.taps) * math.prod(grid(w)) * max(x.dtype.itemsize, 4)
     step = max(BLOCK // max(size, 1), 1) if array_module(x).__name__ == "numpy" else max(n, 1)
     return (slice(start, start + step) for start in range(0, n, step))
 
@@ -99,14 +132,10 @@ def _grouped(rows: Array, groups: int) -> Array:
     return rows.reshape(groups, math.prod(rows.shape[:-1]) // groups, rows.shape[-1])
 
 
+@np.errstate(invalid="ignore")  # of Inf in columns that belong to nothing, too
 def _times(a: Array, b: Array) -> Array:
     """The product for each group; of one group that of two matrices, which starts sooner."""
     return product(a[0], b[0]) if a.shape[0] == 1 else a @ b
-
-
-def _wide(x: Array) -> Array:
-    """float16 as float32: sums of it would lose their digits."""
-    return x.astype("float32") if x.dtype.itemsize == 2 else x
 
 
 def channel_sums(dy: Any) -> Any:

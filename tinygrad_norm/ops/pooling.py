@@ -12,7 +12,7 @@ import numpy as np
 from ..autograd.op import Primitive
 from ..backend.array import Array, array_module
 from .choice import masked
-from .windows import Pairs, Sizes, Windows, add_to, bordered, said, windows
+from .windows import Pairs, Sizes, Windows, add_to, bordered, said, wide, windows
 
 
 class Window(NamedTuple):
@@ -138,7 +138,7 @@ class Share(NamedTuple):
 def average(x: Array, *, window: Window, share: Share) -> Array:
     """y = the mean of each window, summed along one axis after the other"""
     dims = len(window.kernel)
-    y = _wide(x)
+    y = wide(x)
     for axis, w in _axes(x.shape[-dims:], window):
         if w.padded[0] != y.shape[axis]:
             whole = _empty_along(y, axis, w.padded[0])
@@ -151,7 +151,7 @@ def average(x: Array, *, window: Window, share: Share) -> Array:
 
 def average_input(z: Array, *, size: Sizes, window: Window, share: Share) -> Array:
     """y = the share of each window given to all that it sees; the transpose of :func:`average`"""
-    y = _wide(z)
+    y = wide(z)
     y = y / _divisor(y, size, window, share)
     for axis, w in _axes(size, window):
         whole = _empty_along(y, axis, w.padded[0])
@@ -222,7 +222,7 @@ def bins(n: int, count: int) -> list[tuple[int, int]]:
 
 def adaptive(x: Array, *, out: Sizes) -> Array:
     """y = the mean of each of so many bins along each of the last axes"""
-    y = _wide(x)
+    y = wide(x)
     for axis, count in zip(range(-len(out), 0), out, strict=True):
         n = y.shape[axis]
         if count and n % count == 0:
@@ -239,7 +239,7 @@ def adaptive(x: Array, *, out: Sizes) -> Array:
 
 def adaptive_input(z: Array, *, size: Sizes) -> Array:
     """y = each mean's share given to its bin; the transpose of :func:`adaptive`"""
-    y = _wide(z)
+    y = wide(z)
     for axis, n in zip(range(-len(size), 0), size, strict=True):
         count = y.shape[axis]
         if count and n % count == 0:
@@ -259,11 +259,6 @@ def adaptive_pooling(name: str) -> tuple[Primitive, Primitive]:
     forward.gradient(x=lambda dy, x_shape, *, out: back(dy, size=x_shape[-len(out):]))
     back.gradient(z=lambda dy, z_shape, *, size: forward(dy, out=z_shape[-len(size):]))
     return forward, back
-
-
-def _wide(x: Array) -> Array:
-    """float16 as float32: sums may leave its range where means do not."""
-    return x.astype("float32") if x.dtype.itemsize == 2 else x
 
 
 def _narrow(y: Array, x: Array) -> Array:

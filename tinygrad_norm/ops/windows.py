@@ -37,14 +37,17 @@ class Windows(NamedTuple):
     padded:  the size with the border, so that each window lies within
     inner:   where the array lies in it
     taps:    for each place of the kernel, in order, what it sees in the padded array
-    steps:   the same as a step in the padded array made flat, where all strides are 1
+    pitch:   where all strides are 1, the size of an array with the border between it and the next:
+             what is behind a row is also before the one after it
+    steps:   the taps as steps in arrays of that size made flat, one after the other
     """
 
     out: Sizes
     padded: Sizes
     inner: tuple[slice, ...]
     taps: tuple[tuple[slice, ...], ...]
-    steps: tuple[int, ...] | None
+    pitch: Sizes | None
+    steps: Sizes
 
 
 @lru_cache(maxsize=1024)
@@ -60,13 +63,16 @@ def windows(size: Sizes, kernel: Sizes, stride: Sizes, padding: Pairs, dilation:
         tuple(slice(i * d, i * d + (o - 1) * s + 1, s)
               for i, o, s, d in zip(place, out, stride, dilation, strict=True))
         for place in places)
-    steps = None
+    pitch: Sizes | None = None
+    steps: Sizes = ()
     if set(stride) == {1}:
-        lengths = [math.prod(padded[a + 1:]) for a in range(len(padded))]
+        pitch = tuple(max(n + max(borders), o)
+                      for o, n, borders in zip(out, size, padding, strict=True))
+        lengths = [math.prod(pitch[a + 1:]) for a in range(len(pitch))]
         steps = tuple(sum(i * d * n for i, d, n in zip(place, dilation, lengths, strict=True))
                       for place in places)
     inner = tuple(slice(before, before + n) for n, _, _, (before, _), _ in axes)
-    return Windows(out, padded, inner, taps, steps)
+    return Windows(out, padded, inner, taps, pitch, steps)
 
 
 def _count(n: int, k: int, s: int, padding: tuple[int, int], d: int, ceil_mode: bool) -> int:
@@ -86,6 +92,11 @@ def bordered(x: Array, w: Windows, value: float) -> Array:
     return padded
 
 
+def wide(x: Array) -> Array:
+    """float16 as float32: sums over windows would lose its digits, or leave its range."""
+    return x.astype("float32") if x.dtype.itemsize == 2 else x
+
+
 def add_to(whole: Array, index: Any, values: Array) -> None:
     """``whole[index] += values``, which for NumPy's arrays copies the sum onto itself once more."""
     if type(whole) is np.ndarray:
@@ -99,31 +110,34 @@ def add_to(whole: Array, index: Any, values: Array) -> None:
 
 
 def grid(w: Windows) -> Sizes:
-    """The positions at which columns are taken: with strides of 1 everywhere in the padded array.
+    """The positions at which columns are taken: with a pitch everywhere in it.
 
-    A tap then sees one long run of it, which is copied several times faster than many short rows.
-    The columns at which a window leaves the array belong to nothing.
+    A tap then sees one long run, which is copied several times faster than many short rows. The
+    columns at which a window leaves the array belong to nothing.
     """
-    return w.out if w.steps is None else w.padded
+    return w.out if w.pitch is None else w.pitch
 
 
 def columns(x: Array, w: Windows) -> Array:
     """What each tap sees: (N, C, *size) -> (C, taps, N · positions of the grid)."""
     module = array_module(x)
     n, channels = x.shape[:2]
-    padded = module.zeros((channels, n, *w.padded), dtype=x.dtype)
+    padded = module.zeros((channels, n, *(w.pitch or w.padded)), dtype=x.dtype)
     padded[(..., *w.inner)] = x.swapaxes(0, 1)
-    if w.steps is None:
+    if w.pitch is None:
         result = module.empty((channels, len(w.taps), n, *w.out), dtype=x.dtype)
         for i, tap in enumerate(w.taps):
             result[:, i] = padded[(..., *tap)]
         return result.reshape(channels, len(w.taps), n * math.prod(w.out))
-    length = n * math.prod(w.padded)
+    length = n * math.prod(w.pitch)
+    if len(w.taps) == 1:
+        return padded.reshape(channels, 1, length)
     flat = padded.reshape(channels, length)
     result = module.empty((channels, len(w.taps), length), dtype=x.dtype)
     for i, step in enumerate(w.steps):
-        result[:, i, :length - step] = flat[:, step:]
-        result[:, i, length - step:] = 0
+        seen = max(length - step, 0)
+        result[:, i, :seen] = flat[:, step:]
+        result[:, i, seen:] = 0
     return result
 
 
@@ -131,17 +145,19 @@ def folded(dc: Array, w: Windows, n: int) -> Array:
     """The transpose of :func:`columns`: each value is added to where it was seen."""
     module = array_module(dc)
     channels = dc.shape[0]
-    if w.steps is None:
+    if w.pitch is None:
         padded = module.zeros((channels, n, *w.padded), dtype=dc.dtype)
         dc = dc.reshape(channels, len(w.taps), n, *w.out)
         for i, tap in enumerate(w.taps):
             add_to(padded, (..., *tap), dc[:, i])
+    elif len(w.taps) == 1:
+        padded = dc.reshape(channels, n, *w.pitch)
     else:
-        length = n * math.prod(w.padded)
+        length = n * math.prod(w.pitch)
         flat = module.zeros((channels, length), dtype=dc.dtype)
         for i, step in enumerate(w.steps):
-            add_to(flat, (slice(None), slice(step, None)), dc[:, i, :length - step])
-        padded = flat.reshape(channels, n, *w.padded)
+            add_to(flat, (slice(None), slice(step, None)), dc[:, i, :max(length - step, 0)])
+        padded = flat.reshape(channels, n, *w.pitch)
     return padded[(..., *w.inner)].swapaxes(0, 1)
 
 
@@ -154,11 +170,12 @@ def gathered(values: Array, w: Windows, n: int) -> Array:
 def placed(dy: Array, w: Windows) -> Array:
     """The transpose of :func:`gathered`: (N, O, *out) -> (O, N · positions), 0 at the others."""
     n, out = dy.shape[:2]
-    if grid(w) == w.out:
-        return dy.swapaxes(0, 1).reshape(out, n * math.prod(w.out))
-    result = array_module(dy).zeros((out, n, *w.padded), dtype=dy.dtype)
+    size = grid(w)
+    if size == w.out:
+        return dy.swapaxes(0, 1).reshape(out, n * math.prod(size))
+    result = array_module(dy).zeros((out, n, *size), dtype=dy.dtype)
     result[(..., *(slice(o) for o in w.out))] = dy.swapaxes(0, 1)
-    return result.reshape(out, n * math.prod(w.padded))
+    return result.reshape(out, n * math.prod(size))
 
 
 # -- the columns as tensors --------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Variable, wrap
-from ..backend.array import device_of, to_device
+from ..backend.array import device_of, is_array, to_device
 from ..errors import DeviceError
 from ..tensors.tensor import Tensor
 from .together import STEP
@@ -174,15 +174,20 @@ class Optimizer:
         for name, value in values.items():
             if name == STEP and self.counted:
                 value = _count(who, number, value)
-            elif isinstance(value, Variable):
-                if value.array.shape != parameter.array.shape:
+            elif isinstance(value, Variable) or is_array(value):
+                held = value.array if isinstance(value, Variable) else value
+                if held.shape != parameter.array.shape:
                     raise ValueError(
-                        f"{who}: loaded state dict has a {name} of shape {value.array.shape} for "
+                        f"{who}: loaded state dict has a {name} of shape {held.shape} for "
                         f"parameter {number}: expected {parameter.array.shape}; is it of another "
                         "model?")
-                array = to_device(value.array, device_of(parameter.array))
+                array = to_device(held, device_of(parameter.array))
                 dtype = self.dtype_of_state(parameter.array.dtype)
                 value = wrap(Tensor, array.astype(dtype, copy=True))
+            elif hasattr(value, "shape") and not isinstance(value, np.generic):
+                raise TypeError(f"{who}: expected as {name} of parameter {number} a tensor or an "
+                                f"array, got a {type(value).__name__} of {value.dtype}; "
+                                "tensor(value.numpy()) makes one of PyTorch's")
             yield name, value
 
     def __repr__(self) -> str:
