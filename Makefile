@@ -4,6 +4,9 @@ PIP = .venv/bin/python -m pip install --disable-pip-version-check
 demo: .venv/demo    ## train an MLP with BatchNorm on handwritten digits
 	.venv/bin/python examples/train_mlp.py
 
+lessons: .venv/demo    ## run every lesson, and write docs/lessons.md: ten minutes
+	.venv/bin/python docs/lessons.py
+
 test: .venv/test    ## lint, types, and all tests; matrices this small are slower with BLAS threads
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m mypy
@@ -24,4 +27,4 @@ clean:    ## remove what was installed and what tools left behind; runs/ stays
 	$(PIP) -e '.[dev]'
 	touch $@
 
-.PHONY: demo test clean
+.PHONY: demo lessons test clean

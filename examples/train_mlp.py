@@ -13,8 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,45 +30,13 @@ import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.data import DataLoader, Standardize, TensorDataset, datasets, random_split
 from tinygrad_norm.errors import CheckpointError, DeviceError
+from tinygrad_norm.study.lesson import mlp
 
 PROGRAM = "train_mlp 1"
 """Stands in each checkpoint; the number is that of its form."""
 
 
-# -- the model and the data ------------------------------------------------------------------------
-
-
-class ChannelwiseNorm(nn.Module):
-    """InstanceNorm1d on features (N, C), seen as ``channels`` channels of C/channels positions."""
-
-    def __init__(self, channels: int) -> None:
-        self.instance = nn.InstanceNorm1d(channels, affine=True)
-
-    def forward(self, x: tn.Tensor) -> tn.Tensor:
-        n, features = x.shape
-        return self.instance(x.reshape(n, self.instance.num_features, -1)).reshape(n, features)
-
-
-NORMS: dict[str, Callable[[int, int], nn.Module]] = {
-    "batch": lambda width, groups: nn.BatchNorm1d(width),
-    "batch_renorm": lambda width, groups: nn.BatchRenorm1d(width),
-    "layer": lambda width, groups: nn.LayerNorm(width),
-    "instance": lambda width, groups: ChannelwiseNorm(groups),
-    "group": lambda width, groups: nn.GroupNorm(groups, width),
-    "rms": lambda width, groups: nn.RMSNorm(width),
-}
-
-
-def mlp(widths: Sequence[int], norm: str, groups: int) -> nn.Sequential:
-    """Linear, norm, ReLU for each hidden width, then Linear: (N, widths[0]) -> (N, widths[-1])."""
-    layers: dict[str, nn.Module] = {}
-    for i, (before, width) in enumerate(pairwise(widths[:-1]), 1):
-        layers[f"linear{i}"] = nn.Linear(before, width)
-        if norm != "none":
-            layers[f"norm{i}"] = NORMS[norm](width, groups)
-        layers[f"relu{i}"] = nn.ReLU()
-    layers[f"linear{len(widths) - 1}"] = nn.Linear(widths[-2], widths[-1])
-    return nn.Sequential(layers)
+# -- the data ------------------------------------------------------------------------
 
 
 def load(data: str, seed: int) -> datasets.Labelled:

@@ -92,6 +92,7 @@ def test_the_commands_are_right(command: str, tmp_path: Path) -> None:
     elif words[:3] == ["python", "-m", "tinygrad_norm"]:
         run([*words, "--quick"] if "precision" in words else words, tmp_path)
     elif words[:2] in (["python", "docs/build.py"],  # run by test_docs
+                       ["python", "docs/notebook.py"],  # by test_notebook
                        ["python", "docs/pictures.py"]):  # needs a browser; looked at by hand
         assert (ROOT / words[1]).exists()
     elif words[0] == ".":

@@ -133,7 +133,8 @@ def diabetes() -> Measured:
 def photos() -> dict[str, Tensor]:
     """Two photographs, "china" (a temple) and "flower": each (3, 427, 640) float32, from 0 to 1.
 
-    The sample images that scikit-learn carries.
+    The sample images that scikit-learn carries: of flickr.com/photos/danielbuechele and
+    flickr.com/photos/vultilion, CC BY 2.0.
 
     Raises:
         ImportError: scikit-learn or Pillow is not installed.

@@ -1,0 +1,110 @@
+"""What the lessons train with: the digits, a loop of steps, a measurement."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ...autograd.mode import no_grad
+from ...data import DataLoader, Standardize, TensorDataset, datasets, random_split
+from ...nn import functional as F
+from ...nn.module import Module
+from ...optim import SGD, Optimizer
+from ...tensors.random import Generator
+from ...tensors.tensor import Tensor
+
+
+def digits(
+    seed: int = 0, *, train: float = 0.8, standardize: bool = True, images: bool = False,
+) -> tuple[TensorDataset, TensorDataset]:
+    """Handwritten digits, split at random: to train, and to test.
+
+    Args:
+        seed: of the split.
+        train: the share that is for training.
+        standardize: whether each pixel has mean 0 and variance 1 over the training part.
+        images: samples (N, 1, 8, 8) rather than (N, 64).
+    """
+    parts = random_split(datasets.digits(), [train, 1 - train], Generator().manual_seed(seed))
+    (x, y), (x_test, y_test) = (part[:] for part in parts)
+    if standardize:
+        scale = Standardize().fit(x)
+        x, x_test = scale(x), scale(x_test)
+    if images:
+        x, x_test = x.reshape(-1, 1, 8, 8), x_test.reshape(-1, 1, 8, 8)
+    return TensorDataset(x, y), TensorDataset(x_test, y_test)
+
+
+def fit(
+    model: Module, data: TensorDataset | DataLoader, steps: int, *, lr: float = 0.1,
+    momentum: float = 0.9, batch_size: int = 64, optimizer: Optimizer | None = None,
+    criterion: Callable[[Any, Any], Tensor] = F.cross_entropy,
+    each: Callable[[int, float], object] | None = None,
+) -> np.ndarray:
+    """Train for so many steps, the data shuffled anew for each pass, incomplete batches left out.
+
+    Stops where the loss is no finite number any more: the losses from there on are NaN, and that is
+    how a lesson sees that a run diverged; no warning is shown on the way.
+
+    Args:
+        data: samples and targets, or a loader of batches.
+        lr, momentum: of SGD, unless an optimizer is given.
+        criterion: the loss of (output, target).
+        each: called after each step with its number, from 0, and its loss.
+
+    Returns:
+        The loss of each step, (steps,).
+    """
+    if optimizer is None:
+        optimizer = SGD(model.parameters(), lr=lr, momentum=momentum)
+    if not isinstance(data, DataLoader):
+        data = DataLoader(data, min(batch_size, len(data)), shuffle=True, drop_last=True)
+    losses = np.full(steps, np.nan)
+    model.train()
+    with _diverging_quietly():
+        for step, (x, y) in zip(range(steps), _forever(data), strict=False):
+            optimizer.zero_grad()
+            loss = criterion(model(x), y)
+            losses[step] = loss.item()
+            if not np.isfinite(losses[step]):
+                losses[step] = np.nan
+                break
+            loss.backward()
+            optimizer.step()
+            if each is not None:
+                each(step, losses[step])
+    return losses
+
+
+@no_grad()
+def evaluate(
+    model: Module, data: TensorDataset,
+    criterion: Callable[[Any, Any], Tensor] = F.cross_entropy,
+) -> tuple[float, float]:
+    """(mean loss, accuracy) over all samples at once, in eval mode; the mode stays as it was."""
+    training, (x, y) = model.training, data.tensors
+    model.eval()
+    try:
+        with _diverging_quietly():
+            scores = model(x)
+            return criterion(scores, y).item(), (scores.argmax(1) == y).float().mean().item()
+    finally:
+        model.train(training)
+
+
+@contextlib.contextmanager
+def _diverging_quietly() -> Iterator[None]:
+    """Neither NumPy nor a norm that refuses a batch without a finite variance says so."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*running statistics stay", RuntimeWarning)
+        yield
+
+
+def _forever(loader: DataLoader) -> Iterator[Any]:
+    """Batches, pass after pass."""
+    while True:
+        yield from loader
