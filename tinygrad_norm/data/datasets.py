@@ -14,7 +14,24 @@ from ..tensors.tensor import Tensor
 from .loader import TensorDataset
 
 
-class Labelled(TensorDataset):
+class _Supervised(TensorDataset):
+    """Features (N, C) float32, and a target for each sample."""
+
+    def __init__(self, name: str, data: np.ndarray, targets: np.ndarray, dtype: type) -> None:
+        super().__init__(from_numpy(np.ascontiguousarray(data, np.float32)),
+                         from_numpy(np.ascontiguousarray(targets, dtype)))
+        self.name = name
+
+    @property
+    def data(self) -> Tensor:
+        return self.tensors[0]
+
+    @property
+    def targets(self) -> Tensor:
+        return self.tensors[1]
+
+
+class Labelled(_Supervised):
     """Features and the class of each sample: ``dataset[i]`` is (features, label).
 
     name:         what it is
@@ -28,26 +45,16 @@ class Labelled(TensorDataset):
     def __init__(self, name: str, data: np.ndarray, targets: np.ndarray,
                  classes: tuple[str, ...], image_shape: tuple[int, ...] | None = None,
                  features: tuple[str, ...] = ()) -> None:
-        super().__init__(from_numpy(np.ascontiguousarray(data, np.float32)),
-                         from_numpy(np.ascontiguousarray(targets, np.int64)))
-        self.name = name
+        super().__init__(name, data, targets, np.int64)
         self.classes = classes
         self.image_shape = image_shape
         self.features = features
-
-    @property
-    def data(self) -> Tensor:
-        return self.tensors[0]
-
-    @property
-    def targets(self) -> Tensor:
-        return self.tensors[1]
 
     def __repr__(self) -> str:
         return f"{self.name}: {_counted(self.data)}, {len(self.classes)} classes"
 
 
-class Measured(TensorDataset):
+class Measured(_Supervised):
     """Features and the number to predict for each sample: ``dataset[i]`` is (features, number).
 
     name:      what it is
@@ -58,18 +65,8 @@ class Measured(TensorDataset):
 
     def __init__(self, name: str, data: np.ndarray, targets: np.ndarray,
                  features: tuple[str, ...]) -> None:
-        super().__init__(from_numpy(np.ascontiguousarray(data, np.float32)),
-                         from_numpy(np.ascontiguousarray(targets, np.float32)))
-        self.name = name
+        super().__init__(name, data, targets, np.float32)
         self.features = features
-
-    @property
-    def data(self) -> Tensor:
-        return self.tensors[0]
-
-    @property
-    def targets(self) -> Tensor:
-        return self.tensors[1]
 
     def __repr__(self) -> str:
         return f"{self.name}: {_counted(self.data)}, a number for each"

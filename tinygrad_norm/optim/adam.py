@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd.graph import tick, wrap
-from ..autograd.mode import enable_grad
 from ..backend.array import Array, array_module
 from ..tensors.tensor import Tensor
 from .blocks import SMALL, Blocks
@@ -86,10 +85,7 @@ class Adam(Optimizer):
         Args:
             closure: computes the loss and its gradients anew; its result is returned.
         """
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
+        loss = None if closure is None else self.evaluated(closure)
         self.stepped = True
         for i, group in enumerate(self.param_groups):
             rule = Rule.of(group)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Variable, wrap
+from ..autograd.mode import enable_grad
 from ..backend.array import device_of, is_array, to_device
 from ..errors import DeviceError
 from ..tensors.tensor import Tensor
@@ -68,6 +69,12 @@ class Optimizer:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters once, along their gradients."""
         raise NotImplementedError(f"{type(self).__name__}: define step(self, closure=None)")
+
+    @staticmethod
+    def evaluated(closure: Callable[[], Any]) -> Any:
+        """What ``closure`` returns; it records its graph also where the step is under no_grad."""
+        with enable_grad():
+            return closure()
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros."""
