@@ -75,10 +75,11 @@ def page(found: dict[str, Any]) -> str:
         f"and {counts['contradicted']} are contradicted. Made by `make lessons`\n"
         f"({found['made with']}).\n",
         "## The summary\n",
-        "Measured on (64, 32, 8, 8): how far a sample's output moves in training when the rest of "
-        "the batch\nchanges, as a share of its size; which changes of the input leave the output "
-        "as it is; forward and\nbackward in training, as a multiple of BatchNorm's time, on one "
-        "core. The test errors are of lesson 5a.\n",
+        "Measured on fresh layers and (64, 32, 8, 8): how far a sample's output moves in training "
+        "when the rest of\nthe batch changes, as a share of its size (BatchRenorm's r and d take "
+        "most of that out); which changes\nof the input leave the output as it is; forward and "
+        "backward in training, as a multiple of\nBatchNorm's time, on one core. The test errors "
+        "are of lesson 5a.\n",
         found["summary"],
         *(section(script, found["lessons"][script.name]) for script in there)])
 
