@@ -107,3 +107,8 @@ def test_layers_want_tensors(call: Callable[[Any], Any], input: Any) -> None:
     with pytest.raises(TypeError, match=rf"^\w+: expected input to be a Tensor, got "
                                         rf"{type(input).__name__}; wrap it with tensor\(\.\.\.\)$"):
         call(input)
+
+
+def test_a_model_is_no_graph() -> None:
+    with pytest.raises(TypeError, match=r"got Linear; .*graph\(model\(x\), params=model\)"):
+        tn.viz.graph(nn.Linear(2, 2))  # type: ignore[arg-type]

@@ -16,16 +16,7 @@ import numpy as np
 import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.data import TensorDataset
-from tinygrad_norm.study.lesson import (
-    Lesson,
-    cnn,
-    curve,
-    digits,
-    evaluate,
-    fit,
-    panels,
-    titles,
-)
+from tinygrad_norm.study.lesson import Lesson, cnn, curve, digits, evaluate, fit, panels, titles
 from tinygrad_norm.study.lesson.running import main
 
 NAMES = {"batch": "BatchNorm", "cured": "BatchNorm, recalibrated", "layer": "LayerNorm",
@@ -35,8 +26,9 @@ WHITE = 16
 SHIFTS = {
     "brightness": ([0, 0.25, 0.5, 0.75, 1], "added to each pixel",
                    "More brightness: recalibration helps"),
-    "contrast": ([1, 1.5, 2, 3, 4], "times", "More contrast: recalibration helps"),
-    "noise": ([0, 0.1, 0.2, 0.3, 0.4], "standard deviation", "Noise: recalibration helps less"),
+    "contrast": ([1, 1.5, 2, 3, 4], "contrast, times", "More contrast: recalibration helps"),
+    "noise": ([0, 0.1, 0.2, 0.3, 0.4], "standard deviation of the noise",
+              "Noise: recalibration helps less"),
 }
 """The strengths of each, of pixels from 0 to 1; the first leaves the images as they are."""
 
@@ -90,12 +82,13 @@ def run(lesson: Lesson) -> None:
     for kind in SHIFTS:
         lesson.claim(f"{kind}_hurts", f"The largest change of {kind} costs BatchNorm more than 20 "
                      "points of accuracy.", added("batch", kind), above=20, unit=" points")
-        lesson.claim(f"{kind}_cured", f"Recalibration takes back more than half of what {kind} "
-                     "costs.",
-                     100 * (1 - added("cured", kind) / added("batch", kind)), above=50, unit=" %",
+        lesson.claim(f"{kind}_cured", "Recalibration on the shifted images takes back more than "
+                     f"half of what {kind} costs BatchNorm.", 100 * (
+                         1 - added("cured", kind) / added("batch", kind)), above=50, unit=" %",
                      reason="the statistics of each channel are right again, but the noise that "
                      "the images hold is still in them" if kind == "noise" else "")
-        lesson.claim(f"{kind}_instance", f"InstanceNorm loses less by {kind} than BatchNorm.",
+        lesson.claim(f"{kind}_instance", f"The largest change of {kind} costs InstanceNorm less "
+                     "than BatchNorm.",
                      added("batch", kind) - added("instance", kind), unit=" points")
 
 

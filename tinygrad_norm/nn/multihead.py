@@ -104,7 +104,8 @@ class MultiheadAttention(Module):
         batched = self._check(query, key, value)
         if is_causal and attn_mask is None:
             raise RuntimeError(f"{WHO}: expected an attn_mask beside is_causal=True, which only "
-                               "tells that it is causal; pass the mask, of True above the diagonal")
+                               "tells that it is causal; pass the mask, of True above the "
+                               "diagonal: with i = arange(L), i[None] > i[:, None]")
         inputs: list[Any] = [query, key, value]
         if not batched:
             inputs = [reshape(x, shape=(1, *x.array.shape)) for x in inputs]

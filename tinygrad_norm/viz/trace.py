@@ -182,7 +182,8 @@ class Tracing:
 def _check(tensor: Any) -> None:
     if not isinstance(tensor, Variable):
         raise TypeError(f"graph: expected a Tensor, got {type(tensor).__name__}; "
-                        "of several results draw one, or their sum")
+                        "draw what a model returned, graph(model(x), params=model), and of "
+                        "several results one, or their sum")
     if not tensor.tracked:
         raise RuntimeError(
             f"graph: the tensor of shape {tensor.array.shape} has no graph: it does not require "
