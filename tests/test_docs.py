@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-from pathlib import Path
-from typing import Any
 
 import pytest
+from docs_scripts import DOCS, script
 
 from tinygrad_norm import nn
 from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES, Entry
 from tinygrad_norm.nn.normalization.facts.forms import names as forms
 from tinygrad_norm.nn.normalization.facts.table import invariant, title
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = (DOCS / "normalization.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
@@ -25,10 +22,7 @@ def code(text: str, language: str = "python") -> list[str]:
 
 def test_the_table_is_the_catalogue() -> None:
     """``python docs/build.py`` writes it anew."""
-    spec: Any = importlib.util.spec_from_file_location("build", DOCS / "build.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
-    assert build.built(PAGE) == PAGE
+    assert script(DOCS / "build.py").built(PAGE) == PAGE
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=[e.name for e in ENTRIES])

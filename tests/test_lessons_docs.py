@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -10,20 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from docs_scripts import DOCS, script
 
 from tinygrad_norm.study.lesson import scripts, summary
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCS, EXAMPLES = ROOT / "docs", ROOT / "examples"
+EXAMPLES = DOCS.parent / "examples"
 SCRIPTS = {script.name: script for script in scripts()}
 
 
 @pytest.fixture(scope="module")
 def build() -> Any:
-    spec: Any = importlib.util.spec_from_file_location("lessons", DOCS / "lessons.py")
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    return script(DOCS / "lessons.py")
 
 
 @pytest.fixture(scope="module")

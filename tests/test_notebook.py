@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from docs_scripts import DOCS, script
 
 pytest.importorskip("nbclient", reason="it runs the notebook")
 pytest.importorskip("ipykernel", reason="the notebook runs in its kernel")
 pytest.importorskip("pygraphviz", reason="the notebook draws a graph")
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
-
 
 @pytest.fixture(scope="module")
 def module() -> Any:
-    spec: Any = importlib.util.spec_from_file_location("notebook", DOCS / "notebook.py")
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
+    return script(DOCS / "notebook.py")
 
 
 @pytest.fixture(scope="module")
