@@ -4,7 +4,7 @@ from . import functional
 from .backward import backward, grad
 from .function import Function, FunctionCtx
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
-from .graph import Node, Variable
+from .graph import Node, Value
 from .mode import (
     detect_anomaly,
     enable_grad,
@@ -19,7 +19,7 @@ __all__ = [
     "FunctionCtx",
     "GradcheckError",
     "Node",
-    "Variable",
+    "Value",
     "backward",
     "detect_anomaly",
     "enable_grad",

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..backend.array import array_module, is_array
-from .graph import Node, Variable
+from .graph import Node, Value
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 def has_nan(value: Any) -> bool:
     """Whether a float array, or a tensor of one, holds a NaN."""
-    if isinstance(value, Variable):
+    if isinstance(value, Value):
         value = value.array
     if not is_array(value) or value.dtype.kind != "f":
         return False

@@ -12,10 +12,10 @@ from ..backend.array import Array, array_module, device_of
 from ..errors import DeviceError, ShapeError
 from .anomaly import check_backward
 from .broadcasting import unbroadcast
-from .graph import Edge, Node, Variable, tick, wrap
+from .graph import Edge, Node, Value, tick, wrap
 from .mode import ANOMALY, GRAD, UNHOOKED, flags, set_grad_enabled
 
-Tensors = Variable | Sequence[Variable]
+Tensors = Value | Sequence[Value]
 
 
 def backward(
@@ -102,7 +102,7 @@ def grad(
         elif gradient is not None and not isinstance(target, tuple):
             for hook in tuple((variable.hooks or {}).values()):
                 gradient = _hooked(hook, variable.result_class, gradient, create_graph)
-        if gradient is not None and not isinstance(gradient, Variable):
+        if gradient is not None and not isinstance(gradient, Value):
             gradient = wrap(variable.result_class, array_module(gradient).asarray(gradient))
         results.append(gradient)
     return tuple(results)
@@ -192,7 +192,7 @@ def _walk(
 
 
 def _copy(gradient: Any) -> Any:
-    return gradient.copy() if not isinstance(gradient, Variable) else gradient.clone()  # type: ignore[attr-defined]
+    return gradient.copy() if not isinstance(gradient, Value) else gradient.clone()  # type: ignore[attr-defined]
 
 
 def _towards(nodes: Sequence[Node], targets: Set[Any]) -> tuple[list[Node], Set[Node]]:
@@ -216,22 +216,22 @@ def _look(node: Node, dys: list[Any], graph: bool, *, retain: bool) -> None:
         if dy is None:
             continue
         for hook in tuple((node.hooks or {}).get(i, {}).values()):
-            dy = dys[i] = _hooked(hook, Variable.result_class, dy, graph)
+            dy = dys[i] = _hooked(hook, Value.result_class, dy, graph)
         reference = (node.retained or {}).get(i) if retain else None
         variable = reference() if reference else None
         if variable is not None:
             _accumulate(variable, _copy(dy), graph)
 
 
-def _hooked(hook: Callable[[Any], Any], like: type[Variable], gradient: Any, graph: bool) -> Any:
+def _hooked(hook: Callable[[Any], Any], like: type[Value], gradient: Any, graph: bool) -> Any:
     """What ``hook`` makes of a gradient; None leaves it as it is."""
     if flags.get() & UNHOOKED:
         return gradient
-    given = gradient if isinstance(gradient, Variable) else wrap(like, _array(gradient))
+    given = gradient if isinstance(gradient, Value) else wrap(like, _array(gradient))
     result = hook(given)
     if result is None:
         return gradient
-    if not isinstance(result, Variable):
+    if not isinstance(result, Value):
         raise TypeError(f"hook: expected a Tensor or None, got {type(result).__name__}")
     if result.array.shape != given.array.shape:
         raise ShapeError(
@@ -240,7 +240,7 @@ def _hooked(hook: Callable[[Any], Any], like: type[Variable], gradient: Any, gra
     return result if graph else result.array
 
 
-def _accumulate(leaf: Variable, gradient: Any, graph: bool) -> None:
+def _accumulate(leaf: Value, gradient: Any, graph: bool) -> None:
     """Add to ``leaf.grad``: in place, so that whoever holds it sees the sum."""
     old = leaf._grad
     if graph:
@@ -260,17 +260,17 @@ def _array(value: Any) -> Array:
     return np.asarray(value) if isinstance(value, np.generic) else value
 
 
-def _as_tuple(tensors: Tensors) -> tuple[Variable, ...]:
-    return (tensors,) if isinstance(tensors, Variable) else tuple(tensors)
+def _as_tuple(tensors: Tensors) -> tuple[Value, ...]:
+    return (tensors,) if isinstance(tensors, Value) else tuple(tensors)
 
 
 def _roots(
-    who: str, outputs: Sequence[Variable], gradients: Any, graph: bool
+    who: str, outputs: Sequence[Value], gradients: Any, graph: bool
 ) -> list[tuple[Edge, Any]]:
     """The edge and the first gradient of each output."""
     if gradients is None:
         gradients = [None] * len(outputs)
-    elif isinstance(gradients, Variable) or not isinstance(gradients, list | tuple):
+    elif isinstance(gradients, Value) or not isinstance(gradients, list | tuple):
         gradients = [gradients]
     if len(gradients) != len(outputs):
         raise RuntimeError(f"{who}: {len(outputs)} outputs, but {len(gradients)} gradients")
@@ -290,7 +290,7 @@ def _roots(
                     f"{shape}; pass a gradient of that shape, or take .sum() or .mean() first"
                 )
             gradient = module.ones(shape, output.array.dtype)
-        elif not isinstance(gradient, Variable):
+        elif not isinstance(gradient, Value):
             gradient = module.asarray(gradient, dtype=output.array.dtype)
         elif device_of(gradient.array) != device_of(output.array):
             raise DeviceError(f"{who}: output {i} is on {device_of(output.array)}, its gradient "
@@ -299,9 +299,9 @@ def _roots(
             raise ShapeError(
                 f"{who}: expected a gradient of shape {shape}, got {tuple(gradient.shape)}"
             )
-        if graph and not isinstance(gradient, Variable):
+        if graph and not isinstance(gradient, Value):
             gradient = wrap(output.result_class, gradient)
-        elif not graph and isinstance(gradient, Variable):
+        elif not graph and isinstance(gradient, Value):
             gradient = gradient.array
         if gradient.dtype != output.array.dtype:
             gradient = gradient.to(output.array.dtype) if graph else gradient.astype(

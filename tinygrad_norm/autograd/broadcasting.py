@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..errors import ShapeError
-from .graph import Variable
+from .graph import Value
 
 
 def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
@@ -31,7 +31,7 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
 
 def _sum(gradient: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     """Σ over ``axes``; of many values in a wider dtype, as ``ops.reduction.total`` does."""
-    wide = isinstance(gradient, Variable) or gradient.dtype.itemsize == 8
+    wide = isinstance(gradient, Value) or gradient.dtype.itemsize == 8
     if wide or (gradient.dtype.itemsize == 4 and gradient.size < 1024):
         return gradient.sum(axis=axes, keepdims=keepdims)
     return gradient.sum(axis=axes, keepdims=keepdims, dtype="float64").astype(gradient.dtype)

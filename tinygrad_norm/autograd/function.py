@@ -8,7 +8,7 @@ from typing import Any
 from ..backend.array import array_module
 from ..errors import ShapeError
 from .anomaly import user_line
-from .graph import Node, Variable, constant, wrap
+from .graph import Node, Value, constant, wrap
 from .mode import (
     ANOMALY,
     GRAD,
@@ -29,7 +29,7 @@ class FunctionCtx:
     _constant: tuple[int, ...] = ()
     _materialize = True
 
-    def save_for_backward(self, *tensors: Variable | None) -> None:
+    def save_for_backward(self, *tensors: Value | None) -> None:
         """Keep inputs or outputs of ``forward``; changed in place later, they are an error."""
         self._saved = tensors
 
@@ -37,7 +37,7 @@ class FunctionCtx:
     def saved_tensors(self) -> tuple[Any, ...]:
         return self._saved
 
-    def mark_non_differentiable(self, *tensors: Variable) -> None:
+    def mark_non_differentiable(self, *tensors: Value) -> None:
         """Outputs that carry no gradient, such as indices."""
         self._constant = tuple(map(id, tensors))
 
@@ -86,7 +86,7 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward`` and record the call."""
         ctx = FunctionCtx()
-        ctx.needs_input_grad = tuple(isinstance(a, Variable) and a.tracked for a in args)
+        ctx.needs_input_grad = tuple(isinstance(a, Value) and a.tracked for a in args)
         with function_forward() if flags.get() & GRAD else no_grad():
             if cls.setup_context is Function.setup_context:
                 results = cls.forward(ctx, *args, **kwargs)
@@ -101,9 +101,9 @@ class Function:
         edges = [(a.edge or a) if needed else None
                  for a, needed in zip(args, ctx.needs_input_grad, strict=True)]
         saved = [_kept(s, given) for s in ctx._saved]
-        cells = [s.written for s in ctx._saved if isinstance(s, Variable)]
+        cells = [s.written for s in ctx._saved if isinstance(s, Value)]
         ctx._saved = ()
-        shapes = [y.array.shape if isinstance(y, Variable) else () for y in ys]
+        shapes = [y.array.shape if isinstance(y, Value) else () for y in ys]
         node = Node(_Call(cls, ctx, args), edges, {}, shapes, None, saved, cells)
         node.constants = tuple(constant(a) for a, edge in zip(args, edges, strict=True)
                                if edge is None)
@@ -112,7 +112,7 @@ class Function:
         if flags.get() & WATCH:
             watcher.get()(node, args)
         for i, y in enumerate(ys):
-            if isinstance(y, Variable) and y.array.dtype.kind == "f" \
+            if isinstance(y, Value) and y.array.dtype.kind == "f" \
                     and id(given[i]) not in ctx._constant:
                 y.tracked = True
                 y.edge = (node, i)
@@ -125,7 +125,7 @@ def _kept(value: Any, outputs: Sequence[Any]) -> tuple[Any, Any, int | None]:
     An output is kept without its place, or it would keep itself alive. A tensor that an in-place
     operation later moves on in the graph is kept where it stands now.
     """
-    if not isinstance(value, Variable):
+    if not isinstance(value, Value):
         return None, value, None
     position = next((i for i, y in enumerate(outputs) if y is value), None)
     if value.tracked and value.edge is None:
@@ -138,7 +138,7 @@ def _kept(value: Any, outputs: Sequence[Any]) -> tuple[Any, Any, int | None]:
 
 def _fresh(y: Any, inputs: Sequence[Any]) -> Any:
     """An output as a tensor of its own: ``forward`` may hand an input through."""
-    if not isinstance(y, Variable):
+    if not isinstance(y, Value):
         return y
     alias = wrap(y.result_class, y.array)
     alias.written = y.written
@@ -158,7 +158,7 @@ class _Call:
                        for a, needed in zip(args, ctx.needs_input_grad, strict=True)]
 
     def pull(self, node: Node, dys: Sequence[Any], graph: bool) -> Sequence[Any]:
-        like = Variable.result_class
+        like = Value.result_class
         saved = []
         if node.saved is None:
             raise node.freed()
@@ -178,7 +178,7 @@ class _Call:
                 known = next(d for d in dys if d is not None)
                 dy = (known * 0).sum().expand(shape) if graph else array_module(known).zeros(
                     shape, dtype=known.dtype)
-            if dy is not None and not isinstance(dy, Variable):
+            if dy is not None and not isinstance(dy, Value):
                 dy = wrap(like, array_module(dy).asarray(dy))
             given.append(dy)
         self.ctx._saved = tuple(saved)
@@ -203,7 +203,7 @@ class _Call:
             if result is None or wanted is None:
                 checked.append(None)
                 continue
-            if not isinstance(result, Variable):
+            if not isinstance(result, Value):
                 raise TypeError(f"{self.name}.backward: expected a Tensor or None for argument "
                                 f"{i}, got {type(result).__name__}")
             shape, dtype = wanted

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import ShapeError
 from .backward import grad
-from .graph import Variable
+from .graph import Value
 from .mode import enable_grad
 
 Inputs = Any
@@ -87,7 +87,7 @@ def hessian(
 ) -> Any:
     """∂²y/∂x∂x of a scalar function, of shape ``(*x.shape, *x.shape)``."""
 
-    def gradient(*xs: Variable) -> Any:
+    def gradient(*xs: Value) -> Any:
         y = func(*xs)
         _check_scalar("hessian", y)
         return _grads((y,), xs, (None,), True, strict)
@@ -147,8 +147,8 @@ def _vectors(who: str, v: Any, targets: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _check_scalar(who: str, y: Any) -> None:
-    if not isinstance(y, Variable) or y.array.size != 1:
-        got = y.array.shape if isinstance(y, Variable) else type(y).__name__
+    if not isinstance(y, Value) or y.array.size != 1:
+        got = y.array.shape if isinstance(y, Value) else type(y).__name__
         raise RuntimeError(f"{who}: expected a function that returns one scalar, got {got}")
 
 

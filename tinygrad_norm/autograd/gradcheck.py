@@ -9,7 +9,7 @@ import numpy as np
 
 from ..backend.array import device_of, to_device, to_numpy
 from .backward import grad
-from .graph import Variable, tick, wrap
+from .graph import Value, tick, wrap
 from .mode import enable_grad, keep_statistics, no_grad
 
 
@@ -41,7 +41,7 @@ def gradcheck(
         ValueError: no input requires grad, or one that does is not float64.
     """
     xs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-    checked = [i for i, x in enumerate(xs) if isinstance(x, Variable) and x.tracked]
+    checked = [i for i, x in enumerate(xs) if isinstance(x, Value) and x.tracked]
     if not checked:
         raise ValueError("gradcheck: expected at least one input with requires_grad=True")
     for i in checked:
@@ -87,7 +87,7 @@ def gradgradcheck(
                                            device_of(y.array)))
             for y in outputs
         ]
-    elif isinstance(grad_outputs, Variable):
+    elif isinstance(grad_outputs, Value):
         grad_outputs = [grad_outputs]
     seeds = [g.detach().requires_grad_() for g in grad_outputs]
     count = len(xs)
@@ -95,7 +95,7 @@ def gradgradcheck(
     @enable_grad
     def gradients(*arguments: Any) -> Any:
         ys, dys = _floats(func(*arguments[:count])), arguments[count:]
-        wanted = [x for x in arguments[:count] if isinstance(x, Variable) and x.tracked]
+        wanted = [x for x in arguments[:count] if isinstance(x, Value) and x.tracked]
         used = [i for i, y in enumerate(ys) if y.requires_grad]
         found = grad([ys[i] for i in used], wanted, [dys[i] for i in used],
                      create_graph=True, allow_unused=True)
@@ -108,7 +108,7 @@ def gradgradcheck(
 def _floats(outputs: Any) -> list[Any]:
     """The outputs that can carry a gradient."""
     many = outputs if isinstance(outputs, tuple | list) else (outputs,)
-    return [y for y in many if isinstance(y, Variable) and y.array.dtype.kind == "f"]
+    return [y for y in many if isinstance(y, Value) and y.array.dtype.kind == "f"]
 
 
 def _check_input(

@@ -1,9 +1,9 @@
-"""The graph: a Variable is a value and its place, a Node is one recorded operation.
+"""The graph: a Value is an array and its place, a Node is one recorded operation.
 
 Edges point from an operation to what it was computed from, never the other way, so there is no
 reference cycle and a graph is freed the moment its last tensor goes::
 
-    y (Variable) --edge--> (Node mul, output 0) --edges--> a (leaf Variable), (Node exp, output 0)
+    y (Value) --edge--> (Node mul, output 0) --edges--> a (leaf Value), (Node exp, output 0)
 
 A leaf (a tensor that no recorded operation made) is its own end of an edge.
 """
@@ -25,7 +25,7 @@ reverse topological order. A write in place with a larger number than a node's c
 """
 
 
-class Variable:
+class Value:
     """An array and its place in the graph. State only: arithmetic comes with ``Tensor``."""
 
     # Slots for what each has, and a dict for what few get: 4 % of a small operation's time.
@@ -41,7 +41,7 @@ class Variable:
     """The operation that made this value and which of its outputs it is; None for a leaf."""
     hooks: dict[int, Callable[[Any], Any]] | None = None
     """For a leaf, what is called with its gradient; other tensors keep theirs on the node."""
-    result_class: ClassVar[type[Variable]]
+    result_class: ClassVar[type[Value]]
     """The class of results: set by ``Tensor``, so that the engine need not know it."""
 
     _grad: Any = None
@@ -49,19 +49,19 @@ class Variable:
     __hash__ = object.__hash__  # Tensor compares element by element; a key is one object
 
 
-Variable.result_class = Variable
+Value.result_class = Value
 
-Edge = tuple["Node", int] | Variable | None
+Edge = tuple["Node", int] | Value | None
 
 
-def wrap(like: type[Variable], array: Array) -> Any:
+def wrap(like: type[Value], array: Array) -> Any:
     """A new leaf of the class ``like`` around ``array``, which it does not copy."""
-    variable = _new(like)
-    variable.array = array
-    variable.written = [0, False]
-    variable.tracked = False
-    variable.edge = None
-    return variable
+    value = _new(like)
+    value.array = array
+    value.written = [0, False]
+    value.tracked = False
+    value.edge = None
+    return value
 
 
 _new = object.__new__
@@ -78,10 +78,10 @@ class Constant:
     __slots__ = ("shape", "variable", "written")
 
     def __init__(self, value: Any) -> None:
-        held = isinstance(value, Variable)
+        held = isinstance(value, Value)
         self.shape: tuple[int, ...] | None = getattr(value.array if held else value, "shape", None)
         self.written: list[int] | None = value.written if held else None
-        self.variable: weakref.ref[Variable] | None = weakref.ref(value) if held else None
+        self.variable: weakref.ref[Value] | None = weakref.ref(value) if held else None
 
 
 PLAIN = frozenset((int, float, type(None)))
@@ -124,7 +124,7 @@ class Node:
     """Whether it has hooks or retained gradients."""
     hooks: dict[int, dict[int, Callable[[Any], Any]]] | None = None
     """For each output, what is called with its gradient."""
-    retained: dict[int, weakref.ref[Variable]] | None = None
+    retained: dict[int, weakref.ref[Value]] | None = None
     """The outputs that asked to have their gradient stored."""
     trace: str | None = None
     """In anomaly mode, the line of the user's file that made the call."""
@@ -166,7 +166,7 @@ class Node:
         return self.op.name
 
     @property
-    def next_functions(self) -> tuple[tuple[Node | Variable | None, int], ...]:
+    def next_functions(self) -> tuple[tuple[Node | Value | None, int], ...]:
         """For each input (node or leaf, output number), as PyTorch gives it."""
         return tuple(e if isinstance(e, tuple) else (e, 0) for e in self.edges)
 

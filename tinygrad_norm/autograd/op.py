@@ -30,7 +30,7 @@ from numpy import asarray, generic
 from ..backend.array import array_module, device_of, is_array
 from ..errors import DeviceError, DimError, DtypeError, ShapeError
 from .anomaly import check_forward, user_line
-from .graph import PLAIN, Edge, Node, Variable, _new, wrap
+from .graph import PLAIN, Edge, Node, Value, _new, wrap
 from .mode import ANOMALY, GRAD, LOOKED_AT, WATCH, flags, watcher
 from .plan import Names, Plan, Rule, Source, make_plan
 from .promotion import promoted
@@ -107,13 +107,13 @@ class Primitive:
     def __call__(self, *inputs: Any, **settings: Any) -> Any:
         arrays = []
         edges: list[Edge] = []
-        like: type[Variable] | None = None
+        like: type[Value] | None = None
         dtype: Any = None
         mixed = False
         mask, bit = 0, 1
         for value in inputs:
             edge = None
-            if isinstance(value, Variable):
+            if isinstance(value, Value):
                 array = value.array
                 arrays.append(array)
                 if like is None:
@@ -219,11 +219,11 @@ class Primitive:
         edge: Edge = (node, source.number) if source.output else node.edges[source.number]
         if source.property or not is_array(value):
             return value
-        if isinstance(edge, Variable):
+        if isinstance(edge, Value):
             if edge.array is not value:  # given other memory since, by .data or Module.to
                 raise node.stale()
             return edge
-        tensor = wrap(Variable.result_class, value)
+        tensor = wrap(Value.result_class, value)
         if edge is not None:
             tensor.tracked = True
             tensor.edge = edge

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..backend.array import is_array
 from ..errors import DtypeError
-from .graph import Variable, wrap
+from .graph import Value, wrap
 
 DEFAULT_FLOAT = np.dtype("float32")
 KINDS = "biuf"
@@ -27,7 +27,7 @@ def result_type(*values: Any) -> np.dtype:
     """The common dtype of tensors, arrays and Python numbers."""
     groups: list[list[np.dtype]] = [[], [], []]  # arrays, 0-dim arrays, numbers
     for value in values:
-        if isinstance(value, Variable):
+        if isinstance(value, Value):
             value = value.array
         if isinstance(value, bool | np.bool_):
             groups[2].append(np.dtype(bool))
@@ -64,7 +64,7 @@ def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
     values = [v.item() if isinstance(v, np.generic) else v for v in inputs]
     dtype = result_type(*values)
     if mode == "equal":
-        kinds = [str(v.dtype) for v in values if isinstance(v, Variable) or is_array(v)]
+        kinds = [str(v.dtype) for v in values if isinstance(v, Value) or is_array(v)]
         if len(set(kinds)) > 1:
             raise DtypeError(f"{name}: expected tensors of the same dtype, got "
                              f"{', '.join(kinds)}; bring them to one with .to(dtype)")
@@ -72,12 +72,12 @@ def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
         dtype = DEFAULT_FLOAT
     changed = False
     for i, value in enumerate(values):
-        if isinstance(value, Variable):
+        if isinstance(value, Value):
             if value.array.dtype != dtype:
                 values[i] = value.to(dtype)  # type: ignore[attr-defined]
                 changed = True
         elif is_array(value):
-            values[i] = wrap(Variable.result_class, value.astype(dtype))
+            values[i] = wrap(Value.result_class, value.astype(dtype))
             changed = True
         elif value is not inputs[i]:
             changed = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from ..ops import activation as ops
 from ..ops import elementwise
 from ..ops.choice import where
@@ -75,7 +75,7 @@ def log_softmax(input: Tensor, dim: int | None = None, *, dtype: Any = None) -> 
     return input.log_softmax(_class_dim("log_softmax", input) if dim is None else dim, dtype)
 
 
-def _class_dim(who: str, x: Variable) -> int:
+def _class_dim(who: str, x: Value) -> int:
     """The dimension PyTorch takes when none is given."""
     dim = 0 if x.array.ndim in (0, 1, 3) else 1
     warnings.warn(f"{who}: dim was left out and {dim} is taken for {x.array.ndim} dimensions; "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from ..backend.array import Array, array_module
 from ..errors import DimError, DtypeError, ShapeError, not_a_tensor
 from ..ops.attention import masked_softmax
@@ -95,7 +95,7 @@ def _check_inputs(query: Any, key: Any, value: Any) -> None:
     """Raise for what is no tensor, no float, or of another dtype or size than the others."""
     named = {"query": query, "key": key, "value": value}
     for name, x in named.items():
-        if not isinstance(x, Variable):
+        if not isinstance(x, Value):
             raise not_a_tensor(WHO, x, name)
         if x.array.dtype != query.array.dtype or x.array.dtype.kind != "f":
             kinds = ", ".join(str(x.array.dtype) for x in named.values())
@@ -140,7 +140,7 @@ def _scores_shape(query: Tensor, key: Tensor, value: Tensor) -> tuple[int, ...]:
 
 def _read_mask(mask: Any, query: Tensor, shape: tuple[int, ...]) -> tuple[Array | None, Any]:
     """(which scores count, what is added to them) of a mask that broadcasts to ``shape``."""
-    if not isinstance(mask, Variable):
+    if not isinstance(mask, Value):
         raise not_a_tensor(WHO, mask, "attn_mask")
     kind = mask.array.dtype
     if kind.kind != "b" and kind not in (query.array.dtype, np.dtype("float32")):

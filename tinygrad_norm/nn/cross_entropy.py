@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd.graph import Variable, wrap
+from ..autograd.graph import Value, wrap
 from ..backend.array import Array, array_module
 from ..errors import DimError, DtypeError, ShapeError
 from ..ops import loss as ops
@@ -87,7 +87,7 @@ def _not_labels(who: str, x: Array, labels: Array, shape: tuple[int, ...]) -> Ex
                       f"{x.shape}, got {labels.shape}; is the class dimension not the second?")
 
 
-def _class_weight(who: str, weight: Variable | None, x: Array) -> Array | None:
+def _class_weight(who: str, weight: Value | None, x: Array) -> Array | None:
     """The array of a weight for each class."""
     if weight is None:
         return None

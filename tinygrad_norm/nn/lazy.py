@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..autograd.graph import Variable, tick
+from ..autograd.graph import Value, tick
 from ..backend.array import Array, Device, as_device, device_of, is_array, to_device
 from ..errors import UninitializedError
 from ..tensors.conversion import as_dtype
@@ -190,7 +190,7 @@ class LazyModuleMixin:
         for name, value in vars(self).items():
             given = state.get(prefix + name)
             if is_lazy(value) and given is not None and not is_lazy(given):
-                array = given.array if isinstance(given, Variable) else given
+                array = given.array if isinstance(given, Value) else given
                 size = self.size_in(name, array.shape) if is_array(array) else None
                 if size is not None:
                     self.become_plain(size)

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from ..backend.array import array_module
 from ..errors import DtypeError, ShapeError, not_a_tensor
 from ..ops import elementwise, reduction
@@ -29,15 +29,15 @@ def check_reduction(who: str, kind: str) -> None:
 
 def check_tensors(who: str, input: object, target: object) -> None:
     """Raise TypeError for what is no tensor, and for an input that is no float."""
-    if not (isinstance(input, Variable) and isinstance(target, Variable)):
-        name, value = ("target", target) if isinstance(input, Variable) else ("input", input)
+    if not (isinstance(input, Value) and isinstance(target, Value)):
+        name, value = ("target", target) if isinstance(input, Value) else ("input", input)
         raise not_a_tensor(who, value, name)
     if input.array.dtype.kind != "f":
         raise DtypeError(f"{who}: expected a floating point input, got {input.array.dtype}; "
                          "call .float()")
 
 
-def check_not_empty(who: str, input: Variable) -> None:
+def check_not_empty(who: str, input: Value) -> None:
     """Raise for a mean over nothing, which is NaN."""
     if not input.array.size:
         raise ShapeError(f"{who}: expected at least one value, got input of shape "

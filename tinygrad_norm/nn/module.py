@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..autograd.graph import Variable, tick
+from ..autograd.graph import Value, tick
 from ..backend.array import to_device
 from ..tensors.conversion import destination
 from ..tensors.tensor import RemovableHandle, Tensor
@@ -73,7 +73,7 @@ class Module(State):
                 changed = hook(self, args, result)
                 result = result if changed is None else changed
         last = result[0] if result.__class__ is tuple and result else result
-        if isinstance(last, Variable) and last.edge is not None:
+        if isinstance(last, Value) and last.edge is not None:
             node = last.edge[0]  # lets a drawing group the operations recorded since `start`
             node.calls = (self, start, node.calls)
         return result

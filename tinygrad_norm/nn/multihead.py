@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, wrap
+from ..autograd.graph import Value, wrap
 from ..backend.array import Array, array_module
 from ..errors import AssertedDtypeError, AssertedShapeError, not_a_tensor
 from ..ops.linalg import linear
@@ -169,7 +169,7 @@ class MultiheadAttention(Module):
         ):
             if mask is None:
                 continue
-            if not isinstance(mask, Variable):
+            if not isinstance(mask, Value):
                 raise not_a_tensor(WHO, mask, name)
             shape, kind = mask.array.shape, mask.array.dtype.kind
             if kind not in "bf":

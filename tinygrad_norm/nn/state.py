@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..autograd.graph import Variable, tick
+from ..autograd.graph import Value, tick
 from ..backend.array import is_array, to_device
 from ..tensors.tensor import Parameter, Tensor
 from .lazy import Begun, is_lazy
@@ -66,7 +66,7 @@ class State(Tree):
                 continue
             if is_lazy(own[key]) and is_lazy(value):
                 continue
-            array = value.array if isinstance(value, Variable) and not is_lazy(value) else value
+            array = value.array if isinstance(value, Value) and not is_lazy(value) else value
             if not is_array(array) or array.dtype.kind not in "biuf":
                 problems.append(f"{key}: expected a tensor or an array, got {_kind(value)}")
             elif is_lazy(own[key]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from ..tensors.tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Buffer(Tensor):
     persistent = True
 
     def __init__(self, data: Any = (), persistent: bool = True) -> None:
-        if isinstance(data, Variable):
+        if isinstance(data, Value):
             self.array, self.written = data.array, data.written
             self.written[1] = True
             self.tracked, self.edge = data.tracked and data.edge is not None, data.edge

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from ..autograd.op import primitive
 from ..backend.array import Array, add_at, array_module, device_of, is_array
 from ..errors import DeviceError
@@ -208,7 +208,7 @@ def plain_index(index: Any, x: Array) -> Any:
                                for part in index))
     if isinstance(index, list):
         return array_module(x).asarray(index, dtype=None if index else "int64")
-    if isinstance(index, Variable):
+    if isinstance(index, Value):
         index = index.array
     if isinstance(index, np.ndarray | np.generic) and not index.ndim and index.dtype.kind in "iu":
         return int(index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from ..autograd.op import primitive
 from ..backend.array import Array, Device, to_device
 
@@ -44,4 +44,4 @@ copy.gradient(x=lambda dy: dy)
 
 def array_of(value: Any) -> Any:
     """The array of a tensor, or the array itself: for what a rule only looks at."""
-    return value.array if isinstance(value, Variable) else value
+    return value.array if isinstance(value, Value) else value

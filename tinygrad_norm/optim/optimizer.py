@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, wrap
+from ..autograd.graph import Value, wrap
 from ..autograd.mode import enable_grad
 from ..backend.array import device_of, is_array, to_device
 from ..errors import DeviceError
@@ -48,7 +48,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
         who = type(self).__name__
-        if isinstance(params, Variable):
+        if isinstance(params, Value):
             raise TypeError(f"{who}: expected an iterable of tensors or dicts, got a single "
                             f"{type(params).__name__}; put it into a list: [param]")
         if not isinstance(params, Iterable):
@@ -181,8 +181,8 @@ class Optimizer:
         for name, value in values.items():
             if name == STEP and self.counted:
                 value = _count(who, number, value)
-            elif isinstance(value, Variable) or is_array(value):
-                held = value.array if isinstance(value, Variable) else value
+            elif isinstance(value, Value) or is_array(value):
+                held = value.array if isinstance(value, Value) else value
                 if held.shape != parameter.array.shape:
                     raise ValueError(
                         f"{who}: loaded state dict has a {name} of shape {held.shape} for "
@@ -210,7 +210,7 @@ def plain(value: Any) -> Any:
     arrays it is multiplied with; anything else unchanged."""
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Variable) and value.array.size == 1:
+    if isinstance(value, Value) and value.array.size == 1:
         return value.array.item()
     return value
 
@@ -220,14 +220,14 @@ def _listed(who: str, params: Any) -> tuple[list[Any], list[str]]:
     if isinstance(params, set | frozenset):
         raise TypeError(f"{who}: expected an ordered collection of tensors, got a set, whose order "
                         "changes between runs; use a list")
-    entries: list[Any] = [params] if isinstance(params, Variable) else list(params)
+    entries: list[Any] = [params] if isinstance(params, Value) else list(params)
     names = [entry[0] for entry in entries if isinstance(entry, tuple)]
     if names and len(names) != len(entries):
         raise ValueError(f"{who}: expected all parameters with names or all without, got "
                          f"{len(names)} names for {len(entries)} parameters")
     leaves: list[Any] = [entry[1] for entry in entries] if names else entries
     for i, parameter in enumerate(leaves):
-        if not isinstance(parameter, Variable):
+        if not isinstance(parameter, Value):
             raise TypeError(f"{who}: optimizer can only optimize tensors, got "
                             f"{type(parameter).__name__} at position {i}")
         if parameter.edge is not None:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd import enable_grad, keep_statistics
-from ..autograd.graph import Variable, wrap
+from ..autograd.graph import Value, wrap
 from ..backend.array import is_array, to_numpy
 from ..nn.module import Module
 from ..nn.normalization.checks import as_int, is_number
@@ -193,8 +193,8 @@ def _prepared(layer: Any, arrays: Any, seed: int) -> Any:
 
 
 def _float64(value: Any) -> np.ndarray:
-    if not (isinstance(value, Variable) or is_array(value)):
+    if not (isinstance(value, Value) or is_array(value)):
         raise TypeError(f"certify: expected tensors or arrays as inputs, got "
                         f"{type(value).__name__}")
-    array = to_numpy(value.array if isinstance(value, Variable) else value)
+    array = to_numpy(value.array if isinstance(value, Value) else value)
     return array.astype(np.float64 if array.dtype.kind == "f" else array.dtype)

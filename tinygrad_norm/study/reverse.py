@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd import grad, keep_statistics
-from ..autograd.graph import Variable, wrap
+from ..autograd.graph import Value, wrap
 from ..nn.container import ModuleDict
 from ..nn.module import Module
 from ..nn.utils.parametrize import type_before_parametrizations
@@ -173,7 +173,7 @@ def learned(layer: Any) -> dict[str, Any]:
 
 def floats(outputs: Any) -> list[Any]:
     """The outputs that can have derivatives."""
-    found = [y for y in flat(outputs) if isinstance(y, Variable) and y.array.dtype.kind == "f"]
+    found = [y for y in flat(outputs) if isinstance(y, Value) and y.array.dtype.kind == "f"]
     if not found:
         raise TypeError("certify: expected the layer to give floating tensors, got none")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..autograd.graph import Variable, wrap
+from ..autograd.graph import Value, wrap
 from ..autograd.promotion import promoted, result_type
 from ..backend.array import array_module, is_array
 from ..errors import DtypeError
@@ -20,7 +20,7 @@ Number = Any
 """A tensor, an array or a Python number."""
 
 
-class Arithmetic(Variable):
+class Arithmetic(Value):
     """What stands between or around tensors in a formula."""
 
     __array_priority__ = 1000
@@ -103,7 +103,7 @@ class Arithmetic(Variable):
     def __invert__(self) -> Tensor:
         return choice.logical_not(self)
 
-    __hash__ = Variable.__hash__
+    __hash__ = Value.__hash__
 
     def add(self, other: Number, *, alpha: float = 1) -> Tensor:
         """self + alpha other"""
@@ -177,7 +177,7 @@ class Arithmetic(Variable):
         """Limited to [min, max]; either may be left out, numbers or tensors."""
         if min is None and max is None:
             raise RuntimeError("clamp: expected at least one of min and max, got neither")
-        if isinstance(min, Variable) or isinstance(max, Variable):
+        if isinstance(min, Value) or isinstance(max, Value):
             result: Any = self if min is None else where(self < min, min, self)
             return result if max is None else where(result > max, max, result)
         whole = self.array.dtype.kind != "f"
@@ -199,7 +199,7 @@ class Arithmetic(Variable):
 
     def masked_fill(self, mask: Any, value: Number) -> Tensor:
         """A copy with ``value``, brought to this tensor's dtype, where the mask of bools holds."""
-        if isinstance(value, Variable):
+        if isinstance(value, Value):
             value = value.to(self.array.dtype)  # type: ignore[attr-defined]
         elif self.array.dtype.kind != "f":
             value = self.array.dtype.type(value)
@@ -246,17 +246,17 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
         condition: a tensor of bools.
         input, other: tensors or Python numbers, brought to one dtype.
     """
-    flags = condition.array if isinstance(condition, Variable) else condition
+    flags = condition.array if isinstance(condition, Value) else condition
     if not is_array(flags) or flags.dtype.kind != "b":
         got = flags.dtype if is_array(flags) else type(flags).__name__
         raise DtypeError(f"where: expected a condition of bools, got {got}; compare, or .bool()")
-    if not isinstance(input, Variable) and not isinstance(other, Variable):
+    if not isinstance(input, Value) and not isinstance(other, Value):
         dtype = result_type(input, other)
-        input = wrap(Variable.result_class, array_module(flags).asarray(input, dtype=dtype))
+        input = wrap(Value.result_class, array_module(flags).asarray(input, dtype=dtype))
     input, other = promoted("where", "same", (input, other)) or (input, other)
     return choice.where_(condition, input, other)
 
 
 def comparable(value: Any) -> bool:
     """Whether ``==`` compares with it element by element; with anything else it is just False."""
-    return isinstance(value, Variable | int | float) or is_array(value)
+    return isinstance(value, Value | int | float) or is_array(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, tick, wrap
+from ..autograd.graph import Value, tick, wrap
 from ..backend.array import (
     Device,
     array_module,
@@ -49,7 +49,7 @@ def destination(
     ``non_blocking`` is accepted, without effect.
     """
     for value in args:
-        if isinstance(value, Variable):
+        if isinstance(value, Value):
             dtype, device = value.array.dtype, device_of(value.array)
         elif isinstance(value, Device | int):
             device = value
@@ -64,7 +64,7 @@ def destination(
             None if device is None else as_device(device))
 
 
-class Conversion(Variable):
+class Conversion(Value):
     """Out of the tensor, and into another dtype or device."""
 
     @property
@@ -121,7 +121,7 @@ class Conversion(Variable):
     def bool(self) -> Tensor:
         return self.to(np.dtype("bool"))
 
-    def type_as(self, other: Variable) -> Tensor:
+    def type_as(self, other: Value) -> Tensor:
         return self.to(other.array.dtype)
 
     def numpy(self, *, force: Any = False) -> np.ndarray:
@@ -242,7 +242,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
     as_dtype(array.dtype)
-    return wrap(Variable.result_class, array)
+    return wrap(Value.result_class, array)
 
 
 def from_dlpack(source: Any) -> Tensor:
@@ -255,4 +255,4 @@ def from_dlpack(source: Any) -> Tensor:
     else:
         raise DeviceError(f"from_dlpack: expected memory of the cpu or of cuda, got kind {kind}")
     as_dtype(array.dtype)
-    return wrap(Variable.result_class, array)
+    return wrap(Value.result_class, array)

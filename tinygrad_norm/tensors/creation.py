@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable, wrap
+from ..autograd.graph import Value, wrap
 from ..backend.array import as_device, is_array, still, to_device
 from ..errors import ShapeError
 from ..ops import linalg
@@ -49,7 +49,7 @@ def tensor(
     Raises:
         ValueError: lists of unequal length. TypeError: something that is no number.
     """
-    if isinstance(data, Variable):
+    if isinstance(data, Value):
         data = still(data.array)
     if is_array(data):
         array = data.copy()
@@ -75,7 +75,7 @@ def tensor(
 
 def _values(data: Any) -> Any:
     """Nested lists with the tensors in them as numbers."""
-    if isinstance(data, Variable):
+    if isinstance(data, Value):
         return data.array.tolist()
     if isinstance(data, list | tuple):
         return [_values(item) for item in data]
@@ -110,7 +110,7 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:
     """``fill_value`` in the shape ``size``; its kind of number gives the default dtype."""
-    if isinstance(fill_value, Variable):
+    if isinstance(fill_value, Value):
         fill_value = fill_value.array.item()
     if dtype is None:
         dtype = ("bool" if isinstance(fill_value, bool) else
@@ -165,9 +165,9 @@ def _like(function: Any) -> Any:
     name = function.__name__ + "_like"
 
     def like(
-        input: Variable, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+        input: Value, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
     ) -> Tensor:
-        if not isinstance(input, Variable):
+        if not isinstance(input, Value):
             raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
         device = input.device if device is None else device  # type: ignore[attr-defined]
         return function(input.array.shape, dtype=dtype or input.array.dtype, device=device,
@@ -184,7 +184,7 @@ empty_like = _like(empty)
 
 
 def full_like(
-    input: Variable, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    input: Value, fill_value: Any, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """As :func:`full`, with the input's shape, dtype and device."""
@@ -194,13 +194,13 @@ def full_like(
 
 
 def _tensors(who: str, tensors: Any) -> Sequence[Any]:
-    if isinstance(tensors, Variable) or not isinstance(tensors, Sequence):
+    if isinstance(tensors, Value) or not isinstance(tensors, Sequence):
         raise TypeError(f"{who}: expected a tuple or list of tensors, got "
                         f"{type(tensors).__name__}")
     if not tensors:
         raise ShapeError(f"{who}: expected a non-empty list of tensors")
     for i, item in enumerate(tensors):
-        if not isinstance(item, Variable):
+        if not isinstance(item, Value):
             raise TypeError(f"{who}: expected tensors, got {type(item).__name__} at position {i}")
     return tensors
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..autograd.graph import Variable, tick, wrap
+from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import is_grad_enabled
 from ..autograd.op import explained
 from ..backend.array import array_module
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from .tensor import Tensor
 
 
-class Inplace(Variable):
+class Inplace(Value):
     """Operators and methods that change their tensor."""
 
     def _write(self, who: str, function: Any, *values: Any) -> Any:
         """``self = function(self, *values)`` in place."""
         tracked = is_grad_enabled() and (
-            self.tracked or any(isinstance(v, Variable) and v.tracked for v in values)
+            self.tracked or any(isinstance(v, Value) and v.tracked for v in values)
         )
         if not tracked:
             result = function(self, *values).array
@@ -85,18 +85,18 @@ class Inplace(Variable):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         index = plain_index(index, self.array)
-        if isinstance(value, Variable):
+        if isinstance(value, Value):
             if value.array.dtype != self.array.dtype:
                 value = value.to(self.array.dtype)  # type: ignore[attr-defined]
         elif not isinstance(value, int | float):
             value = wrap(self.result_class, array_module(self.array).asarray(value).astype(
                 self.array.dtype))
         tracked = is_grad_enabled() and (
-            self.tracked or (isinstance(value, Variable) and value.tracked))
+            self.tracked or (isinstance(value, Value) and value.tracked))
         if tracked:
             self._write("setitem", lambda x, v: replace(x, v, index=index), value)
             return
-        self._store("setitem", index, value.array if isinstance(value, Variable) else value)
+        self._store("setitem", index, value.array if isinstance(value, Value) else value)
 
     def __iadd__(self, other: Any) -> Any:
         return self._write("add_", elementwise.add, other)

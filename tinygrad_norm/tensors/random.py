@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from ..backend.array import device_of
 from .conversion import as_dtype
 from .creation import finished, lengths, tensor
@@ -44,7 +44,7 @@ class Generator:
                  for key in ("state", "inc") for i in range(4)]
         return tensor([*words, state["has_uint32"], state["uinteger"]])
 
-    def set_state(self, state: Variable) -> Generator:
+    def set_state(self, state: Value) -> Generator:
         """Go on from a state that :meth:`get_state` gave."""
         words = [int(w) for w in state.array.tolist()]
         if len(words) != 10:
@@ -79,7 +79,7 @@ def get_rng_state() -> Tensor:
     return default_generator().get_state()
 
 
-def set_rng_state(state: Variable) -> None:
+def set_rng_state(state: Value) -> None:
     """Go on from a state that :func:`get_rng_state` gave."""
     default_generator().set_state(state)
 
@@ -136,24 +136,24 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
     return finished(source(generator).permutation(*lengths(n)), dtype or "int64", device, False)
 
 
-def rand_like(input: Variable, *, dtype: Any = None, device: Any = None,
+def rand_like(input: Value, *, dtype: Any = None, device: Any = None,
               requires_grad: bool = False) -> Tensor:
     """As :func:`rand`, with the input's shape, dtype and device."""
     return rand(size=input.array.shape, requires_grad=requires_grad, **_as(input, dtype, device))
 
 
-def randn_like(input: Variable, *, dtype: Any = None, device: Any = None,
+def randn_like(input: Value, *, dtype: Any = None, device: Any = None,
                requires_grad: bool = False) -> Tensor:
     """As :func:`randn`, with the input's shape, dtype and device."""
     return randn(size=input.array.shape, requires_grad=requires_grad, **_as(input, dtype, device))
 
 
-def randint_like(input: Variable, low: int = 0, high: Any = None, *, dtype: Any = None,
+def randint_like(input: Value, low: int = 0, high: Any = None, *, dtype: Any = None,
                  device: Any = None) -> Tensor:
     """As :func:`randint`, with the input's shape, dtype and device."""
     return randint(low, high, input.array.shape, **_as(input, dtype, device))
 
 
-def _as(input: Variable, dtype: Any, device: Any) -> dict[str, Any]:
+def _as(input: Value, dtype: Any, device: Any) -> dict[str, Any]:
     return {"dtype": input.array.dtype if dtype is None else dtype,
             "device": device_of(input.array) if device is None else device}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..autograd.graph import Variable, wrap
+from ..autograd.graph import Value, wrap
 from ..backend.array import array_module
 from ..errors import DtypeError
 from ..ops import reduction as ops
@@ -35,7 +35,7 @@ def _axis(dim: Dim, axis: Dim) -> Any:
     return dim
 
 
-class Reductions(Variable):
+class Reductions(Value):
     """Results with fewer dimensions."""
 
     def sum(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
@@ -94,7 +94,7 @@ class Reductions(Variable):
     def _extremum(self, name: str, whole: Any, at: Any, dim: Any, keepdim: bool) -> Any:
         if dim is None:
             return whole(self, axis=None, keepdims=False)
-        if isinstance(dim, Variable):
+        if isinstance(dim, Value):
             return getattr(self, name + "imum")(dim)
         indices = at(self, axis=dim, keepdims=True)
         if not self.array.ndim:
@@ -155,7 +155,7 @@ class Reductions(Variable):
         return wrap(self.result_class, array_module(array).argsort(array, axis=dim, kind="stable"))
 
     @staticmethod
-    def _floating(name: str, x: Variable) -> None:
+    def _floating(name: str, x: Value) -> None:
         if x.array.dtype.kind != "f":
             raise DtypeError(
                 f"{name}: expected a floating point tensor, got {x.array.dtype}; call .float()"

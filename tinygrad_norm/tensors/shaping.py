@@ -6,7 +6,7 @@ import math
 import operator
 from typing import TYPE_CHECKING, Any
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from ..errors import DimError, ShapeError
 from ..ops import linalg
 from ..ops import shape as ops
@@ -33,7 +33,7 @@ def dimension(who: str, dim: int, ndim: int) -> int:
     return dim % bound
 
 
-class Shaping(Variable):
+class Shaping(Value):
     """Views, pieces and matrix products."""
 
     def reshape(self, *lengths: Any, shape: Any = None) -> Tensor:
@@ -54,10 +54,10 @@ class Shaping(Variable):
             )
         return result
 
-    def view_as(self, other: Variable) -> Tensor:
+    def view_as(self, other: Value) -> Tensor:
         return self.view(other.array.shape)
 
-    def reshape_as(self, other: Variable) -> Tensor:
+    def reshape_as(self, other: Value) -> Tensor:
         return self.reshape(other.array.shape)
 
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -127,7 +127,7 @@ class Shaping(Variable):
                      for i, n in enumerate(wanted))
         return ops.broadcast_to(self, shape=full)
 
-    def expand_as(self, other: Variable) -> Tensor:
+    def expand_as(self, other: Value) -> Tensor:
         return self.expand(other.array.shape)
 
     def broadcast_to(self, shape: Any) -> Tensor:
@@ -142,7 +142,7 @@ class Shaping(Variable):
     def __getitem__(self, index: Any) -> Tensor:
         return ops.take(self, index=ops.plain_index(index, self.array))
 
-    def gather(self, dim: int, index: Variable) -> Tensor:
+    def gather(self, dim: int, index: Value) -> Tensor:
         """y[i, j] = self[i, index[i, j]] for ``dim`` 1."""
         if index.array.ndim != self.array.ndim:
             raise ShapeError(f"gather: expected an index of {self.array.ndim} dimensions, got "
@@ -174,23 +174,23 @@ class Shaping(Variable):
         """The product of matrices, batches of them, or vectors."""
         return linalg.matmul(self, other)
 
-    def mm(self, mat2: Variable) -> Tensor:
+    def mm(self, mat2: Value) -> Tensor:
         """(n, k) (k, m) -> (n, m)"""
         return self._product("mm", 2, mat2)
 
-    def bmm(self, mat2: Variable) -> Tensor:
+    def bmm(self, mat2: Value) -> Tensor:
         """(b, n, k) (b, k, m) -> (b, n, m)"""
         if self.array.shape[:1] != mat2.array.shape[:1]:
             raise ShapeError(f"bmm: batches of {self.array.shape} and {mat2.array.shape} differ")
         return self._product("bmm", 3, mat2)
 
-    def _product(self, who: str, ndim: int, other: Variable) -> Tensor:
+    def _product(self, who: str, ndim: int, other: Value) -> Tensor:
         if self.array.ndim != ndim or other.array.ndim != ndim:
             raise ShapeError(f"{who}: expected two tensors of {ndim} dimensions, got "
                              f"{self.array.shape} and {other.array.shape}")
         return linalg.matmul(self, other)
 
-    def dot(self, other: Variable) -> Tensor:
+    def dot(self, other: Value) -> Tensor:
         """Σ self other of two vectors."""
         return self._product("dot", 1, other)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.backward import backward
-from ..autograd.graph import Node, Variable
+from ..autograd.graph import Node, Value
 from ..backend.array import device_of, to_numpy
 from ..errors import DeviceError, DtypeError, ShapeError
 from .arithmetic import Arithmetic
@@ -56,7 +56,7 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
 
     def __init__(self, *data: Any, requires_grad: bool = False) -> None:
         self.tracked, self.edge = False, None
-        if len(data) == 1 and isinstance(data[0], Variable):
+        if len(data) == 1 and isinstance(data[0], Value):
             self.array, self.written = data[0].array, data[0].written
             self.written[1] = True
         else:
@@ -100,8 +100,8 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
         return self.detach()
 
     @data.setter
-    def data(self, value: Variable) -> None:
-        if not isinstance(value, Variable):
+    def data(self, value: Value) -> None:
+        if not isinstance(value, Value):
             raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
         self.array, self.written = value.array, value.written
         self.written[1] = True
@@ -125,7 +125,7 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
-            if not isinstance(value, Variable):
+            if not isinstance(value, Value):
                 raise TypeError(f"grad: expected a Tensor or None, got {type(value).__name__}")
             if value.array.shape != self.array.shape:
                 raise ShapeError(f"grad: expected shape {self.shape}, got {value.array.shape}")
@@ -203,7 +203,7 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
         return "tensor(" + text + separator + ", ".join(facts[1:]) + ")"
 
 
-Variable.result_class = Tensor
+Value.result_class = Tensor
 Tensor.result_class = Tensor
 
 

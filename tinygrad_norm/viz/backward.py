@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..autograd.backward import reachable
-from ..autograd.graph import Node, Variable
+from ..autograd.graph import Node, Value
 from .details import details
 from .model import (
     BACK,
@@ -27,7 +27,7 @@ from .model import (
     renumbered,
 )
 from .reverse import Walk
-from .trace import Tracing, Value, operands
+from .trace import Origin, Tracing, operands
 
 
 def add_backward(tracing: Tracing, walk: Walk) -> list[Node]:
@@ -68,7 +68,7 @@ class _Backward:
         group = self.groups[of]
         given = []
         for operand, source in operands(node):
-            own = not isinstance(source, tuple | Variable) and (
+            own = not isinstance(source, tuple | Value) and (
                 self.tracing.names.leaf(source)[0] not in self.index)
             value = self._constant(node, operand, source, group) if own else self._value(source)
             given.append((operand, value))
@@ -81,25 +81,25 @@ class _Backward:
         """Of an operation or a leaf of the forward pass."""
         return self.index[owner if isinstance(owner, Node) else self.tracing.names.leaf(owner)[0]]
 
-    def _value(self, source: Any) -> Value:
+    def _value(self, source: Any) -> Origin:
         if isinstance(source, tuple):
             kind = BACK if self.walk.ran(source[0]) else USES
             return self.tracing.value(source)._replace(kind=kind)
         if source is self.walk.seed:
-            return Value(self.index[id(source)], source.array.shape, BACK)
+            return Origin(self.index[id(source)], source.array.shape, BACK)
         known = self.walk.constants.get(id(source))
         place = self.sources.get((self.index[known[0]], known[1])) if known else None
         if place is not None:
-            return Value(place, source.array.shape, USES)
+            return Origin(place, source.array.shape, USES)
         return self.tracing.value(source)._replace(kind=USES)
 
-    def _constant(self, node: Node, operand: int, source: Any, group: int) -> Value:
+    def _constant(self, node: Node, operand: int, source: Any, group: int) -> Origin:
         """What a rule made without recording it, as a mask: named as the operation names it."""
         names = getattr(node.op, "inputs", ())
         name = names[min(operand, len(names) - 1)] if names else INPUT
         at = self.tracing.add(id(source), GraphNode(INPUT, name, cluster=group,
                                                       attributes={"backward": True}))
-        return Value(at, source.shape, CONSTANT)
+        return Origin(at, source.shape, CONSTANT)
 
 
 def backward_alone(graph: Graph) -> Graph:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from .backward import add_backward, backward_alone
 from .collapse import collapsed, gradients_closed, levels
 from .measures import SHOW, annotate
@@ -33,7 +33,7 @@ READABLE = 150
 
 
 def graph(
-    tensor: Variable, params: Any = None, *, view: str = "forward", depth: int | None = None,
+    tensor: Value, params: Any = None, *, view: str = "forward", depth: int | None = None,
     fold: bool | None = None, expand: str | Collection[str] = (),
     show: str | Collection[str] = ("shapes",),
 ) -> Picture:
@@ -89,7 +89,7 @@ def graph(
 
 
 def _full(
-    tensor: Variable, params: Any, view: str, expand: Collection[str], show: Collection[str],
+    tensor: Value, params: Any, view: str, expand: Collection[str], show: Collection[str],
 ) -> Graph:
     """The graph with its measures, fused operations opened, nothing collapsed."""
     tracing = Tracing(tensor, params)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Node, Variable
+from ..autograd.graph import Node, Value
 from ..backend.array import is_array, to_numpy
 from .model import BACKWARD, Graph
 from .reverse import Walk
@@ -78,7 +78,7 @@ def mark_path(graph: Graph) -> None:
             graph.nodes[i] = replace(node, attributes={**node.attributes, "nonfinite": kind})
 
 
-def _flow(reads: Any, walk: Walk, tensor: Variable) -> Any:
+def _flow(reads: Any, walk: Walk, tensor: Value) -> Any:
     """What flows back along an edge of the forward pass."""
     if reads is tensor:
         return walk.seed
@@ -95,7 +95,7 @@ def _note_saved(tracing: Tracing) -> None:
     first who keeps it; that of leaves not at all, since they are there anyway."""
     graph = tracing.graph
     counted = {id(_memory(edge.array)) for node in tracing.nodes for edge in node.edges
-               if isinstance(edge, Variable)}
+               if isinstance(edge, Value)}
     total = 0
     for node in tracing.nodes:
         bytes_ = 0
@@ -129,7 +129,7 @@ def _memory(array: Any) -> Any:
 
 
 def _array(value: Any) -> np.ndarray:
-    return to_numpy(value.array if isinstance(value, Variable) else value)
+    return to_numpy(value.array if isinstance(value, Value) else value)
 
 
 def written_bytes(count: int) -> str:

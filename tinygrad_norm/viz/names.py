@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from ..autograd.graph import Variable
+from ..autograd.graph import Value
 from .model import BUFFER, INPUT, PARAMETER
 
 
@@ -18,8 +18,8 @@ class Names:
 
     def __init__(self, params: Any, called: Iterable[Any]) -> None:
         """``params`` as ``graph`` takes it, and the outermost modules that were called."""
-        self._tensors: dict[int, tuple[Variable, str, str]] = {}
-        self._memory: dict[int, tuple[Variable, str, str]] = {}
+        self._tensors: dict[int, tuple[Value, str, str]] = {}
+        self._memory: dict[int, tuple[Value, str, str]] = {}
         self._modules: dict[int, str] = {}
         called = list(called)
         if _is_module(params):
@@ -40,14 +40,14 @@ class Names:
             for name, variable in module.named_buffers():
                 self._add(variable, BUFFER, name)
 
-    def _add(self, variable: Variable, kind: str, name: str) -> None:
+    def _add(self, variable: Value, kind: str, name: str) -> None:
         entry = (variable, kind, name)
         self._tensors.setdefault(id(variable), entry)
         self._memory.setdefault(id(variable.written), entry)
 
     def leaf(self, source: Any) -> tuple[int, str, str]:
         """(key, kind, name) of a leaf, or of a constant; equal keys are one node."""
-        tracked = isinstance(source, Variable)
+        tracked = isinstance(source, Value)
         entry = self._tensors.get(id(source)) or self._memory.get(id(source.written))
         if tracked and entry and entry[0] is not source and entry[0].tracked:
             entry = None  # a leaf of its own in a parameter's memory is not that parameter
@@ -57,7 +57,7 @@ class Names:
         # Two constants that were one tensor have the same weak reference, also when it is gone.
         return id(source if tracked else source.variable or source), INPUT, INPUT
 
-    def buffers(self, module: Any) -> Iterator[tuple[int, str, Variable]]:
+    def buffers(self, module: Any) -> Iterator[tuple[int, str, Value]]:
         """(key, name, buffer) of the buffers that the module itself holds."""
         for name, variable in module.named_buffers(recurse=False):
             _, _, known = self._memory.get(id(variable.written), (None, None, name))
@@ -72,18 +72,18 @@ def _is_module(params: Any) -> bool:
     return all(hasattr(params, f"named_{what}") for what in ("parameters", "buffers", "modules"))
 
 
-def _pairs(params: Any) -> Iterator[tuple[str, Variable]]:
+def _pairs(params: Any) -> Iterator[tuple[str, Value]]:
     """(name, tensor) of what is given by name."""
     if params is None or _is_module(params):
         return
     form = "expected params to be a Module, a dict or pairs (name, tensor)"
-    if isinstance(params, Variable) or not isinstance(params, Iterable):
+    if isinstance(params, Value) or not isinstance(params, Iterable):
         raise TypeError(f"graph: {form}, got {type(params).__name__}")
     for pair in params.items() if isinstance(params, Mapping) else params:
         if not isinstance(pair, tuple | list) or len(pair) != 2:
             raise TypeError(f"graph: {form}, got an iterable of {type(pair).__name__}; "
                             "is it parameters()? pass named_parameters()")
         name, variable = pair
-        if not isinstance(variable, Variable):
+        if not isinstance(variable, Value):
             raise TypeError(f"graph: {form}, got {type(variable).__name__} for {name!r}")
         yield str(name), variable

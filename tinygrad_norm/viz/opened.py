@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Node, Variable, wrap
+from ..autograd.graph import Node, Value, wrap
 from . import norm_steps
 from .model import INPUT, MODULE, OP, OPENED, STATE, Cluster, Graph, GraphEdge, GraphNode
 from .reverse import recorded
@@ -76,12 +76,12 @@ def steps_of(node: Node, values: Values | None) -> Steps:
             tensors.append(constant)
             continue
         array = np.zeros(shape) if given is None else given[i]
-        tensors.append(wrap(Variable.result_class, array))
+        tensors.append(wrap(Value.result_class, array))
         tensors[-1].tracked = True
     with recorded(), np.errstate(all="ignore"):
         found = FORMULAS[node.op.name](*tensors, **node.settings)
     tracing = Tracing(list(found.values())[-1], {})
-    numbers = {id(tensor): i for i, tensor in enumerate(tensors) if isinstance(tensor, Variable)}
+    numbers = {id(tensor): i for i, tensor in enumerate(tensors) if isinstance(tensor, Value)}
     outputs: tuple[str, ...] = node.op.outputs  # type: ignore[attr-defined]
     called = {"mu": "mean", "xmu": "xc"} | ({list(found)[-1]: "y"} if "y" in outputs else {})
     return Steps(

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..autograd.backward import reachable
 from ..autograd.broadcasting import unbroadcast
-from ..autograd.graph import Node, Variable, tick, wrap
+from ..autograd.graph import Node, Value, tick, wrap
 from ..autograd.mode import ANOMALY, GRAD, STATISTICS, Mode
 from ..backend.array import array_module, is_array
 
@@ -39,13 +39,13 @@ class Walk:
         RuntimeError: the values that it needs were freed, or changed in place.
     """
 
-    def __init__(self, tensor: Variable) -> None:
+    def __init__(self, tensor: Value) -> None:
         self.seed = _tracked(tensor.result_class, array_module(tensor.array).ones_like(
             tensor.array))
-        self.gradients: dict[Variable, Any] = {}
+        self.gradients: dict[Value, Any] = {}
         self.flows: dict[tuple[Node, int], Any] = {}
         self.constants: dict[int, tuple[Node, int]] = {}
-        self._kept: list[Variable] = []
+        self._kept: list[Value] = []
         self._times = [tick()]
         self._owners: list[Any] = [None]
         with recorded(), np.errstate(all="ignore"):
@@ -61,7 +61,7 @@ class Walk:
         """Whether an operation belongs to this pass."""
         return node.order > self._times[0]
 
-    def _run(self, tensor: Variable) -> None:
+    def _run(self, tensor: Value) -> None:
         if tensor.edge is None:
             self.gradients[tensor] = self.seed
             return
@@ -77,14 +77,14 @@ class Walk:
                 edge = node.edges[i]
                 if edge is None or gradient is None:
                     continue
-                to, shape = (edge, edge.array.shape) if isinstance(edge, Variable) else (
+                to, shape = (edge, edge.array.shape) if isinstance(edge, Value) else (
                     edge[0], edge[0].shapes[edge[1]])
                 self._mark(node)
                 if gradient.shape != shape:
                     gradient = unbroadcast(gradient, shape)
                 self.flows[node, i] = gradient
                 self._mark(to)  # where gradients meet, the sum is the value's, not the reader's
-                if isinstance(edge, Variable):
+                if isinstance(edge, Value):
                     held = self.gradients.get(edge)
                     self.gradients[edge] = gradient if held is None else held + gradient
                 else:
@@ -116,11 +116,11 @@ class Walk:
         if source.property or not is_array(value):
             return value
         edge = (node, source.number) if source.output else node.edges[source.number]
-        if isinstance(edge, Variable):
+        if isinstance(edge, Value):
             if edge.array is not value:
                 raise node.stale()
             return edge
-        tensor = _tracked(Variable.result_class, value)
+        tensor = _tracked(Value.result_class, value)
         tensor.edge = edge
         if edge is None:
             self.constants[id(tensor)] = (node, source.number)
@@ -128,7 +128,7 @@ class Walk:
         return tensor
 
 
-def _tracked(like: type[Variable], array: Any) -> Any:
+def _tracked(like: type[Value], array: Any) -> Any:
     tensor = wrap(like, array)
     tensor.tracked = True
     return tensor

@@ -1,6 +1,6 @@
 """From a tensor to a Graph: plain data about what it was computed from.
 
-Only the engine's records are read (``Node``, ``Variable``); nothing is run, changed or kept.
+Only the engine's records are read (``Node``, ``Value``); nothing is run, changed or kept.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..autograd.backward import reachable
-from ..autograd.graph import Node, Variable
+from ..autograd.graph import Node, Value
 from .calls import calls_of, enclosed
 from .details import details
 from .model import (
@@ -29,7 +29,7 @@ from .model import (
 from .names import Names
 
 
-def trace(tensor: Variable, params: Any = None) -> Graph:
+def trace(tensor: Value, params: Any = None) -> Graph:
     """The graph of ``tensor``.
 
     Args:
@@ -44,7 +44,7 @@ def trace(tensor: Variable, params: Any = None) -> Graph:
     return Tracing(tensor, params).graph
 
 
-class Value(NamedTuple):
+class Origin(NamedTuple):
     """Where a value comes from, and what its edge says."""
 
     source: int
@@ -66,7 +66,7 @@ class Tracing:
     reads:   for each edge what it hands over: (operation, which operand), or a tensor
     """
 
-    def __init__(self, tensor: Variable, params: Any = None) -> None:
+    def __init__(self, tensor: Value, params: Any = None) -> None:
         _check(tensor)
         self.graph = Graph(attributes={"view": "forward", "show": ["shapes"]})
         self.tensor = tensor
@@ -127,7 +127,7 @@ class Tracing:
             if key not in self._homes and key not in self.index:
                 source = self.add(key, GraphNode(BUFFER, name, cluster=call))
                 shape = buffer.array.shape
-                self.link(Value(source, shape, STATE), target, reads=buffer)
+                self.link(Origin(source, shape, STATE), target, reads=buffer)
 
     def _clusters(self) -> Iterator[Cluster]:
         times: dict[int, int] = {}
@@ -140,23 +140,23 @@ class Tracing:
 
     # -- what others build on ------------------------------------------------------------------
 
-    def value(self, source: Any) -> Value:
+    def value(self, source: Any) -> Origin:
         """What an edge of the records leads to; a leaf seen for the first time gets its node."""
         if isinstance(source, tuple):
             node, i = source
             outputs = getattr(node.op, "outputs", ())
             output = outputs[i] if 0 < i < len(outputs) else ""
             name = self._name(node) if i == 0 else ""
-            return Value(self.index[node], node.shapes[i], GRADIENT, output, name)
+            return Origin(self.index[node], node.shapes[i], GRADIENT, output, name)
         key, kind, name = self.names.leaf(source)
         if key not in self.index:
             home = None if kind == INPUT else self._homes.get(key)
-            shape = source.array.shape if isinstance(source, Variable) else source.shape
+            shape = source.array.shape if isinstance(source, Value) else source.shape
             count = {} if kind == INPUT else {"parameters": math.prod(shape)}
             self.add(key, GraphNode(kind, name, cluster=home, attributes=count))
-        if isinstance(source, Variable):
-            return Value(self.index[key], source.array.shape, GRADIENT)
-        return Value(self.index[key], source.shape, CONSTANT)
+        if isinstance(source, Value):
+            return Origin(self.index[key], source.array.shape, GRADIENT)
+        return Origin(self.index[key], source.shape, CONSTANT)
 
     def _name(self, node: Node) -> str:
         """The dotted name of the innermost module that returned the result."""
@@ -170,7 +170,7 @@ class Tracing:
         return index
 
     def link(
-        self, value: Value, target: int, operand: int = 0, *, kind: str = "", reads: Any = None,
+        self, value: Origin, target: int, operand: int = 0, *, kind: str = "", reads: Any = None,
     ) -> None:
         """One more edge."""
         attributes = {"name": value.name} if value.name else {}
@@ -180,7 +180,7 @@ class Tracing:
 
 
 def _check(tensor: Any) -> None:
-    if not isinstance(tensor, Variable):
+    if not isinstance(tensor, Value):
         raise TypeError(f"graph: expected a Tensor, got {type(tensor).__name__}; "
                         "draw what a model returned, graph(model(x), params=model), and of "
                         "several results one, or their sum")

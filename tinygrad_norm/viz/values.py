@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import Node, Variable
+from ..autograd.graph import Node, Value
 from ..backend.array import is_array, to_numpy
 
 
@@ -31,7 +31,7 @@ class Values:
 
     def of(self, reads: Any) -> np.ndarray | None:
         """What an edge hands over, as ``Tracing.reads`` names it, in the computer's memory."""
-        if isinstance(reads, Variable):
+        if isinstance(reads, Value):
             value = reads.array
         else:
             value = self._operand(*reads) if reads else None
@@ -80,7 +80,7 @@ class Values:
         edge = node.edges[i]
         if isinstance(edge, tuple):
             return self._made.get(edge, UNKNOWN)
-        if isinstance(edge, Variable):
+        if isinstance(edge, Value):
             return edge.array if edge.written[0] <= node.order else UNKNOWN
         place = sum(e is None for e in node.edges[:i])
         constant: Any = node.constants[place] if place < len(node.constants) else None

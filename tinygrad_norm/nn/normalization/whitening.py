@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...autograd.graph import Variable, wrap
+from ...autograd.graph import Value, wrap
 from ...backend.array import array_module
 from ...errors import not_a_tensor
 from ...ops import normalize as ops
@@ -100,7 +100,7 @@ def inverse_root(cov: Tensor, eps: Any, steps: int) -> Tensor:
     Source: Higham 1997, "Stable iterations for the matrix square root" (Newton-Schulz, coupled).
     """
     module = array_module(cov.array)
-    one = wrap(Variable.result_class, module.eye(cov.shape[-1], dtype=cov.array.dtype))
+    one = wrap(Value.result_class, module.eye(cov.shape[-1], dtype=cov.array.dtype))
     cov = cov + one * eps
     trace = (cov * one).sum(dim=(-2, -1), keepdim=True)
     y = cov / trace

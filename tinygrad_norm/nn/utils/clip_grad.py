@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from ...autograd.graph import Variable, tick, wrap
+from ...autograd.graph import Value, tick, wrap
 from ...backend.array import CPU, Array, array_module, device_of, to_device
 from ...tensors.creation import tensor
 from ...tensors.tensor import Tensor
@@ -13,9 +13,9 @@ from ...tensors.tensor import Tensor
 Parameters = Tensor | Iterable[Tensor]
 
 
-def _gradients(parameters: Parameters) -> list[Variable]:
+def _gradients(parameters: Parameters) -> list[Value]:
     """The gradients there are; a parameter without one is passed over."""
-    if isinstance(parameters, Variable):
+    if isinstance(parameters, Value):
         parameters = [parameters]
     return [p._grad for p in parameters if p._grad is not None]
 

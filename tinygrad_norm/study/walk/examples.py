@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ... import nn
-from ...autograd.graph import Variable, wrap
+from ...autograd.graph import Value, wrap
 from ...errors import ShapeError
 from ...nn.lazy import LazyModuleMixin
 from ...nn.module import Module
@@ -132,7 +132,7 @@ def what_ifs(
     if not arranged(layer, own, values.shape).own:
         return []
     if layer.eps is None:  # that of the dtype which the layer computes in
-        dtype = x.array.dtype if isinstance(x, Variable) else x.dtype
+        dtype = x.array.dtype if isinstance(x, Value) else x.dtype
         layer.eps = float(np.finfo(np.promote_types(dtype, np.float32)).eps)
     case = Example(own, "", layer, _tensor(values), _tensor(outward(grad_output, values.shape)))
     return [*_first_two(case, own), *_others(case, own)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd.graph import Variable
+from ...autograd.graph import Value
 from ...backend.array import is_array, to_numpy
 from ...errors import DtypeError, ShapeError
 
@@ -27,11 +27,11 @@ def given(inputs: Sequence[Any]) -> list[np.ndarray]:
     """
     arrays = []
     for i, value in enumerate(inputs):
-        if not (isinstance(value, Variable) or is_array(value)):
+        if not (isinstance(value, Value) or is_array(value)):
             raise TypeError(f"trace: expected tensors or arrays as inputs, got "
                             f"{type(value).__name__}")
         name = f"input {i}" if len(inputs) > 1 else "x"
-        array = value.array if isinstance(value, Variable) else value
+        array = value.array if isinstance(value, Value) else value
         _check_real(name, array)
         check_size(name, array.shape)
         array = to_numpy(array)
@@ -81,10 +81,10 @@ def outward(given: Any, shape: tuple[int, ...]) -> np.ndarray:
         if not np.prod(shape) > 1:
             return np.ones(shape)
         return np.random.default_rng(1).standard_normal(shape)
-    if not (isinstance(given, Variable) or is_array(given)):
+    if not (isinstance(given, Value) or is_array(given)):
         raise TypeError("trace: expected grad_output to be a tensor or an array, got "
                         f"{type(given).__name__}")
-    array = to_numpy(given.array if isinstance(given, Variable) else given)
+    array = to_numpy(given.array if isinstance(given, Value) else given)
     _check_real("grad_output", array)
     if array.shape != shape:
         raise ShapeError(f"trace: expected grad_output of the output's shape {shape}, got "

@@ -13,7 +13,7 @@ import numpy as np
 from ...autograd.backward import grad
 from ...autograd.broadcasting import unbroadcast
 from ...autograd.graph import Node as Recorded
-from ...autograd.graph import Variable, wrap
+from ...autograd.graph import Value, wrap
 from ...backend.array import is_array, to_numpy
 from ...nn.module import Module
 from ...tensors.tensor import Tensor
@@ -179,9 +179,9 @@ def study(function: Any, arrays: Sequence[np.ndarray], grad_output: Any) -> Stud
 def _leaves(run: Run) -> Iterator[Node]:
     """Inputs, parameters, and arrays that no gradient flows into."""
     given = set(run.inputs)
-    used = {edge for node in run.nodes for edge in node.edges if isinstance(edge, Variable)}
+    used = {edge for node in run.nodes for edge in node.edges if isinstance(edge, Value)}
     for tensor, name in run.names.items():
-        if isinstance(tensor, Variable) and (tensor in used or tensor in given):
+        if isinstance(tensor, Value) and (tensor in used or tensor in given):
             role = "input" if tensor in given else "parameter"
             yield _node(name, role, to_numpy(tensor.array))
     for name, array in run.constants.items():
@@ -209,7 +209,7 @@ def _values(run: Run, operations: Sequence[Operation]) -> Iterator[Node]:
 
 def _truth(run: Run, walked: Mapping[str, np.ndarray], dout: np.ndarray) -> Truth:
     """The walk's own sums, the engine's, and differences of the function."""
-    leaves = [leaf for leaf in run.names if isinstance(leaf, Variable) and leaf.tracked
+    leaves = [leaf for leaf in run.names if isinstance(leaf, Value) and leaf.tracked
               and run.names[leaf] in walked]
     found = grad(run.y, leaves, wrap(Tensor, dout.copy()), retain_graph=True)
     columns = {WALK: {f"d{run.names[leaf]}": walked[run.names[leaf]] for leaf in leaves},

@@ -14,7 +14,7 @@ import numpy as np
 from ...autograd import keep_statistics
 from ...autograd.backward import reachable
 from ...autograd.graph import Node as Recorded
-from ...autograd.graph import Variable, wrap
+from ...autograd.graph import Value, wrap
 from ...autograd.mode import watch
 from ...backend.array import is_array, to_numpy
 from ...errors import DtypeError
@@ -77,7 +77,7 @@ class Run:
     def _watch(self, node: Recorded, inputs: Sequence[Any]) -> None:
         held = []
         for value, edge in zip(inputs, node.edges, strict=True):
-            array = value.array if isinstance(value, Variable) else value
+            array = value.array if isinstance(value, Value) else value
             array = np.array(to_numpy(array)) if is_array(array) else array
             held.append(array)
             if edge is not None:
@@ -103,7 +103,7 @@ class Run:
         known = {id(p): name for name, p in self.parameters.items()}
         for node in self.nodes:
             for edge in node.edges:
-                if isinstance(edge, Variable) and edge not in self.names:
+                if isinstance(edge, Value) and edge not in self.names:
                     name = re.sub(r"\W", "_", known.get(id(edge), f"p{len(self.names)}"))
                     self.names[edge] = self._free(name if name.isidentifier() else f"m{name}")
         for count, node in enumerate(self.nodes, 1):

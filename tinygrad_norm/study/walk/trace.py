@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd.graph import Variable, wrap
+from ...autograd.graph import Value, wrap
 from ...autograd.mode import ANOMALY, GRAD, UNHOOKED, Mode, statistics_enabled
 from ...errors import DtypeError
 from ...nn.lazy import LazyModuleMixin
@@ -63,7 +63,7 @@ def trace(layer: Callable[..., Any], *inputs: Any, grad_output: Any = None) -> S
         raise TypeError("trace: expected inputs after the layer, got none")
     arrays = given(inputs)
     first = inputs[0]
-    dtype = (first.array if isinstance(first, Variable) else first).dtype
+    dtype = (first.array if isinstance(first, Value) else first).dtype
     before = get_rng_state()
     try:
         with studied(), np.errstate(all="ignore"):

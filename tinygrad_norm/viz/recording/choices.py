@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ...autograd.graph import Variable
+from ...autograd.graph import Value
 
 MODEL = "(model)"
 """The label of the model itself."""
@@ -79,9 +79,9 @@ def as_units(units: Mapping[str, Any], modules: Iterable[str]) -> dict[str, tupl
     return found
 
 
-def tensors(value: Any, place: str = "") -> Iterator[tuple[str, Variable]]:
+def tensors(value: Any, place: str = "") -> Iterator[tuple[str, Value]]:
     """The tensors in a result, each with its place: nothing, ``[0]``, ``['scores']``."""
-    if isinstance(value, Variable):
+    if isinstance(value, Value):
         yield place, value
     elif isinstance(value, Mapping):
         for key, one in value.items():

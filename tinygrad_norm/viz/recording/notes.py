@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...autograd.graph import Variable
+from ...autograd.graph import Value
 from ...backend.array import Array, Device, array_module, device_of, to_numpy
 from .history import Distribution, History, Kept, Magnitude, Metric
 from .statistics import MOMENTS, distribution, magnitude
@@ -91,7 +91,7 @@ def metric(step: int, name: str, value: Any) -> Note:
     Raises:
         ValueError: a tensor of more than one value. TypeError: something else.
     """
-    if isinstance(value, Variable):
+    if isinstance(value, Value):
         if value.array.size != 1:
             raise ValueError(f"Recorder: expected one value for {name!r}, got a tensor of shape "
                              f"{value.array.shape}; take its mean()")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd.graph import Variable
+from ...autograd.graph import Value
 from ...autograd.mode import keep_statistics, no_grad
 from ...backend.array import is_array
 from ...errors import ShapeError
@@ -40,7 +40,7 @@ def drawn(model: Module, input_size: Any, dtypes: Any) -> tuple[Tensor, ...]:
     Raises:
         TypeError: no shape. ValueError: a negative size, not as many dtypes as shapes.
     """
-    if isinstance(input_size, Variable) or is_array(input_size):
+    if isinstance(input_size, Value) or is_array(input_size):
         raise TypeError("summary: expected input_size to be a shape, got "
                         f"{type(input_size).__name__} of shape {tuple(input_size.shape)}; give an "
                         "input itself as input_data")
@@ -87,7 +87,7 @@ def copied(model: Module) -> Module:
     shared: dict[int, Any] = {id(p): p for p in model.parameters() if not is_lazy(p)}
     for module in model.modules():  # results that a module has kept cannot be copied
         shared.update((id(v), v) for v in vars(module).values()
-                      if isinstance(v, Variable) and v.edge is not None)
+                      if isinstance(v, Value) and v.edge is not None)
     try:
         return copy.deepcopy(model, shared).eval()
     except (TypeError, RuntimeError) as error:
@@ -136,7 +136,7 @@ def watched(
     return seen, calls
 
 
-def tensors_in(value: Any) -> Iterator[Variable]:
+def tensors_in(value: Any) -> Iterator[Value]:
     """The tensors in a result of tuples, lists and dicts."""
     return (tensor for _, tensor in tensors(value))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from ....autograd.graph import Variable
+from ....autograd.graph import Value
 from ....tensors.random import source
 from ...module import Module
 from ..running import Refused
@@ -58,7 +58,7 @@ def unchanged_on_error(start: Start) -> Iterator[None]:
 
 
 @contextmanager
-def untracked(values: Iterable[Variable]) -> Iterator[None]:
+def untracked(values: Iterable[Value]) -> Iterator[None]:
     """Inside, operations on these tensors are not recorded unless another input asks for it."""
     held = [value for value in values if value.tracked]
     try:
