@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tinygrad_norm.nn.normalization.facts.table import markdown
+from tinygrad_norm.proof.table import markdown
 
 PAGE = Path(__file__).with_name("normalization.md")
 

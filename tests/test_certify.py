@@ -18,12 +18,11 @@ from norm_cases import CASES, Case, Series, formula, randomize
 import tinygrad_norm as tn
 from tinygrad_norm import __main__
 from tinygrad_norm.autograd.graph import wrap
-from tinygrad_norm.nn.normalization.facts import catalogue
-from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES
-from tinygrad_norm.nn.normalization.facts.forms import every
-from tinygrad_norm.study import Jet
-from tinygrad_norm.study.certificate import LONGEST, WIDTH, Certificate, Row
-from tinygrad_norm.study.certify_all import certified
+from tinygrad_norm.proof import Jet, catalogue
+from tinygrad_norm.proof.catalogue import ENTRIES
+from tinygrad_norm.proof.certificate import LONGEST, WIDTH, Certificate, Row
+from tinygrad_norm.proof.certify_all import certified
+from tinygrad_norm.proof.forms import every
 
 ORDERS = 4
 TOLERANCE = 1e-9
@@ -496,6 +495,6 @@ def test_the_command_refuses(
 
 def test_nothing_of_it_is_imported_before_it_is_asked_for() -> None:
     code = ("import sys, tinygrad_norm as tn; assert not any('.study' in m for m in sys.modules); "
-            "tn.certify; assert 'torch' not in sys.modules; tn.study.Jet; 'certify' in dir(tn)")
+            "tn.certify; assert 'torch' not in sys.modules; tn.proof.Jet; 'certify' in dir(tn)")
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True,
                    cwd=Path(tn.__file__).parent.parent)

@@ -8,9 +8,9 @@ import pytest
 from docs_scripts import DOCS, script
 
 from tinygrad_norm import nn
-from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES, Entry
-from tinygrad_norm.nn.normalization.facts.forms import names as forms
-from tinygrad_norm.nn.normalization.facts.table import invariant, title
+from tinygrad_norm.proof.catalogue import ENTRIES, Entry
+from tinygrad_norm.proof.forms import names as forms
+from tinygrad_norm.proof.table import invariant, title
 
 PAGE = (DOCS / "normalization.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))

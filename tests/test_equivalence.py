@@ -10,7 +10,7 @@ from norm_cases import array
 
 import tinygrad_norm as tn
 from tinygrad_norm.nn.normalization import equivalences
-from tinygrad_norm.nn.normalization.facts.equivalence import Equivalence
+from tinygrad_norm.proof.equivalence import Equivalence
 
 EVERY = equivalences()
 each = pytest.mark.parametrize("one", EVERY, ids=[e.name for e in EVERY])

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn": {"tensors", "ops", *ENGINE},
     "optim": {"tensors", "nn", *ENGINE},
     "data": {"tensors", "nn", *ENGINE},
-    "viz": {"tensors", "nn", *ENGINE},
+    "viz": {"tensors", "nn", "proof", *ENGINE},
     "checkpoint": {"tensors", "backend", "errors"},
     "cuda": {"backend", "errors"},
     "functions": {"tensors"},

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from norm_cases import array, tensor
 
 import tinygrad_norm as tn
-from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES, Entry
-from tinygrad_norm.nn.normalization.facts.forms import every
-from tinygrad_norm.nn.normalization.facts.invariances import (
+from tinygrad_norm.proof.catalogue import ENTRIES, Entry
+from tinygrad_norm.proof.forms import every
+from tinygrad_norm.proof.invariances import (
     IMPLIES,
     INVARIANCES,
     OWN,

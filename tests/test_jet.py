@@ -17,7 +17,7 @@ import tinygrad_norm as tn
 from tinygrad_norm.autograd.graph import wrap
 from tinygrad_norm.backend.array import array_module, backend_of, device_of, is_array, to_device
 from tinygrad_norm.errors import DeviceError
-from tinygrad_norm.study import Jet, jet_functions
+from tinygrad_norm.proof import Jet, jet_functions
 
 ORDER = 6
 

@@ -13,8 +13,8 @@ from norm_runs import refusals
 
 import tinygrad_norm as tn
 import tinygrad_norm.nn.functional as F
-from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES
 from tinygrad_norm.nn.normalization.norm import Norm
+from tinygrad_norm.proof.catalogue import ENTRIES
 
 ALONE = ("; use a larger batch (DataLoader(drop_last=True)), eval() with running statistics, or a "
          "norm that does not depend on the batch: GroupNorm, LayerNorm")

@@ -10,9 +10,9 @@ import pytest
 
 import tinygrad_norm as tn
 from tinygrad_norm import __main__
-from tinygrad_norm.nn.normalization.facts.forms import every
-from tinygrad_norm.study.certificate import WIDTH
-from tinygrad_norm.study.certify_all import certified
+from tinygrad_norm.proof.certificate import WIDTH
+from tinygrad_norm.proof.certify_all import certified
+from tinygrad_norm.proof.forms import every
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)

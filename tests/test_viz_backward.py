@@ -8,7 +8,7 @@ import tinygrad_norm as tn
 from tinygrad_norm import nn, viz
 from tinygrad_norm.autograd import Function
 from tinygrad_norm.autograd.backward import reachable
-from tinygrad_norm.nn.normalization.facts.catalogue import ENTRIES
+from tinygrad_norm.proof.catalogue import ENTRIES
 from tinygrad_norm.viz.reverse import Walk
 
 

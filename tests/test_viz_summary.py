@@ -15,7 +15,7 @@ import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.backend.array import to_numpy
 from tinygrad_norm.nn.module import Buffer, Module
-from tinygrad_norm.nn.normalization.facts import forms
+from tinygrad_norm.proof import forms
 from tinygrad_norm.viz import Recorder, Summary, summary
 from tinygrad_norm.viz.table.norm_axes import norm_axes
 

@@ -234,6 +234,7 @@ __all__ = [
     "permute",
     "pow",
     "prod",
+    "proof",
     "rand",
     "rand_like",
     "randint",
@@ -275,8 +276,8 @@ __all__ = [
 ]  # fmt: skip
 
 if _TYPE_CHECKING:
-    from . import study, viz
-    from .study.certify import certify
+    from . import proof, study, viz
+    from .proof.certify import certify
 
 
 def __getattr__(name: str) -> object:
@@ -284,8 +285,8 @@ def __getattr__(name: str) -> object:
 
     So are ``study`` and its ``certify``.
     """
-    if name in ("study", "viz"):
+    if name in ("proof", "study", "viz"):
         return _importlib.import_module("." + name, __name__)
     if name == "certify":
-        return _importlib.import_module(".study.certify", __name__).certify
+        return _importlib.import_module(".proof.certify", __name__).certify
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from . import doctor
 from .nn.normalization import equivalences
-from .study import certify_all, precision_report
+from .proof import certify_all
+from .study import precision_report
 from .study.lesson import command as lesson_command
 from .study.walk import command as walk_command
 

@@ -182,7 +182,7 @@ def to_numpy(array: Array) -> np.ndarray:
 
 
 def still(array: Array) -> Array:
-    """``array``, without derivatives of its own: Taylor series (``study.Jet``) have them."""
+    """``array``, without derivatives of its own: Taylor series (``proof.Jet``) have them."""
     detach = getattr(array, "detach", None)
     return array if detach is None else detach()
 

@@ -96,17 +96,17 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from ...proof.equivalence import equivalences
     from .care.diagnosis import diagnose
     from .care.micro_batches import backward_in_pieces
     from .care.recalibration import recalibrate
-    from .facts.equivalence import equivalences
 
-LATER = {"backward_in_pieces": "care.micro_batches", "diagnose": "care.diagnosis",
-         "equivalences": "facts.equivalence", "recalibrate": "care.recalibration"}
+LATER = {"backward_in_pieces": ".care.micro_batches", "diagnose": ".care.diagnosis",
+         "equivalences": "...proof.equivalence", "recalibrate": ".care.recalibration"}
 """Functions that are rarely used, and the files that are imported when they are asked for."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{LATER[name]}", __name__), name)
+    return getattr(import_module(LATER[name], __name__), name)

@@ -85,9 +85,9 @@ def mates(method: str) -> float:
 
 @no_grad()
 def invariances(method: str) -> tuple[str, ...]:
-    """Names of ``nn.normalization.facts.invariances`` that hold to 1e-6; those that another one
+    """Names of ``proof.invariances`` that hold to 1e-6; those that another one
     implies are left out."""
-    from ...nn.normalization.facts.invariances import INVARIANCES
+    from ...proof.invariances import INVARIANCES
 
     x = np.random.default_rng(0).normal(0.3, 1.2, (6, *SHAPE[1:]))
     found = []
@@ -147,7 +147,7 @@ def summary(runs: Path) -> list[Row]:
     Raises:
         FileNotFoundError: lesson 5a has not been run.
     """
-    from ...nn.normalization.facts.catalogue import ENTRIES
+    from ...proof.catalogue import ENTRIES
 
     lines = (runs / "batch_size" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]

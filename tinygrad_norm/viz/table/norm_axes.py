@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from ...nn.module import Module
-from ...nn.normalization.facts.catalogue import ENTRIES
 from ...nn.normalization.find import is_norm
+from ...proof.catalogue import ENTRIES
 
 WORDS = {entry.name: entry.reduced for entry in ENTRIES}
 SPATIAL = {2: "", 3: "L", 4: "H, W", 5: "D, H, W"}

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ....tensors.creation import cat, tensor, zeros
-from ....tensors.tensor import Tensor
-from ... import functional as F
-from ... import normalization as norms
-from ...container import Sequential
-from ...linear import Linear
-from ...utils.fusion import fuse
-from ...utils.parametrizations import weight_norm, weight_standardization
+from ..nn import functional as F
+from ..nn import normalization as norms
+from ..nn.container import Sequential
+from ..nn.linear import Linear
+from ..nn.utils.fusion import fuse
+from ..nn.utils.parametrizations import weight_norm, weight_standardization
+from ..tensors.creation import cat, tensor, zeros
+from ..tensors.tensor import Tensor
 from .equivalence import Equivalence, Layer, made, vector
 
 SMALL = 1e-30

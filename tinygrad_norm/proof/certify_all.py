@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..nn.normalization.facts.catalogue import Entry
-from ..nn.normalization.facts.forms import every
 from ..tensors.random import get_rng_state, manual_seed, set_rng_state
+from .catalogue import Entry
 from .certificate import Certificate, Row, heading, longest
 from .certify import certify
+from .forms import every
 from .reverse import has_pytorch
 
 

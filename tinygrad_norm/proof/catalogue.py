@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....tensors.creation import cat
-from ... import normalization as norms
-from ...module import Module
-from ..scale_norm import normalize
+from ..nn import normalization as norms
+from ..nn.module import Module
+from ..nn.normalization.scale_norm import normalize
+from ..tensors.creation import cat
 from .invariances import declared
 
 Inputs = Callable[[np.random.Generator], tuple[np.ndarray, ...]]
@@ -62,8 +62,8 @@ def labelled(shape: tuple[int, ...], classes: int) -> Inputs:
 
 def parametrized(function: str, bias: bool, **options: Any) -> Any:
     """A linear layer whose weight is normalized by that function of nn.utils.parametrizations."""
-    from ...linear import Linear
-    from ...utils import parametrizations
+    from ..nn.linear import Linear
+    from ..nn.utils import parametrizations
 
     return getattr(parametrizations, function)(Linear(5, 5, bias, **options))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ... import normalization as norms
+from ..nn import normalization as norms
 from . import catalogue
 from .catalogue import Entry, Inputs
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ....autograd.backward import grad
-from ....tensors.conversion import from_numpy
-from ....tensors.random import get_rng_state, set_rng_state
-from ....tensors.tensor import Tensor
+from ..autograd.backward import grad
+from ..tensors.conversion import from_numpy
+from ..tensors.random import get_rng_state, set_rng_state
+from ..tensors.tensor import Tensor
 
 Layer = Callable[[Tensor], Tensor]
 

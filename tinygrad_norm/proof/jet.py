@@ -76,7 +76,7 @@ class Jet:
     (comparisons, maximum, sorting, an index) it is c₀. Within ``no_grad()`` results are constants.
 
     >>> import numpy as np
-    >>> from tinygrad_norm.study import Jet
+    >>> from tinygrad_norm.proof import Jet
     >>> t = Jet.line(1.0, 1.0, order=3)
     >>> np.exp(t * t).derivatives / np.e  # of exp(t²) at t = 1
     array([ 1.,  2.,  6., 20.])
