@@ -86,7 +86,6 @@ __all__ = [
     "ScaleNorm",
     "SwitchableNorm1d", "SwitchableNorm2d", "SwitchableNorm3d",
     "SyncBatchNorm",
-    "backward_in_pieces",
     "diagnose",
     "equivalences",
     "recalibrate",
@@ -98,10 +97,9 @@ __all__ = [
 if TYPE_CHECKING:
     from ...proof.equivalence import equivalences
     from .care.diagnosis import diagnose
-    from .care.micro_batches import backward_in_pieces
     from .care.recalibration import recalibrate
 
-LATER = {"backward_in_pieces": ".care.micro_batches", "diagnose": ".care.diagnosis",
+LATER = {"diagnose": ".care.diagnosis",
          "equivalences": "...proof.equivalence", "recalibrate": ".care.recalibration"}
 """Functions that are rarely used, and the files that are imported when they are asked for."""
 

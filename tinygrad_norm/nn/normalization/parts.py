@@ -1,14 +1,9 @@
-"""One batch in several parts: what each tells of itself, and what they know together.
-
-The parts are the shards of replicas (``sync.py``) or pieces that come one after another
-(``care/micro_batches.py``).
-"""
+"""One batch in several parts: what each tells of itself, and what they know together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -126,29 +121,14 @@ def merged(parts: Sequence[Part]) -> Merged:
     return Merged(origin, unit, *merge(seen))
 
 
-class Whole(Protocol):
-    """What knows the batch that each input of batch normalization is a piece of."""
-
-    def standardize(
-        self, who: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
-    ) -> Standardized: ...
-
-
-whole: ContextVar[Whole | None] = ContextVar("tinygrad_norm.whole", default=None)
-"""Set while the inputs are pieces; None where each is a batch of its own."""
-
-
 def standardize_batch(
     who: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Standardized:
-    """x with the moments of its batch, which is x itself or what ``whole`` knows; and these.
+    """x normalized over the batch, and the moments of it.
 
     Raises:
         ValueError: fewer than two values for each channel.
     """
-    known = whole.get()
-    if known is not None:
-        return known.standardize(who, x, weight, bias, eps)
     array = x.array
     n = array.size // array.shape[1] if array.shape[1] else 2
     check_count(who, x, n, "value per channel")

@@ -14,7 +14,7 @@ from ..module import Module
 from .batch import _BatchNorm
 from .core import FLOAT16, bessel, check_count, check_input
 from .functional import batch_norm
-from .parts import Merged, Part, merged, part_of, whole
+from .parts import Merged, Part, merged, part_of
 from .running import remember
 
 
@@ -59,9 +59,6 @@ def sync_batch_norm(
         return [batch_norm(x, *_beside(x, given), eps=eps) for x in shards]
     if not eps:
         raise ValueError(f"SyncBatchNorm: expected eps > 0 when training, got {eps}")
-    if whole.get() is not None:
-        raise RuntimeError("SyncBatchNorm: expected a whole batch, got shards of one of the "
-                           "pieces of backward_in_pieces; pass the shards as pieces, one by one")
     parts = (group or InProcess()).gather([part_of(x, eps, device) for x in shards])
     count = sum(part.n for part in parts)
     check_count("SyncBatchNorm", shards[0], count, "value per channel in all shards together")

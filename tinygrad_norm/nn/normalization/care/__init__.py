@@ -2,6 +2,5 @@
 
     diagnosis.py  what is wrong with them     gap.py  why they differ from a batch's
     cures.py      what to do about it         recalibration.py  exact ones of all the data
-    micro_batches.py, replay.py  a batch in pieces, exactly
     swap.py       other norms in a model's places
 """
