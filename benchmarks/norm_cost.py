@@ -66,14 +66,14 @@ def ours(case: str) -> Callable[[], object]:
 def naive(case: str) -> Callable[[], object]:
     import tinygrad_norm
     from tinygrad_norm.autograd.op import Primitive
-    from tinygrad_norm.nn.normalization import core
+    from tinygrad_norm.nn.normalization import algebra
 
     rival = Primitive(naive_norm.forward, outputs=("y", "handed", "mean", "var"))
     rival.gradient_of("x", "weight", "bias")(naive_norm.backward)
-    core.normalize = rival  # what every layer calls
+    algebra.normalize = rival  # what every layer calls
     step = layer_step(tinygrad_norm, case)
     step()
-    assert rival.plans, f"{case}: the layer does not call core.normalize"
+    assert rival.plans, f"{case}: the layer does not call algebra.normalize"
     return step
 
 

@@ -10,7 +10,7 @@ from norm_cases import array, close, randomize, tensor
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
-from tinygrad_norm.nn.utils.fusion import (
+from tinygrad_norm.nn.care.fusion import (
     fuse,
     fuse_conv_bn_eval,
     fuse_conv_bn_weights,

@@ -12,7 +12,7 @@ from norm_runs import check_device, check_gradients, check_statistics_stay, refu
 
 import tinygrad_norm as tn
 import tinygrad_norm.nn.functional as F
-from tinygrad_norm.nn.normalization.whitening import inverse_root
+from tinygrad_norm.nn.normalization.iter_norm import inverse_root
 
 EPS = 1e-3
 SHAPES = [(9, 4), (3, 4, 5), (3, 4, 2, 3), (2, 4, 2, 1, 3)]

@@ -7,7 +7,7 @@ import pytest
 from norm_cases import Series, array, directional, tensor
 
 import tinygrad_norm as tn
-from tinygrad_norm.nn.normalization.core import Moments, merge, moments
+from tinygrad_norm.nn.normalization.algebra import Moments, merge, moments
 
 CUTS = [[5], [2, 3], [1, 1, 3], [1, 1, 1, 1, 1]]
 

@@ -13,9 +13,9 @@ from ..ops.windows import Pairs, windows
 from ..tensors.creation import zeros
 from ..tensors.tensor import Parameter, Tensor
 from . import init
+from .checks import LAST, another_size, as_count, does_not_divide
 from .lazy import LazyModuleMixin
 from .module import Module
-from .normalization.checks import LAST, another_size, as_count, does_not_divide
 from .padding import pad
 from .sizes import Sizes, as_sizes, spatial
 

@@ -22,8 +22,8 @@ from ..ops.lookup import lookup
 from ..tensors.creation import zeros
 from ..tensors.tensor import Parameter, Tensor
 from . import init
+from .checks import as_count, as_int
 from .module import Module
-from .normalization.checks import as_count, as_int
 
 
 def embedding(

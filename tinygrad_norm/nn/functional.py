@@ -41,10 +41,10 @@ from .normalization.functional import (
     rms_norm,
 )
 from .normalization.ghost import ghost_batch_norm
+from .normalization.iter_norm import iter_norm
 from .normalization.local_response import local_response_norm
 from .normalization.scale_norm import normalize, scale_norm
 from .normalization.switchable import switchable_norm
-from .normalization.whitening import iter_norm
 from .padding import pad
 from .pooling import (
     adaptive_avg_pool1d,

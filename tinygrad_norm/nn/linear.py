@@ -11,9 +11,9 @@ from ..tensors.creation import zeros
 from ..tensors.shaping import dimension
 from ..tensors.tensor import Parameter, Tensor
 from . import init
+from .checks import as_int
 from .lazy import LazyModuleMixin
 from .module import Module
-from .normalization.checks import as_int
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

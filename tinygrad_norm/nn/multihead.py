@@ -16,9 +16,9 @@ from ..tensors.creation import zeros
 from ..tensors.tensor import Parameter, Tensor
 from . import init
 from .attention import attend
+from .checks import as_count, as_int
 from .linear import Linear
 from .module import Module
-from .normalization.checks import as_count, as_int
 
 WHO = "MultiheadAttention"
 

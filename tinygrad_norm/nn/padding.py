@@ -10,7 +10,7 @@ from ..backend.array import array_module
 from ..errors import ShapeError, not_a_tensor
 from ..ops.shape import broadcast_to, concatenate, flip, put, replace
 from ..tensors.tensor import Tensor
-from .normalization.checks import as_int
+from .checks import as_int
 
 MODES = ("constant", "reflect", "replicate", "circular")
 CURE = "; pad less, or with mode='constant' or 'replicate'"

@@ -8,8 +8,8 @@ from ..autograd.op import Primitive
 from ..errors import DtypeError, ShapeError, not_a_tensor
 from ..ops import pooling as ops
 from ..tensors.tensor import Tensor
+from .checks import as_int
 from .module import Module
-from .normalization.checks import as_int
 from .sizes import as_sizes, spatial
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..nn.care.find import check_model, is_norm
+from ..nn.checks import is_number
 from ..nn.module import Module
-from ..nn.normalization.checks import is_number
-from ..nn.normalization.find import check_model, is_norm
 from ..tensors.tensor import Parameter
 from .optimizer import Group
 

@@ -18,8 +18,8 @@ import numpy as np
 from ..autograd import enable_grad, keep_statistics
 from ..autograd.graph import Value, wrap
 from ..backend.array import is_array, to_numpy
+from ..nn.checks import as_int, is_number
 from ..nn.module import Module
-from ..nn.normalization.checks import as_int, is_number
 from ..tensors.random import get_rng_state, manual_seed, set_rng_state
 from ..tensors.tensor import Tensor
 from .certificate import Certificate, Row

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..nn import functional as F
 from ..nn import normalization as norms
+from ..nn.care.fusion import fuse
 from ..nn.container import Sequential
 from ..nn.linear import Linear
-from ..nn.utils.fusion import fuse
 from ..nn.utils.parametrizations import weight_norm, weight_standardization
 from ..tensors.creation import cat, tensor, zeros
 from ..tensors.tensor import Tensor

@@ -31,7 +31,6 @@ from typing import TYPE_CHECKING, Any
 from .adaptive import AdaIN, AdaptiveNorm, FiLM
 from .batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .batch_renorm import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, renorm_ramp
-from .care.swap import swap
 from .conditional import (
     ConditionalBatchNorm1d,
     ConditionalBatchNorm2d,
@@ -48,6 +47,7 @@ from .filter_response import (
 from .ghost import GhostBatchNorm
 from .group import GroupNorm
 from .instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+from .iter_norm import IterNorm
 from .layer import LayerNorm, RMSNorm
 from .lazy import (
     LazyBatchNorm1d,
@@ -61,7 +61,6 @@ from .local_response import LocalResponseNorm
 from .scale_norm import ScaleNorm
 from .switchable import SwitchableNorm1d, SwitchableNorm2d, SwitchableNorm3d
 from .sync import SyncBatchNorm, run_on_shards
-from .whitening import IterNorm
 
 __all__ = [
     "TLU",
@@ -96,11 +95,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ...proof.equivalence import equivalences
-    from .care.diagnosis import diagnose
-    from .care.recalibration import recalibrate
+    from ..care.diagnosis import diagnose
+    from ..care.recalibration import recalibrate
+    from ..care.swap import swap
 
-LATER = {"diagnose": ".care.diagnosis",
-         "equivalences": "...proof.equivalence", "recalibrate": ".care.recalibration"}
+LATER = {"diagnose": "..care.diagnosis", "equivalences": "...proof.equivalence",
+         "recalibrate": "..care.recalibration", "swap": "..care.swap"}
 """Functions that are rarely used, and the files that are imported when they are asked for."""
 
 

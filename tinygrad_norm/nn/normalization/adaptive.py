@@ -8,12 +8,12 @@ from typing import Any
 from ...errors import DeviceError, DtypeError, ShapeError, not_a_tensor
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Tensor
+from ..checks import another_size, as_count, as_eps, as_int
 from ..linear import Linear
 from ..module import Module
-from .checks import another_size, as_count, as_eps, as_int
-from .core import check_count, check_vector, deviation, standardize
+from .algebra import check_count, check_vector, deviation, standardize
 from .norm import Norm
-from .parts import wide
+from .shards import wide
 
 
 def adaptive_instance_norm(content: Tensor, style: Tensor, eps: float = 1e-5) -> Tensor:

@@ -10,18 +10,18 @@ from ...autograd.graph import tick, wrap
 from ...autograd.mode import statistics_enabled
 from ...backend.array import Array, array_module
 from ...tensors.tensor import Tensor
-from .channel import ChannelNorm
-from .checks import check_weight, is_number
-from .core import (
+from ..checks import check_weight, is_number
+from .algebra import (
     FLOAT16,
     apply_scale,
     check_input,
     per_channel,
     widened,
 )
+from .channel import ChannelNorm
 from .functional import channels
-from .parts import standardize_batch
 from .running import remember
+from .shards import standardize_batch
 
 UNKNOWN = -1
 """A time at which no buffer was written."""

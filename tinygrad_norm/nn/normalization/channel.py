@@ -12,8 +12,8 @@ from ...errors import ShapeError, not_a_tensor
 from ...tensors.creation import ones, tensor, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
+from ..checks import LAST, another_size, as_count, as_eps, as_momentum
 from ..module import Buffer
-from .checks import LAST, another_size, as_count, as_eps, as_momentum
 from .norm import Norm
 from .running import Refused
 

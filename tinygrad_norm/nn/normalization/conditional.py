@@ -11,12 +11,12 @@ from ...errors import DimError, DtypeError, ShapeError, not_a_tensor
 from ...tensors.arithmetic import where
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
+from ..checks import as_count, check_weight
+from .algebra import apply_statistics, bessel, check_input, check_vector
 from .channel import ChannelNorm
-from .checks import as_count, check_weight
-from .core import apply_statistics, bessel, check_input, check_vector
 from .functional import channels
-from .parts import standardize_batch, wide
 from .running import remember
+from .shards import standardize_batch, wide
 
 
 def conditional_batch_norm(

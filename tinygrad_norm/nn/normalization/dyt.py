@@ -8,12 +8,12 @@ from typing import Any
 from ...tensors.creation import full, ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from .checks import is_number
-from .core import check_vector
+from ..checks import is_number
+from .algebra import check_vector
 from .functional import last_axes
 from .layer import as_shape
 from .norm import Norm
-from .parts import wide
+from .shards import wide
 
 
 def dyt(

@@ -12,9 +12,8 @@ from ...ops import normalize as ops
 from ...tensors.creation import ones
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from .channel import ChannelNorm
-from .checks import as_count, check_weight, does_not_divide
-from .core import (
+from ..checks import as_count, check_weight, does_not_divide
+from .algebra import (
     FLOAT16,
     batch_axes,
     bessel,
@@ -26,6 +25,7 @@ from .core import (
     per_channel,
     widened,
 )
+from .channel import ChannelNorm
 from .running import remember
 
 

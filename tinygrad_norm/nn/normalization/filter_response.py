@@ -8,9 +8,8 @@ from ...errors import ShapeError, not_a_tensor
 from ...tensors.creation import full, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from .channel import ChannelNorm
-from .checks import another_size, as_count
-from .core import (
+from ..checks import another_size, as_count
+from .algebra import (
     FLOAT16,
     check_input,
     check_vector,
@@ -19,6 +18,7 @@ from .core import (
     standardize,
     widened,
 )
+from .channel import ChannelNorm
 from .norm import Norm
 
 LEARNED_EPS = 1e-4

@@ -20,8 +20,8 @@ import numpy as np
 
 from ...errors import ShapeError, not_a_tensor
 from ...tensors.tensor import Tensor
-from .checks import as_count, check_weight, does_not_divide
-from .core import (
+from ..checks import as_count, check_weight, does_not_divide
+from .algebra import (
     FLOAT32,
     apply_statistics,
     bessel,
@@ -30,8 +30,8 @@ from .core import (
     per_channel,
     standardize,
 )
-from .parts import standardize_batch
 from .running import remember
+from .shards import standardize_batch
 
 
 def batch_norm(

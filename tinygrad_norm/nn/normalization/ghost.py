@@ -11,9 +11,9 @@ from ...autograd.mode import statistics_enabled
 from ...backend.array import Array, array_module
 from ...tensors.creation import cat
 from ...tensors.tensor import Tensor
+from ..checks import as_count, check_weight
+from .algebra import bessel, check_count, check_input, per_channel, standardize
 from .batch import _BatchNorm
-from .checks import as_count, check_weight
-from .core import bessel, check_count, check_input, per_channel, standardize
 from .functional import batch_norm, channels
 from .running import remember
 

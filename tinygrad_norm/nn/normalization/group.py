@@ -8,7 +8,7 @@ from ...errors import ShapeError, not_a_tensor
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from .checks import LAST, another_size, as_count, as_eps, does_not_divide
+from ..checks import LAST, another_size, as_count, as_eps, does_not_divide
 from .functional import group_norm
 from .norm import Norm
 

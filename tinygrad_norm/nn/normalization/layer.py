@@ -9,7 +9,7 @@ from ...errors import ShapeError
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from .checks import as_eps, as_int
+from ..checks import as_eps, as_int
 from .functional import layer_norm, rms_norm
 from .norm import Norm
 

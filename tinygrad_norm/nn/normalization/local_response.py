@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import DtypeError, ShapeError, not_a_tensor
 from ...ops.shape import put
 from ...tensors.tensor import Tensor
-from .checks import as_count
+from ..checks import as_count
 from .norm import Norm
 
 

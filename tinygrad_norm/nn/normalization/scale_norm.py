@@ -12,12 +12,12 @@ from ...tensors.creation import full
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from .checks import as_eps
-from .core import check_input
+from ..checks import as_eps
+from .algebra import check_input
 from .functional import last_axes
 from .layer import as_shape
 from .norm import Norm
-from .parts import wide
+from .shards import wide
 
 
 def normalize(

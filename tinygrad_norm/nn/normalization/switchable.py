@@ -11,9 +11,8 @@ from ...ops import normalize as ops
 from ...tensors.creation import ones
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from .channel import ChannelNorm
-from .checks import check_weight
-from .core import (
+from ..checks import check_weight
+from .algebra import (
     FLOAT16,
     Moments,
     check_count,
@@ -24,6 +23,7 @@ from .core import (
     per_channel,
     widened,
 )
+from .channel import ChannelNorm
 from .running import remember
 
 

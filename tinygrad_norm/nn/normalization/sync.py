@@ -11,11 +11,11 @@ from ...tensors.tensor import Tensor
 from ..container import Sequential
 from ..lazy import LazyModuleMixin
 from ..module import Module
+from .algebra import FLOAT16, bessel, check_count, check_input
 from .batch import _BatchNorm
-from .core import FLOAT16, bessel, check_count, check_input
 from .functional import batch_norm
-from .parts import Merged, Part, merged, part_of
 from .running import remember
+from .shards import Merged, Part, merged, part_of
 
 
 class Group(Protocol):

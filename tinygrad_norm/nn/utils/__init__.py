@@ -5,16 +5,16 @@
 
 from typing import TYPE_CHECKING
 
-from . import fusion
-from .clip_grad import clip_grad_norm_, clip_grad_value_
-from .freeze import freeze, unfreeze
-from .fusion import (
+from ..care import fusion
+from ..care.freeze import freeze, unfreeze
+from ..care.fusion import (
     fuse,
     fuse_conv_bn_eval,
     fuse_conv_bn_weights,
     fuse_linear_bn_eval,
     fuse_linear_bn_weights,
 )
+from .clip_grad import clip_grad_norm_, clip_grad_value_
 
 __all__ = [
     "clip_grad_norm_", "clip_grad_value_", "freeze", "fuse", "fuse_conv_bn_eval",

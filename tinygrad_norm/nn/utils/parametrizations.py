@@ -12,11 +12,11 @@ from ...errors import DimError, ShapeError
 from ...tensors.random import randn
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Tensor
+from ..checks import as_eps, as_int
 from ..module import Buffer, Module
-from ..normalization.checks import as_eps, as_int
-from ..normalization.core import standardize
-from ..normalization.parts import wide
+from ..normalization.algebra import standardize
 from ..normalization.scale_norm import normalize, unit
+from ..normalization.shards import wide
 from .parametrize import register_parametrization
 
 __all__ = ["spectral_norm", "weight_norm", "weight_standardization"]

@@ -11,7 +11,7 @@ import numpy as np
 from ...autograd.backward import grad
 from ...autograd.graph import wrap
 from ...backend.array import to_numpy
-from ...nn.normalization.core import standardize
+from ...nn.normalization.algebra import standardize
 from ...tensors.tensor import Tensor
 from .findings import Direction, Jacobian
 from .norms import Walk

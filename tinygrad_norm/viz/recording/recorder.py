@@ -7,9 +7,9 @@ from functools import partial
 from typing import Any, Self
 
 from ...backend.array import Array
+from ...nn.care.find import check_model
 from ...nn.lazy import is_lazy
 from ...nn.module import Module
-from ...nn.normalization.find import check_model
 from ...tensors.tensor import RemovableHandle
 from .choices import (
     MODEL,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ...nn.care.find import is_norm
 from ...nn.module import Module
-from ...nn.normalization.find import is_norm
 from ...proof.catalogue import ENTRIES
 
 WORDS = {entry.name: entry.reduced for entry in ENTRIES}

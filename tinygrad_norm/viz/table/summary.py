@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...nn.care.find import check_model
 from ...nn.lazy import is_lazy
 from ...nn.module import Buffer, Module
-from ...nn.normalization.find import check_model
 from ...tensors.tensor import Parameter, Tensor
 from ..details import printable, shortened
 from .norm_axes import norm_axes

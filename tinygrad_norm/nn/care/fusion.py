@@ -19,7 +19,7 @@ from ..module import Module
 from ..normalization.batch import _BatchNorm
 from ..normalization.batch_renorm import _BatchRenorm
 from ..normalization.channel import ChannelNorm
-from ..normalization.find import check_model, is_unset
+from .find import check_model, is_unset
 
 M = TypeVar("M", bound=Module)
 C = TypeVar("C", Conv1d, Conv2d)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from ...backend.array import to_numpy
 from ..module import Buffer, Module
-from .channel import ChannelNorm
+from ..normalization.channel import ChannelNorm
 
-PACKAGE = __name__.rpartition(".")[0]
+PACKAGE = ChannelNorm.__module__.rpartition(".")[0]
 
 
 def is_norm(module: Module) -> bool:

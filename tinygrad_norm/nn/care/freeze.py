@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from ..module import Module
-from ..normalization.find import check_model, named_norms, remembers
+from .find import check_model, named_norms, remembers
 
 M = TypeVar("M", bound=Module)
 

@@ -9,21 +9,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ....autograd.graph import tick
-from ....autograd.mode import keep_statistics, no_grad
-from ....backend.array import array_module, is_array
-from ....errors import not_a_tensor
-from ....tensors.creation import tensor
-from ....tensors.tensor import Tensor
-from ...lazy import LazyModuleMixin
-from ...module import Module
-from ..batch_renorm import _BatchRenorm
-from ..channel import ChannelNorm
-from ..core import Moments, batch_axes, bessel, merge, moments
-from ..find import check_model, named_norms
-from ..instance import _InstanceNorm
-from ..switchable import _SwitchableNorm
-from ..whitening import IterNorm, _rows, inverse_root
+from ...autograd.graph import tick
+from ...autograd.mode import keep_statistics, no_grad
+from ...backend.array import array_module, is_array
+from ...errors import not_a_tensor
+from ...tensors.creation import tensor
+from ...tensors.tensor import Tensor
+from ..lazy import LazyModuleMixin
+from ..module import Module
+from ..normalization.algebra import Moments, batch_axes, bessel, merge, moments
+from ..normalization.batch_renorm import _BatchRenorm
+from ..normalization.channel import ChannelNorm
+from ..normalization.instance import _InstanceNorm
+from ..normalization.iter_norm import IterNorm, _rows, inverse_root
+from ..normalization.switchable import _SwitchableNorm
+from .find import check_model, named_norms
 
 M = TypeVar("M", bound=Module)
 WHO = "recalibrate"

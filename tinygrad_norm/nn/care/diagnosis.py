@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ....autograd.mode import keep_statistics, no_grad
-from ....backend.array import to_numpy
-from ....tensors.random import get_rng_state, set_rng_state
-from ....tensors.tensor import Tensor
-from ...module import Module
-from ..batch import _BatchNorm
-from ..channel import ChannelNorm
-from ..find import check_model, is_unset, named_norms, remembers
+from ...autograd.mode import keep_statistics, no_grad
+from ...backend.array import to_numpy
+from ...tensors.random import get_rng_state, set_rng_state
+from ...tensors.tensor import Tensor
+from ..module import Module
+from ..normalization.batch import _BatchNorm
+from ..normalization.channel import ChannelNorm
 from .cures import Finding, findings
+from .find import check_model, is_unset, named_norms, remembers
 from .gap import Gap, batch_moments, explain
 
 SPREADS = ("running_var", "running_std")

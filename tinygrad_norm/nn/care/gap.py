@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ....backend.array import to_numpy
-from ....tensors.tensor import Tensor
-from ..channel import ChannelNorm
-from ..find import is_unset
-from ..ghost import GhostBatchNorm
-from ..instance import _InstanceNorm
-from ..switchable import _SwitchableNorm
+from ...backend.array import to_numpy
+from ...tensors.tensor import Tensor
+from ..normalization.channel import ChannelNorm
+from ..normalization.ghost import GhostBatchNorm
+from ..normalization.instance import _InstanceNorm
+from ..normalization.switchable import _SwitchableNorm
+from .find import is_unset
 
 FEW = 8
 """Of fewer samples their scatter is too uncertain to tell drift from chance."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ShapeError
+from ..errors import ShapeError
 
 NUMBERS: frozenset[type] = frozenset((int, float, np.float64, np.float32))
 """What a momentum is when it is no value on a device, which is not looked at."""

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ....errors import ShapeError, UninitializedError
-from ....tensors.tensor import Parameter
-from ...lazy import LazyModuleMixin
-from ...module import Module
-from ..batch import _BatchNorm
-from ..batch_renorm import _BatchRenorm
-from ..find import check_model, is_unset
+from ...errors import ShapeError, UninitializedError
+from ...tensors.tensor import Parameter
+from ..lazy import LazyModuleMixin
+from ..module import Module
+from ..normalization.batch import _BatchNorm
+from ..normalization.batch_renorm import _BatchRenorm
+from .find import check_model, is_unset
 
 BATCH = (_BatchNorm, _BatchRenorm)
 Old = type[Module] | tuple[type[Module], ...] | Callable[[Module], bool]

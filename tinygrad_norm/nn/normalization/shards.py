@@ -10,7 +10,7 @@ import numpy as np
 from ...ops.normalize import unit as unit_of
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Tensor
-from .core import (
+from .algebra import (
     FLOAT16,
     Moments,
     apply_scale,

@@ -12,10 +12,9 @@ from ...errors import not_a_tensor
 from ...ops import normalize as ops
 from ...tensors.creation import eye
 from ...tensors.tensor import Tensor
+from ..checks import as_count, check_weight, does_not_divide
 from ..module import Buffer
-from .channel import ChannelNorm
-from .checks import as_count, check_weight, does_not_divide
-from .core import (
+from .algebra import (
     FLOAT16,
     batch_axes,
     check_count,
@@ -26,6 +25,7 @@ from .core import (
     per_channel,
     widened,
 )
+from .channel import ChannelNorm
 from .running import remember
 
 
