@@ -173,8 +173,11 @@ def test_same_gradient_at_the_edges(name: str) -> None:
         leaves = [m.tensor(row, dtype=m.float64, requires_grad=True) for row in data]
         with np.errstate(divide="ignore"):
             EDGES[name](m, *leaves).sum().backward()
-        results.append([None if x.grad is None else x.grad.tolist() for x in leaves])
-    assert results[0] == results[1]
+        results.append([x.grad for x in leaves])
+    for got, expected in zip(*results, strict=True):
+        assert (got is None) == (expected is None)
+        if expected is not None:  # within the rounding of a square root, which hangs on the CPU
+            np.testing.assert_allclose(got.tolist(), expected.tolist(), rtol=3e-16)
 
 
 WITHOUT_DIMENSIONS: list[Callable[[Any], Any]] = [
