@@ -220,3 +220,27 @@ def test_batch_renorm_without_correction_is_batch_norm_in_training(dims: int) ->
     c = x.shape[1]
     renorm = getattr(tn.nn, f"BatchRenorm{dims}d")(c, rmax=1, dmax=0).double()
     same(renorm, getattr(tn.nn, f"BatchNorm{dims}d")(c).double(), x)
+
+
+WITHOUT_WEIGHT = {
+    "layer_norm": lambda x, b: F.layer_norm(x, (6,), None, b),
+    "group_norm": lambda x, b: F.group_norm(x, 2, None, b),
+    "batch_norm": lambda x, b: F.batch_norm(x, None, None, None, b, training=True),
+    "group_norm of images": lambda x, b: F.group_norm(x.unsqueeze(-1) + x[:1, :1], 2, None, b),
+    "instance_norm": lambda x, b: F.instance_norm(
+        x.unsqueeze(-1) + tensor(np.array([1.0, -2, 4])), None, None, None, b),
+}
+
+
+@pytest.mark.parametrize("norm", WITHOUT_WEIGHT.values(), ids=WITHOUT_WEIGHT)
+def test_a_bias_without_a_weight(norm: Any) -> None:
+    """Its gradient is the sum of dy over all that it was added to."""
+    random = np.random.default_rng(0)
+    x = tensor(random.standard_normal((4, 6)), grad=True)
+    bias = tensor(random.standard_normal(6), grad=True)
+    y = norm(x, bias)
+    dy = random.standard_normal(y.shape)
+    y.backward(tensor(dy))
+    axes = tuple(i for i in range(dy.ndim) if i != 1)
+    np.testing.assert_allclose(array(bias.grad), dy.sum(axis=axes), rtol=1e-13)
+    assert tn.autograd.gradgradcheck(norm, (x, bias))

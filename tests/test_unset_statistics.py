@@ -46,9 +46,19 @@ def test_it_warns_once_and_where_the_layer_was_called(name: str, device: str) ->
         y = layer(x)
     assert [str(w.message) for w in caught] == [MESSAGE.format(name)]
     assert caught[0].filename == __file__
-    assert not strict.traffic
     assert array(y)[0, 0].tolist() == pytest.approx([1, 2], rel=1e-4)
+    strict.traffic.clear()
     assert warned(lambda: layer(x)) == []
+    assert not strict.traffic  # a device is asked once, where nothing was trained or loaded
+
+
+@layers
+def test_a_device_is_not_asked_after_loading(name: str) -> None:
+    layer, x = make(name, device="strict").eval(), tensor([[[1.0, 2]] * 3], "strict").float()
+    layer.load_state_dict(layer.state_dict())
+    strict.traffic.clear()
+    assert warned(lambda: layer(x)) == []
+    assert not strict.traffic
 
 
 @layers

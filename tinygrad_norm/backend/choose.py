@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -40,18 +40,27 @@ def implements(reference: Callable[..., Any], kind: type) -> Callable[[F], F]:
 
     def register(implementation: F) -> F:
         KERNELS[reference, kind] = implementation
-        kernel.cache_clear()
+        _chosen.cache_clear()
         return implementation
 
     return register
 
 
 @cache
-def kernel(reference: Callable[..., Any], kind: type) -> Callable[..., Any]:
-    """The implementation of ``reference`` for arrays of the class ``kind``; itself where there is
-    no other. The cache makes it a lookup without a call of Python."""
+def _chosen(reference: Callable[..., Any], kind: type) -> Callable[..., Any]:
     return KERNELS.get((reference, kind), reference)
 
+
+class _Lookup(Protocol):
+    """What a type checker is told of a function that keeps its results."""
+
+    def __call__(self, reference: F, kind: type, /) -> F: ...
+
+
+kernel = cast("_Lookup", _chosen)
+"""``kernel(reference, kind)``: the implementation of ``reference`` for arrays of the class
+``kind``; itself where there is no other. One that was asked for before is found without a call of
+Python."""
 
 expect = ANSWERS.get
 """``expect(kind)``: how a condition on values of arrays of the class ``kind`` is asked.

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from .array import Array, array_module
+from .choose import implements, kernel
 from .sums import FEW, FIRST, average, total
 
 
@@ -37,15 +38,21 @@ def moments(
     """
     sample = x[first(axes, x.ndim)]
     n = x.size // max(sample.size, 1) or 1
+    mean_over = kernel(average, type(x))
     if centred:
-        pivot = sample if n <= FEW else average(x, axes, n)
+        pivot = sample if n <= FEW else mean_over(x, axes, n)
         xc = x - pivot
-        shift = average(xc, axes, n)
+        shift = mean_over(xc, axes, n)
         xc -= shift
         mean = pivot + shift
     else:
-        xc, mean = x, array_module(x).zeros_like(sample)
-    return xc, mean, average(xc, axes, n, xc)
+        xc, mean = x, sample * 0
+    return xc, mean, mean_over(xc, axes, n, xc)
+
+
+def count(xc: Any, var: Any) -> int:
+    """The number of values behind each mean; 1 where there is none."""
+    return math.prod(xc.shape) // max(math.prod(var.shape), 1) or 1
 
 
 def moments_gradient(
@@ -55,10 +62,10 @@ def moments_gradient(
 
         dx = P dxc + dmean/n + dvar 2 xc/n,  P a = a - Σa/n when centred, else a
     """
-    n = math.prod(xc.shape) // max(math.prod(var.shape), 1) or 1
+    n = count(xc, var)
     dx = None
     if dxc is not None:
-        dx = dxc - total(dxc, axes, n) / n if centred else dxc
+        dx = dxc - kernel(total, type(dxc))(dxc, axes, n) / n if centred else dxc
     if dmean is not None and centred:
         dx = (xc * 0 if dx is None else dx) + dmean / n
     if dvar is not None:
@@ -68,25 +75,34 @@ def moments_gradient(
 
 
 def normalize(
-    x: Array, weight: Array | None, bias: Array | None, *,
-    axes: tuple[int, ...], eps: float, centred: bool,
+    x: Array, weight: Array | None, bias: Array | None, *, axes: tuple[int, ...], eps: Any,
+    centred: bool, beside: tuple[int, ...] | None = None, within: tuple[int, ...] | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """(y, xc, mean, var)."""
-    xc, mean, var = moments(x, axes=axes, centred=centred)
-    std = array_module(x).sqrt(var + eps)
-    if weight is None or same_along(weight.shape, axes, x.ndim)[0]:
+    """(y, xc, mean, var).
+
+    x is seen in the shape ``within`` (by default its own), in which ``axes`` count and xc, mean and
+    var are given; y has the shape of x. weight and bias, (C,), are seen in the shape ``beside``.
+    """
+    seen = x if within is None else x.reshape(within)
+    xc, mean, var = moments(seen, axes=axes, centred=centred)
+    std = (var + eps) ** 0.5
+    if beside is not None:
+        weight = None if weight is None else weight.reshape(beside)
+        bias = None if bias is None else bias.reshape(beside)
+    if weight is None or same_along(weight.shape, axes, xc.ndim)[0]:
         y = xc * ((1 if weight is None else weight) / std)
     else:
         y = xc * (1 / std)
         y *= weight
     if bias is not None:
         y += bias
-    return y, xc, mean, var
+    return (y if within is None else y.reshape(x.shape)), xc, mean, var
 
 
 def normalize_gradient(
-    dy: Any, dxc: Any, dmean: Any, dvar: Any, xc: Any, var: Any, weight: Any, *,
-    axes: tuple[int, ...], eps: float, centred: bool,
+    dy: Any, dxc: Any, dmean: Any, dvar: Any, xc: Any, var: Any, weight: Any, bias_shape: Any,
+    x_shape: Any, *, axes: tuple[int, ...], eps: Any, centred: bool,
+    beside: tuple[int, ...] | None = None, within: tuple[int, ...] | None = None,
 ) -> tuple[Any, Any, Any]:
     """(dx, dweight, dbias) from the gradients of the four results, each of which may be None.
 
@@ -98,47 +114,81 @@ def normalize_gradient(
     again, so that every order is right. Were x kept instead, x - mean would lose the digits of a
     large offset a second time.
     """
-    n = math.prod(xc.shape) // max(math.prod(var.shape), 1) or 1
     dx = dweight = dbias = None
     if dy is not None:
-        square = 1 / (var + eps)
-        scale = square**0.5
-        same, others = (axes, ()) if weight is None else same_along(weight.shape, axes, xc.ndim)
-        if same and (others or not centred):
-            # weight leaves the sums, and these are those of dbias and dweight themselves
-            dbias, along = total(dy, same, n), total(dy, same, n, xc)
-            dweight = along * scale
-            dx = dy * (scale if weight is None else scale * weight)
-            inside, along = (v if weight is None else v * weight for v in (dbias, along))
-            if others:  # of the channels of a group
-                inside, along = total(inside, others, n), total(along, others, n)
-            dx -= xc * (along * (scale * square / n))
-            if centred:
-                dx -= inside * (scale / n)
-        elif same:
-            # P dy in the place of dy, as Σ xc is 0: what xc lost of the mean, which all those
-            # between two powers of two lost alike, times a large Σ dy would be left in dweight.
-            dbias = total(dy, same, n)
-            dx = dy - dbias / n
-            along = total(dx, same, n, xc)
-            dweight = along * scale
-            outer = scale if weight is None else scale * weight
-            if type(dx) is np.ndarray:
-                dx *= outer
-            else:
-                dx = dx * outer
-            dx -= xc * (along * (square * outer / n))
-        else:
-            dbias, dweight = dy, dy * (xc * scale)
-            g = dy * weight
-            dx = g - xc * (total(g, axes, n, xc) * (square / n))
-            if centred:
-                dx -= total(g, axes, n) / n
-            dx *= scale
+        if within is not None:
+            dy = dy.reshape(within)
+        if beside is not None and weight is not None:
+            weight = weight.reshape(beside)
+        dx, dweight, dbias = output_gradient(dy, xc, var, weight, axes, eps, centred)
+        if weight is None and bias_shape:
+            same = same_along(beside or bias_shape, axes, xc.ndim)[0]
+            dbias = kernel(total, type(dy))(dy, same, count(xc, var)) if same else dy
+        if beside is not None:
+            dweight = None if weight is None else flat(dweight, beside)
+            dbias = flat(dbias, beside) if bias_shape else None
     if not (dxc is dmean is dvar is None):
         part = moments_gradient(dxc, dmean, dvar, xc, var, axes=axes, centred=centred)
         dx = part if dx is None else dx if part is None else dx + part
+    return (dx if within is None or dx is None else dx.reshape(x_shape)), dweight, dbias
+
+
+def flat(v: Any, beside: tuple[int, ...]) -> Any:
+    """The gradient of what stood beside x as that of (C,): (*, *beside) -> (*, C). The engine sums
+    over the axes before the last."""
+    return v.reshape((*v.shape[:v.ndim - len(beside)], math.prod(beside)))
+
+
+def output_gradient(
+    dy: Any, xc: Any, var: Any, weight: Any, axes: tuple[int, ...], eps: Any, centred: bool
+) -> tuple[Any, Any, Any]:
+    """What dy alone gives to dx, dweight and dbias: s (P g - xc s² Σ(g xc)/n), Σ dy xc s, Σ dy."""
+    n = count(xc, var)
+    sum_over = kernel(total, type(dy))
+    square = 1 / (var + eps)
+    scale = square**0.5
+    same, others = (axes, ()) if weight is None else same_along(weight.shape, axes, xc.ndim)
+    if same and (others or not centred):
+        # weight leaves the sums, and these are those of dbias and dweight themselves
+        dbias, along = sum_over(dy, same, n), sum_over(dy, same, n, xc)
+        dweight = along * scale
+        dx = dy * (scale if weight is None else scale * weight)
+        inside, along = (v if weight is None else v * weight for v in (dbias, along))
+        if others:  # of the channels of a group
+            inside, along = sum_over(inside, others, n), sum_over(along, others, n)
+        dx -= xc * (along * (scale * square / n))
+        if centred:
+            dx -= inside * (scale / n)
+    elif same:
+        # P dy in the place of dy, as Σ xc is 0: what xc lost of the mean, which all those
+        # between two powers of two lost alike, times a large Σ dy would be left in dweight.
+        dbias = sum_over(dy, same, n)
+        dx = dy - dbias / n
+        along = sum_over(dx, same, n, xc)
+        dweight = along * scale
+        outer = scale if weight is None else scale * weight
+        dx = kernel(multiply, type(dx))(dx, outer)
+        dx -= xc * (along * (square * outer / n))
+    else:
+        dbias, dweight = dy, dy * (xc * scale)
+        g = dy * weight
+        dx = g - xc * (sum_over(g, axes, n, xc) * (square / n))
+        if centred:
+            dx -= sum_over(g, axes, n) / n
+        dx *= scale
     return dx, dweight, dbias
+
+
+def multiply(x: Any, by: Any) -> Any:
+    """x by, of an x that nobody else needs."""
+    return x * by
+
+
+@implements(multiply, np.ndarray)
+def multiply_in_place(x: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Into the memory of x: a large array of its own would be filled page by page."""
+    x *= by
+    return x
 
 
 def unit(x: Array, *, axes: tuple[int, ...], eps: float, centred: bool) -> Array:

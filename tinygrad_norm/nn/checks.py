@@ -1,11 +1,12 @@
-"""What a norm may be made with. Checked once, when it is made: a forward pass does not pay for it.
+"""What a layer may be made with. Checked once, when it is made: a forward pass does not pay for it.
 
-What is checked of each input stands in ``core.py``.
+What is checked of each input of a norm stands in ``normalization/checks.py``.
 """
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -30,6 +31,15 @@ def as_int(who: str, name: str, value: Any) -> int:
     except TypeError:
         raise TypeError(f"{who}: expected {name} to be an int, got {value!r}; are the arguments "
                         "in order?") from None
+
+
+def as_shape(who: str, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """An int or a sequence of them as a shape."""
+    many = normalized_shape if isinstance(normalized_shape, Iterable) else (normalized_shape,)
+    shape = tuple(as_int(who, "normalized_shape", n) for n in many)
+    if not shape or min(shape) < 1:
+        raise ShapeError(f"{who}: expected normalized_shape of positive ints, got {shape}")
+    return shape
 
 
 def as_count(who: str, name: str, value: Any, least: int = 0) -> int:
@@ -95,17 +105,17 @@ def as_momentum(who: str, momentum: Any) -> float | None:
     if not is_number(momentum):
         raise TypeError(f"{who}: expected momentum to be a number or None, got {momentum!r}")
     if not 0 <= momentum <= 1:
-        raise outside(who, momentum)
+        raise outside_of_range(who, momentum)
     return float(momentum)
 
 
 def check_weight(who: str, momentum: Any) -> None:
     """As :func:`as_momentum`, of what a function is given: a number, or a value on a device."""
     if type(momentum) in NUMBERS and not 0 <= momentum <= 1:
-        raise outside(who, momentum)
+        raise outside_of_range(who, momentum)
 
 
-def outside(who: str, momentum: Any) -> ValueError:
+def outside_of_range(who: str, momentum: Any) -> ValueError:
     """The error for a momentum that is no weight."""
     return ValueError(f"{who}: expected momentum in [0, 1], got {momentum}; it is the weight of "
                       "the new value: 0.1 keeps 0.9 of the old")

@@ -28,21 +28,19 @@ from .loss import (
     smooth_l1_loss,
 )
 from .normalization.adaptive import adaptive_instance_norm, film
+from .normalization.batch import batch_norm
 from .normalization.batch_renorm import batch_renorm
 from .normalization.conditional import conditional_batch_norm
 from .normalization.dyt import dyt
 from .normalization.evonorm import evonorm_b0, evonorm_s0
 from .normalization.filter_response import filter_response_norm, tlu
-from .normalization.functional import (
-    batch_norm,
-    group_norm,
-    instance_norm,
-    layer_norm,
-    rms_norm,
-)
 from .normalization.ghost import ghost_batch_norm
+from .normalization.group import group_norm
+from .normalization.instance import instance_norm
 from .normalization.iter_norm import iter_norm
+from .normalization.layer import layer_norm
 from .normalization.local_response import local_response_norm
+from .normalization.rms import rms_norm
 from .normalization.scale_norm import normalize, scale_norm
 from .normalization.switchable import switchable_norm
 from .padding import pad

@@ -56,6 +56,9 @@ class Module(State):
     def retell(self, error: Exception) -> None:
         """A chance to say an error of forward in other words, before it goes on."""
 
+    def loaded(self, names: set[str]) -> None:
+        """Told after a state dict has written values: the names, seen from here."""
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         start = tick()
         if self._forward_pre_hooks:

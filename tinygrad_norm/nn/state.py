@@ -90,6 +90,9 @@ class State(Tree):
             target = own[key]
             target.array[...] = to_device(array, target.device)
             target.written[0] = tick()
+        for path, module in self.named_modules():
+            start = f"{path}." if path else ""
+            module.loaded({key[len(start):] for key in arrays if key.startswith(start)})
         return IncompatibleKeys(missing, unexpected)
 
 

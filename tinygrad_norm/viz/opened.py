@@ -20,11 +20,15 @@ from .values import Values
 
 
 def normalize(
-    x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: Any, centred: bool
+    x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: Any, centred: bool,
+    beside: tuple[int, ...] | None = None, within: tuple[int, ...] | None = None,
 ) -> dict[str, Any]:
-    """The results of its steps, by name."""
+    """The results of its steps, by name; seen in groups they end with the shape of x again."""
     steps = norm_steps.normalize(centred=centred, gamma=weight is not None, beta=bias is not None)
-    return _run(steps, axes, x=x, gamma=weight, beta=bias, eps=eps)
+    seen, gamma, beta = (v if v is None or shape is None else v.reshape(shape) for v, shape in (
+        (x, within), (weight, beside), (bias, beside)))
+    found = _run(steps, axes, x=seen, gamma=gamma, beta=beta, eps=eps)
+    return found if within is None else found | {"y": list(found.values())[-1].reshape(x.shape)}
 
 
 def moments(x: Any, *, axes: tuple[int, ...], centred: bool) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ...backend.array import to_numpy
 from ...tensors.random import get_rng_state, set_rng_state
 from ...tensors.tensor import Tensor
 from ..module import Module
-from ..normalization.batch import _BatchNorm
+from ..normalization.batch import BatchNorm
 from ..normalization.channel import ChannelNorm
 from .cures import Finding, findings
 from .find import check_model, is_unset, named_norms, remembers
@@ -163,7 +163,6 @@ def diagnose(model: Module, batch: Any) -> Diagnosis:
         for module in model.modules():
             module.training = False
         for name, norm in norms.items():
-            norm._unset = None  # no warning
             vars(norm)["forward"] = _watched(name, norm, layers)
         trained = model(*arguments)
         for norm in norms.values():
@@ -173,7 +172,7 @@ def diagnose(model: Module, batch: Any) -> Diagnosis:
     called = {layer.name for layer in layers}
     return Diagnosis(layers, error, [name for name in norms if name not in called], [
         name for name, norm in named_norms(model)
-        if isinstance(norm, _BatchNorm) and not remembers(norm)])
+        if isinstance(norm, BatchNorm) and not remembers(norm)])
 
 
 def _watched(name: str, norm: ChannelNorm, layers: list[LayerDiagnosis]) -> Callable[..., Any]:

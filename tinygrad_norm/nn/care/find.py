@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...backend.array import to_numpy
 from ..module import Buffer, Module
 from ..normalization.channel import ChannelNorm
+from ..normalization.running import are_initial
 
 PACKAGE = ChannelNorm.__module__.rpartition(".")[0]
 
@@ -28,13 +28,8 @@ def remembers(norm: Module) -> bool:
 
 def is_unset(norm: ChannelNorm) -> bool:
     """Whether its running statistics are still those that it was made with."""
-    batches, mean, spread = (getattr(norm, name) for name in (
-        "num_batches_tracked", "running_mean", norm.spread))
-    if spread is None or (batches is not None and batches.item()):
-        return False
-    if mean is not None and to_numpy(mean.array).any():
-        return False
-    return spread.ndim > 1 or bool((to_numpy(spread.array) == 1).all())
+    spread = getattr(norm, norm.spread)
+    return spread is not None and are_initial(norm.running_mean, spread, norm.num_batches_tracked)
 
 
 def check_model(who: str, model: object) -> None:

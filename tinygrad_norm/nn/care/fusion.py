@@ -16,8 +16,8 @@ from ..convolution import Conv1d, Conv2d
 from ..lazy import LazyModuleMixin
 from ..linear import Identity, Linear
 from ..module import Module
-from ..normalization.batch import _BatchNorm
-from ..normalization.batch_renorm import _BatchRenorm
+from ..normalization.batch import BatchNorm
+from ..normalization.batch_renorm import BatchRenorm
 from ..normalization.channel import ChannelNorm
 from .find import check_model, is_unset
 
@@ -199,7 +199,7 @@ NORM_DIMS: dict[type[Module], int] = {Linear: 2, Conv1d: 3, Conv2d: 4}
 
 def _is_pair(layer: Any, norm: Any) -> bool:
     kind = _kind(layer)
-    return (_is_plain(layer, kind) and isinstance(norm, _BatchNorm | _BatchRenorm)
+    return (_is_plain(layer, kind) and isinstance(norm, BatchNorm | BatchRenorm)
             and NORM_DIMS[kind] in norm.dims and norm.running_mean is not None)
 
 
@@ -218,7 +218,7 @@ def _check(who: str, layer: Any, norm: ChannelNorm, kind: type[Module]) -> None:
         if isinstance(one, LazyModuleMixin):
             raise RuntimeError(f"{who}: expected layers that know their size, got "
                                f"{type(one).__name__}; run a batch through the model first")
-    if (not _is_plain(layer, kind) or not isinstance(norm, _BatchNorm | _BatchRenorm)
+    if (not _is_plain(layer, kind) or not isinstance(norm, BatchNorm | BatchRenorm)
             or not (kind is Linear or NORM_DIMS[kind] in norm.dims)):
         wanted = "Linear" if kind is Linear else "Conv1d or Conv2d"
         raise TypeError(f"{who}: expected a {wanted} and a batch norm, got "

@@ -13,8 +13,8 @@ from ...backend.array import to_numpy
 from ...tensors.tensor import Tensor
 from ..normalization.channel import ChannelNorm
 from ..normalization.ghost import GhostBatchNorm
-from ..normalization.instance import _InstanceNorm
-from ..normalization.switchable import _SwitchableNorm
+from ..normalization.instance import InstanceNorm
+from ..normalization.switchable import SwitchableNorm
 from .find import is_unset
 
 FEW = 8
@@ -103,14 +103,14 @@ def batch_moments(norm: ChannelNorm, x: Tensor | list[Tensor]) -> BatchMoments:
     rounding = 4 * np.finfo(dtype).eps * np.abs(mean)
     return BatchMoments(
         len(values[together[0]]) * length, samples,
-        1 if isinstance(norm, _InstanceNorm) else len(together), mean, var,
+        1 if isinstance(norm, InstanceNorm) else len(together), mean, var,
         _error(values.mean(axis=2)), _error(squares),
         var <= np.maximum(1e-3 * norm.eps, rounding**2))
 
 
 def _together(norm: ChannelNorm, samples: int) -> list[slice]:
     """The samples that are normalized together."""
-    if isinstance(norm, _InstanceNorm):
+    if isinstance(norm, InstanceNorm):
         return [slice(i, i + 1) for i in range(samples)]
     count = samples // norm.ghost_batch_size if isinstance(norm, GhostBatchNorm) else 1
     if count < 2:
@@ -189,7 +189,7 @@ def _spread(norm: ChannelNorm, batch: BatchMoments) -> tuple[np.ndarray, np.ndar
     if norm.spread == "running_std":
         std = np.sqrt(batch.var + norm.eps)
         return std, std, batch.var_error / (2 * std)
-    biased = isinstance(norm, _SwitchableNorm)  # as the paper's
+    biased = isinstance(norm, SwitchableNorm)  # as the paper's
     correction = 1.0 if biased else batch.n / (batch.n - 1) if batch.n > 1 else np.nan
     return batch.var, batch.var * correction, batch.var_error
 

@@ -17,12 +17,13 @@ from ...tensors.creation import tensor
 from ...tensors.tensor import Tensor
 from ..lazy import LazyModuleMixin
 from ..module import Module
-from ..normalization.algebra import Moments, batch_axes, bessel, merge, moments
-from ..normalization.batch_renorm import _BatchRenorm
+from ..normalization.algebra import Moments, batch_axes, merge, moments
+from ..normalization.batch_renorm import BatchRenorm
 from ..normalization.channel import ChannelNorm
-from ..normalization.instance import _InstanceNorm
-from ..normalization.iter_norm import IterNorm, _rows, inverse_root
-from ..normalization.switchable import _SwitchableNorm
+from ..normalization.checks import check_channels
+from ..normalization.instance import InstanceNorm
+from ..normalization.iter_norm import IterNorm, channel_rows, inverse_root
+from ..normalization.switchable import SwitchableNorm
 from .find import check_model, named_norms
 
 M = TypeVar("M", bound=Module)
@@ -140,9 +141,9 @@ class Population:
     def spread(self) -> Tensor:
         """What the layer remembers beside the mean."""
         n, _, var = self.known
-        if isinstance(self.layer, _BatchRenorm):
+        if isinstance(self.layer, BatchRenorm):
             return (var + self.layer.eps).sqrt()
-        return var if isinstance(self.layer, _SwitchableNorm) else var * bessel(n)
+        return var if isinstance(self.layer, SwitchableNorm) else var * (n / (n - 1))
 
 
 class Samples(Population):
@@ -152,7 +153,7 @@ class Samples(Population):
         n, mean, var = moments(x, tuple(range(2, x.array.ndim)))
         shape = mean.array.shape[:2]
         return Moments(shape[0], mean.reshape(shape).mean(0),
-                       var.reshape(shape).mean(0) * bessel(n))
+                       var.reshape(shape).mean(0) * (n / (n - 1)))
 
     def join(self, parts: list[Moments]) -> Moments:
         n = sum(part.n for part in parts)
@@ -169,7 +170,7 @@ class Covariances(Population):
 
     def measure(self, x: Tensor) -> Moments:
         mean = moments(x, batch_axes(x.array.ndim)).mean
-        rows = _rows(x - mean, self.layer.num_groups)
+        rows = channel_rows(x - mean, self.layer.num_groups)
         n = rows.array.shape[-1]
         return Moments(n, mean.reshape(-1), rows @ rows.mT / n)
 
@@ -200,7 +201,7 @@ def _populations(model: Module) -> dict[str, Population]:
                 or layer._frozen):
             others.append(f"{type(layer).__name__} {name!r}" + " (frozen)" * layer._frozen)
         else:
-            kind = (Samples if isinstance(layer, _InstanceNorm) else
+            kind = (Samples if isinstance(layer, InstanceNorm) else
                     Covariances if isinstance(layer, IterNorm) else Population)
             found[name] = kind(layer)
     if not found:
@@ -216,7 +217,7 @@ def _measuring(model: Module, populations: dict[str, Population]) -> Iterator[No
     layers = [one.layer for one in populations.values()]
     modes = [(module, module.training) for module in model.modules()]
     bounds = [(layer, layer.rmax, layer.dmax) for layer in layers
-              if isinstance(layer, _BatchRenorm)]
+              if isinstance(layer, BatchRenorm)]
     with ExitStack() as stack:
         for one in populations.values():
             stack.callback(one.layer.register_forward_pre_hook(_looking(one)).remove)
@@ -241,7 +242,7 @@ def _looking(population: Population) -> Callable[..., None]:
         for shard in x if isinstance(x, list | tuple) else [x]:
             if not isinstance(shard, Tensor):
                 raise not_a_tensor(type(layer).__name__, shard)
-            layer.check(shard)
+            check_channels(layer, shard)
             if shard.array.ndim not in layer.dims:  # one sample, without N
                 shard = shard.unsqueeze(0)
             if shard.array.size:

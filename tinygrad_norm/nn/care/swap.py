@@ -10,11 +10,11 @@ from ...errors import ShapeError, UninitializedError
 from ...tensors.tensor import Parameter
 from ..lazy import LazyModuleMixin
 from ..module import Module
-from ..normalization.batch import _BatchNorm
-from ..normalization.batch_renorm import _BatchRenorm
+from ..normalization.batch import BatchNorm
+from ..normalization.batch_renorm import BatchRenorm
 from .find import check_model, is_unset
 
-BATCH = (_BatchNorm, _BatchRenorm)
+BATCH = (BatchNorm, BatchRenorm)
 Old = type[Module] | tuple[type[Module], ...] | Callable[[Module], bool]
 New = type[Module] | Callable[[Any], Module]
 
@@ -119,7 +119,7 @@ def _made(who: str, old: Any, new: type[Module]) -> Module:
         known["eps"] = old.eps
     if hasattr(old, "num_groups"):
         known["num_groups"] = old.num_groups
-    if isinstance(old, _BatchNorm) and issubclass(new, _BatchNorm):
+    if isinstance(old, BatchNorm) and issubclass(new, BatchNorm):
         known |= {"momentum": old.momentum, "track_running_stats": old.track_running_stats}
     settings = {}
     for name, parameter in inspect.signature(new).parameters.items():

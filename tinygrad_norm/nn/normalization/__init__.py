@@ -48,7 +48,7 @@ from .ghost import GhostBatchNorm
 from .group import GroupNorm
 from .instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from .iter_norm import IterNorm
-from .layer import LayerNorm, RMSNorm
+from .layer import LayerNorm
 from .lazy import (
     LazyBatchNorm1d,
     LazyBatchNorm2d,
@@ -58,6 +58,7 @@ from .lazy import (
     LazyInstanceNorm3d,
 )
 from .local_response import LocalResponseNorm
+from .rms import RMSNorm
 from .scale_norm import ScaleNorm
 from .switchable import SwitchableNorm1d, SwitchableNorm2d, SwitchableNorm3d
 from .sync import SyncBatchNorm, run_on_shards

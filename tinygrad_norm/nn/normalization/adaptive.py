@@ -11,9 +11,9 @@ from ...tensors.tensor import Tensor
 from ..checks import another_size, as_count, as_eps, as_int
 from ..linear import Linear
 from ..module import Module
-from .algebra import check_count, check_vector, deviation, standardize
+from .algebra import deviation, standardize, widened
+from .checks import check_vector, too_few
 from .norm import Norm
-from .shards import wide
 
 
 def adaptive_instance_norm(content: Tensor, style: Tensor, eps: float = 1e-5) -> Tensor:
@@ -28,13 +28,15 @@ def adaptive_instance_norm(content: Tensor, style: Tensor, eps: float = 1e-5) ->
     _check_pair("adaptive_instance_norm", content, style)
     eps = _positive("adaptive_instance_norm", eps)
     for name, x in (("content", content), ("style", style)):
-        check_count("adaptive_instance_norm", x, math.prod(x.array.shape[2:]),
-                    f"spatial element of the {name}", "use larger images")
+        n = math.prod(x.array.shape[2:])
+        if n < 2:
+            raise too_few("adaptive_instance_norm", x, n, f"spatial element of the {name}",
+                          "use larger images")
     dtype = content.array.dtype
-    content, style = wide(content), wide(style)
+    content, style = widened((content, style))
     beside = (*content.array.shape[:2], *(1 for _ in content.array.shape[2:]))
     axes = tuple(range(2, style.array.ndim))
-    std, mean = deviation(style, axes, eps)[0], style.mean(axes)
+    std, mean = deviation(style, axes=axes, eps=eps)[0], style.mean(axes)
     y = standardize(content, std.reshape(beside), mean.reshape(beside),
                     axes=tuple(range(2, content.array.ndim)), eps=eps)[0]
     return y.to(dtype)
@@ -85,6 +87,9 @@ class AdaIN(Norm):
     True
     """
 
+    functions = ("adaptive_instance_norm",)
+    reduced = "*spatial"
+
     def __init__(self, eps: float = 1e-5) -> None:
         self.eps = _positive("AdaIN", eps)
 
@@ -115,7 +120,7 @@ def film(input: Tensor, gamma: Tensor, beta: Tensor, dim: int = 1) -> Tensor:
     check_vector("film", "gamma", array, gamma.array, pair)
     check_vector("film", "beta", array, beta.array, pair)
     beside = tuple(n if i in (0, axis) else 1 for i, n in enumerate(array.shape))
-    y = wide(input) * wide(gamma).reshape(beside) + wide(beta).reshape(beside)
+    y = widened(input) * widened(gamma).reshape(beside) + widened(beta).reshape(beside)
     return y.to(array.dtype)
 
 
@@ -138,6 +143,9 @@ class FiLM(Norm):
     >>> tn.nn.FiLM(3, condition_features=5)(tn.randn(2, 3, 8, 8), tn.randn(2, 5)).shape
     (2, 3, 8, 8)
     """
+
+    functions = ("film",)
+    reduced = "none"
 
     def __init__(
         self, num_features: int, condition_features: int, dim: int = 1, device: Any = None,
@@ -183,6 +191,8 @@ class AdaptiveNorm(Module):
     >>> norm(tn.randn(2, 7, 16), tn.randn(2, 5)).shape
     (2, 7, 16)
     """
+
+    reduced = "those of its norm"
 
     def __init__(
         self, norm: Module, condition_features: int, device: Any = None, dtype: Any = None

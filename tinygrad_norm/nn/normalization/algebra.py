@@ -1,91 +1,82 @@
-"""What every norm is made of: standardizing, given statistics, their averages, the checks."""
+"""What every norm is made of: standardizing, moments and their merging, statistics applied.
+
+    standardize(x, weight, bias)   (y, xc, mean, var): with the moments of x itself
+    deviation(x)                   (√(var + eps), var), for norms that divide by several of them
+    apply_statistics(x, mean, …)   y, with moments that are given
+    moments(x), merge(parts)       what is known of values, and of several parts together
+
+Each norm says which axes are reduced and where weight and bias vary. Values of any size come out
+right (``in_range``); float16 is computed in float32 and rounded once (``rounded_once``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial, wraps
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...autograd.mode import ANOMALY, flags
-from ...backend.array import device_of
-from ...errors import DeviceError, DimError, DtypeError, ShapeError
+from ...backend.choose import expect
 from ...ops import normalize as ops
-from ...ops.normalize import normalize
 from ...tensors.tensor import Tensor
 
 FLOAT16, FLOAT32 = np.dtype("float16"), np.dtype("float32")
 
 
-def standardize(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, *,
-    axes: tuple[int, ...], eps: float, centred: bool = True,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(y, xc, mean, var): the core of every norm, float16 computed in float32.
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
+def in_range(
+    run: Callable[..., Any], powers: tuple[int, ...], x: Tensor, *others: Any,
+    axes: tuple[int, ...], eps: float, centred: bool = True, also: tuple[Tensor, ...] = (),
+    within: tuple[int, ...] | None = None, **settings: Any,
+) -> Any:
+    """What ``run(x, *also, *others)`` gives, the variance of x last, for values of any size.
 
-    Values of any size are normalized, also where var overflows and is infinite.
+    Where the variance is too large or too small for powers of the deviation, as derivatives have
+    them, x is taken in units: powers of two, one for each mean. x u with eps u² has the same
+    quotients, no square of it overflows or vanishes, and u is a factor like any other, so that
+    every derivative is right. A device that would have to wait for the question takes units always.
+
+    Args:
+        run: computes with the keywords axes, eps, centred and ``settings``.
+        powers: which power of its unit each result has; 0 for quotients.
+        also: what x is compared with: in units it is multiplied by them too.
+        within: the shape in which ``axes`` count, of an x that is seen in groups; run's first
+            result has the shape of x.
     """
     array = x.array
-    eps = float(eps)  # a NumPy float64 would widen float32
     if array.dtype == FLOAT16:
-        y, xc, mean, var = standardize(*widened(x, weight, bias), axes=axes, eps=eps,
-                                       centred=centred)
-        return y.half(), xc, mean, var
-    if type(array) is np.ndarray and not flags.get() & ANOMALY:
-        results = _as_it_is(x, weight, bias, axes, eps, centred)
-        if results is not None:
+        return rounded_once(in_range, run, powers, x, *others, axes=axes, eps=eps, centred=centred,
+                            also=also, within=within, **settings)
+    eps = float(eps)  # a NumPy float64 would widen float32
+    if within is not None:
+        settings["within"] = within
+    ask = expect(type(array))
+    if ask is not None and not flags.get() & ANOMALY:  # which would report what is given up
+        results = run(x, *also, *others, axes=axes, eps=eps, centred=centred, **settings)
+        if is_moderate(results[-1].array, eps, ask):
             return results
-    return _in_units(x, weight, bias, axes, eps, centred)
-
-
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def _as_it_is(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple[int, ...], eps: float,
-    centred: bool,
-) -> Any:
-    """(y, xc, mean, var) where they are right, else None."""
-    results = normalize(x, weight, bias, axes=axes, eps=eps, centred=centred)
-    return results if is_moderate(results[3].array, eps) else None
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def _in_units(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, axes: tuple[int, ...], eps: float,
-    centred: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """:func:`standardize` of x in units that are powers of two, one for each mean.
-
-    x u with eps u² has the same y. No square and no power of a deviation overflows or vanishes,
-    and u is a factor like any other, so that every derivative is right. Where asking would make a
-    device wait all values go this way.
-    """
-    unit = ops.unit(x, axes=axes, eps=eps, centred=centred)
-    small = eps * unit.array * unit.array
-    y, xc, mean, var = normalize(x * unit, weight, bias, axes=axes, eps=small, centred=centred)
+    seen = x
+    if within is not None:
+        del settings["within"]
+        seen = x.reshape(within)
+    unit = ops.unit(seen, axes=axes, eps=eps, centred=centred)
     size = 1 / unit
-    return y, xc * size, mean * size, var * size * size
+    results = run(*(value * unit for value in (seen, *also)), *others, axes=axes,
+                  eps=eps * unit.array * unit.array, centred=centred, **settings)
+    results = [to_power(value, unit, size, power)
+               for value, power in zip(results, powers, strict=True)]
+    if within is not None:
+        results[0] = results[0].reshape(array.shape)
+    return tuple(results)
 
 
-@np.errstate(over="ignore", invalid="ignore")
-def deviation(
-    x: Tensor, axes: tuple[int, ...], eps: float, centred: bool = True
-) -> tuple[Tensor, Tensor]:
-    """(√(var + eps), var) of values of any size: the first also where var overflows."""
-    eps = float(eps)
-    if may_try(x.array):
-        var = ops.moments(x, axes=axes, centred=centred)[2]
-        if is_moderate(var.array, eps):
-            return (var + eps).sqrt(), var
-    unit = ops.unit(x, axes=axes, eps=eps, centred=centred)
-    var = ops.moments(x * unit, axes=axes, centred=centred)[2]
-    size = 1 / unit
-    return (var + eps * unit.array * unit.array).sqrt() * size, var * size * size
-
-
-def may_try(array: Any) -> bool:
-    """Whether a result may be computed, looked at, and given up: where looking does not make a
-    device wait, and where not each NaN is reported."""
-    return type(array) is np.ndarray and not flags.get() & ANOMALY
+def to_power(value: Tensor, unit: Tensor, size: Tensor, power: int) -> Tensor:
+    """A result in units as what it is: times size^power, one factor at a time, for the range."""
+    for _ in range(abs(power)):
+        value = value * (size if power > 0 else unit)
+    return value
 
 
 MODERATE = {4: (2.0**42, 2.0**-42)}
@@ -93,21 +84,71 @@ MODERATE = {4: (2.0**42, 2.0**-42)}
 WIDE = (2.0**340, 2.0**-340)
 
 
-def is_moderate(var: np.ndarray, eps: float) -> bool:
+def is_moderate(var: Any, eps: float, ask: Callable[[Any], bool]) -> bool:
     """Whether √(var + eps) can be taken to some powers, as derivatives do. NaN is not."""
     high, low = MODERATE.get(var.itemsize, WIDE)
-    flat = var if var.ndim == 1 else var.reshape(-1)
-    # The product with itself is the quickest question; for many values it may be too large.
-    if not (flat.dot(flat) < high * high or flat.max(initial=0.0) < high):
-        return False
-    return eps >= low or bool(flat.min(initial=high) >= low)
+    return ask(var.max(initial=0.0) < high) and (
+        eps >= low or ask(var.min(initial=high) >= low))
+
+
+standardize: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = partial(
+    in_range, ops.normalize, (0, 1, 1, 2))
+"""``standardize(x, weight, bias, *, axes, eps, centred=True, beside=None, within=None)``.
+
+(y, xc, mean, var): the core of every norm. weight and bias are None or shaped to stand beside x;
+``beside`` is that shape, where they are (C,). float16 gives y in float16, the others in float32.
+"""
+
+
+def _deviation(
+    x: Tensor, *, axes: tuple[int, ...], eps: Any, centred: bool
+) -> tuple[Tensor, Tensor]:
+    var = ops.moments(x, axes=axes, centred=centred)[2]
+    return (var + eps).sqrt(), var
+
+
+deviation: Callable[..., tuple[Tensor, Tensor]] = partial(in_range, _deviation, (1, 2))
+"""``deviation(x, *, axes, eps, centred=True)``: (√(var + eps), var) of values of any size, not of
+float16. The first is right also where var overflows."""
+
+
+# -- float16 -----------------------------------------------------------------------------------
+
+
+def widened(value: Any) -> Any:
+    """A float16 tensor as float32, anything else as it is."""
+    if isinstance(value, Tensor) and value.array.dtype == FLOAT16:
+        return value.float()
+    return tuple(map(widened, value)) if value.__class__ is tuple else value
+
+
+def rounded_once(run: Callable[..., Any], *values: Any, **settings: Any) -> Any:
+    """``run`` in float32 instead of float16; of its results the first comes back as float16."""
+    results = run(*map(widened, values),
+                  **{name: widened(value) for name, value in settings.items()})
+    return (results[0].half(), *results[1:]) if isinstance(results, tuple) else results.half()
+
+
+def in_float32(run: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a function of tensors, the first of them x: float16 goes through float32."""
+
+    @wraps(run)
+    def wrapped(x: Tensor, *values: Any, **settings: Any) -> Any:
+        if x.array.dtype == FLOAT16:
+            return rounded_once(run, x, *values, **settings)
+        return run(x, *values, **settings)
+
+    return wrapped
+
+
+# -- moments -----------------------------------------------------------------------------------
 
 
 class Moments(NamedTuple):
     """What is known of values that are normalized together."""
 
     n: int
-    """So many values stand behind each mean."""
+    """The number of values behind each mean."""
     mean: Tensor
     var: Tensor
     """Biased: Σ (x - mean)² / n."""
@@ -133,9 +174,19 @@ def merge(parts: Sequence[Moments]) -> Moments:
     return Moments(n, mean, sum(shares[1:], shares[0]))
 
 
-def widened(*values: Tensor | None) -> list[Any]:
-    """The values in float32."""
-    return [None if v is None else v.float() for v in values]
+# -- axes, and statistics per channel -----------------------------------------------------------
+
+
+@cache
+def last_axes(k: int) -> tuple[int, ...]:
+    """The last k axes."""
+    return tuple(range(-k, 0))
+
+
+@cache
+def batch_axes(ndim: int) -> tuple[int, ...]:
+    """All axes of (N, C, *spatial) but the channel's."""
+    return (0,) if ndim == 2 else (0, *range(2, ndim))
 
 
 def per_channel(value: Any, x: Any) -> Any:
@@ -145,95 +196,19 @@ def per_channel(value: Any, x: Any) -> Any:
     return value.reshape((-1,) + (1,) * (x.ndim - 2))
 
 
-def bessel(n: int) -> float:
-    """From the variance of a sample of n to the unbiased estimate of its population's."""
-    return n / (n - 1)
-
-
-def check_input(
-    who: str, x: Tensor, shape: tuple[int, ...], eps: float, *vectors: Tensor | None
-) -> None:
-    """x must be floating, and running_mean, running_…, weight, bias be of ``shape`` and fit it.
-
-    They have x's dtype; beside float16 they may be float32, in which the work is done anyway.
-
-    Raises:
-        DimError, DtypeError, ShapeError, DeviceError: naming what does not fit.
-        ValueError: eps < 0.
-    """
-    array = x.array
-    dtype = array.dtype
-    if not shape:
-        raise DimError(f"{who}: expected input (N, C, *spatial), got {array.shape}")
-    if dtype.kind != "f":
-        raise DtypeError(f"{who}: expected a floating point input, got {dtype}; call .float()")
-    if not eps >= 0:  # NaN too
-        raise ValueError(f"{who}: expected eps >= 0, got {eps}; 1e-5 is the usual one")
-    for i, vector in enumerate(vectors):
-        if vector is None:
-            continue
-        other = vector.array
-        if other.shape == shape and other.dtype is dtype and type(other) is type(array):
-            continue
-        name = ("running_mean", "the running spread", "weight", "bias")[i - len(vectors)]
-        check_vector(who, name, array, other, shape)
-
-
-def check_vector(who: str, name: str, x: Any, vector: Any, shape: tuple[int, ...]) -> None:
-    """An array must be of ``shape``, on the device of x and of its dtype, as :func:`check_input`
-    has it, which raises the same."""
-    if vector.shape != shape:
-        raise ShapeError(f"{who}: expected {name} of shape {shape} for an input of shape "
-                         f"{x.shape}, got {vector.shape}")
-    if device_of(vector) != device_of(x):
-        raise DeviceError(f"{who}: the input is on {device_of(x)}, {name} on "
-                          f"{device_of(vector)}; move one with .to(device)")
-    if vector.dtype != x.dtype and (x.dtype, vector.dtype) != (FLOAT16, FLOAT32):
-        raise DtypeError(f"{who}: the input is {x.dtype}, {name} {vector.dtype}; "
-                         "bring them to one dtype with .to(dtype)")
-
-
-BATCH = ("use a larger batch (DataLoader(drop_last=True)), eval() with running statistics, or a "
-         "norm that does not depend on the batch: GroupNorm, LayerNorm")
-"""What to do where the batch was too small."""
-
-
-def check_count(who: str, x: Tensor, n: int, what: str, cure: str = BATCH) -> None:
-    """No statistics are taken of fewer than two values, in training or in eval, by any norm.
-
-    The spread of one value is 0 and its result the bias, whatever it was. Eval with running
-    statistics takes none, so there one value will do. Norms whose count does not depend on the
-    input are free: LayerNorm(1) gives its bias, as PyTorch's.
-
-    Raises:
-        ValueError: with the ways out.
-    """
-    if n < 2:
-        when = " when training or without running statistics" if cure is BATCH else ""
-        raise ValueError(f"{who}: Expected more than 1 {what}{when}, got input size "
-                         f"{x.array.shape}, which has {n}; {cure}")
-
-
-def batch_axes(ndim: int) -> tuple[int, ...]:
-    """All axes of (N, C, *spatial) but the channel's."""
-    return (0,) if ndim == 2 else (0, *range(2, ndim))
-
-
+@in_float32
 def apply_statistics(
-    x: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float
+    x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, eps: float
 ) -> Tensor:
-    """y = (x - mean) / √(var + eps) * weight + bias, with statistics that are given.
-
-    The mean is subtracted first: folded into the bias it would cost the digits of a large offset.
-    """
-    if x.array.dtype == FLOAT16:
-        x, mean, var, weight, bias = widened(x, mean, var, weight, bias)
-        return apply_statistics(x, mean, var, weight, bias, eps).half()
+    """y = (x - mean) / √(var + eps) * weight + bias, with statistics that are given."""
     return apply_scale(x, mean, (var + float(eps)).rsqrt(), weight, bias)
 
 
 def apply_scale(x: Any, mean: Any, scale: Any, weight: Any, bias: Any) -> Tensor:
-    """y = (x - mean) scale weight + bias, of values per channel."""
+    """y = (x - mean) scale weight + bias, of values per channel.
+
+    The mean is subtracted first: folded into the bias it would cost the digits of a large offset.
+    """
     if weight is not None:
         scale = scale * weight
     y = (x - per_channel(mean, x)) * per_channel(scale, x)

@@ -6,25 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from ...autograd.graph import tick, wrap
+from ...autograd.graph import wrap
 from ...autograd.mode import statistics_enabled
 from ...backend.array import Array, array_module
 from ...tensors.tensor import Tensor
 from ..checks import check_weight, is_number
-from .algebra import (
-    FLOAT16,
-    apply_scale,
-    check_input,
-    per_channel,
-    widened,
-)
+from .algebra import apply_scale, in_float32, per_channel, widened
+from .batch import standardize_batch
 from .channel import ChannelNorm
-from .functional import channels
-from .running import remember
-from .shards import standardize_batch
+from .checks import check_channels, check_input
+from .running import Update, update, warn_skipped
 
-UNKNOWN = -1
-"""A time at which no buffer was written."""
 Bound = float | Callable[[int], float]
 """A number, or a function from the number of the step: 0 for the first batch."""
 
@@ -115,33 +107,41 @@ def batch_renorm(
         input: (N, C, *spatial). running_mean, running_std, weight, bias: (C,).
         momentum: the weight of the new value (the paper's α).
     """
-    return renormalized(input, running_mean, running_std, weight, bias, training, momentum, eps,
-                        rmax, dmax)[0]
+    who = "batch_renorm"
+    check_weight(who, momentum)
+    if training:
+        y, _, updates = renormalized(input, running_mean, running_std, weight, bias, eps, rmax,
+                                     dmax)
+        warn_skipped(who, update(momentum, *updates))
+        return y
+    check_input(who, input, eps, running_mean, running_std, weight, bias)
+    check_bounds(who, rmax, dmax)
+    return apply_running(input, running_mean, running_std, weight, bias)
+
+
+@in_float32
+def apply_running(x: Tensor, mean: Any, std: Any, weight: Any, bias: Any) -> Tensor:
+    """Inference: the deviation is what is remembered."""
+    return apply_scale(x, mean, 1 / std, weight, bias)
 
 
 def renormalized(
-    input: Tensor, running_mean: Any, running_std: Any, weight: Any, bias: Any, training: bool,
-    momentum: Any, eps: float, rmax: float, dmax: float,
-) -> tuple[Tensor, Correction | None]:
-    """:func:`batch_renorm` and, in training, how far r and d were from their bounds."""
-    c = channels("batch_renorm", input)
-    check_input("batch_renorm", input, c, eps, running_mean, running_std, weight, bias)
-    check_weight("batch_renorm", momentum)
+    input: Tensor, running_mean: Any, running_std: Any, weight: Any, bias: Any, eps: float,
+    rmax: float, dmax: float,
+) -> tuple[Tensor, Correction, tuple[Update, ...]]:
+    """:func:`batch_renorm` in training, how far r and d were from their bounds, and by what the
+    running averages move."""
+    who = "batch_renorm"
+    check_input(who, input, eps, running_mean, running_std, weight, bias)
     if not (rmax >= 1 and dmax >= 0):
-        check_bounds("batch_renorm", rmax, dmax)
+        check_bounds(who, rmax, dmax)
     eps, rmax, dmax = map(float, (eps, rmax, dmax))  # NumPy's would widen a float32 input
-    x = input.array
-    half = x.dtype == FLOAT16
-    given = (input, running_mean, running_std, weight, bias)
-    wide, mean, std, weight, bias = widened(*given) if half else given
-    if not training:
-        y = apply_scale(wide, mean, 1 / std, weight, bias)
-        return y.half() if half else y, None
-    y, _, new_mean, new_var = standardize_batch("batch_renorm", wide, None, None, eps)
-    now, var, before, spread = (s.detach().array for s in (new_mean, new_var, mean, std))
+    x, weight, bias = widened((input, weight, bias))
+    y, _, new_mean, new_var = standardize_batch(who, x, None, None, eps)
+    now, var = new_mean.detach().array, new_var.detach().array
     module = array_module(var)
+    before, spread = (v.array.reshape(var.shape) for v in widened((running_mean, running_std)))
     new_std = module.sqrt(var + eps)
-    before, spread = before.reshape(var.shape), spread.reshape(var.shape)
     correction = Correction(new_std / spread, (now - before) / spread, rmax, dmax)
     scale = wrap(Tensor, module.clip(correction.ratio, 1 / rmax, rmax))
     offset = wrap(Tensor, module.clip(correction.shift, -dmax, dmax))
@@ -150,12 +150,15 @@ def renormalized(
         scale, offset = scale * beside, offset * beside
     if bias is not None:
         offset = offset + per_channel(bias, x)
-    y = y * scale + offset
-    remember("batch_renorm", momentum, (running_mean, now, 1.0), (running_std, new_std, 1.0))
-    return y.half() if half else y, correction
+    updates = (running_mean, now, 1.0), (running_std, new_std, 1.0)
+    return (y * scale + offset).to(input.dtype), correction, updates
 
 
-class _BatchRenorm(ChannelNorm):
+class BatchRenorm(ChannelNorm):
+    """What the batch renormalizations of all dimensions share."""
+
+    functions = ("batch_renorm",)
+    reduced = "N, *spatial"
     spread: ClassVar[str] = "running_std"
     running_std: Tensor | None
     _correction: Correction | None = None
@@ -170,53 +173,36 @@ class _BatchRenorm(ChannelNorm):
         super().__init__(num_features, eps, momentum, affine, True, device, dtype, bias)
         self.rmax = rmax
         self.dmax = dmax
-        batches: Any = self.num_batches_tracked
-        self._steps = 0
-        self._counted = batches.written[0] = tick()
 
     def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
-        rmax, dmax = self.bounds() if self.training else (1.0, 0.0)
-        y, correction = renormalized(
-            x, self.running_mean, self.running_std, self.weight, self.bias, self.training,
-            self.factor() if self.training else 0.0, self.eps, rmax, dmax,
-        )
+        check_channels(self, x)
+        mean, std = self.running_mean, self.running_std
         if not self.training:
-            self.warn_unset()
-            self._counted = UNKNOWN  # on a GPU some batches may not have been taken in
-        elif statistics_enabled():
+            y = batch_renorm(x, mean, std, self.weight, self.bias, eps=self.eps)
+            self.use_statistics()
+            return y
+        numbers = self.numbers()
+        y, correction, updates = renormalized(
+            x, mean, std, self.weight, self.bias, self.eps, numbers["rmax"], numbers["dmax"])
+        if statistics_enabled():
             self._correction = correction
-        self.count()
+            self.statistics.take(numbers["momentum"], *updates, batches=self.num_batches_tracked)
         return y
 
-    def bounds(self) -> tuple[float, float]:
-        """rmax and dmax for the next batch."""
+    def numbers(self) -> dict[str, Any]:
+        """momentum, and rmax and dmax for the next batch; functions of the step wait for a GPU."""
         rmax, dmax = self.rmax, self.dmax
-        if not (callable(rmax) or callable(dmax)):
-            return rmax, dmax
-        step = self.steps()
-        rmax = rmax(step) if callable(rmax) else rmax
-        dmax = dmax(step) if callable(dmax) else dmax
-        check_bounds(type(self).__name__, rmax, dmax, f" at step {step}")
-        return float(rmax), float(dmax)
+        if callable(rmax) or callable(dmax):
+            step = self.steps()
+            rmax = rmax(step) if callable(rmax) else rmax
+            dmax = dmax(step) if callable(dmax) else dmax
+            check_bounds(type(self).__name__, rmax, dmax, f" at step {step}")
+        return super().numbers() | {"rmax": float(rmax), "dmax": float(dmax)}
 
     def steps(self) -> int:
-        """num_batches_tracked as an int.
-
-        It is counted along here, so that a GPU is waited for only after the buffer was written by
-        somebody else, a state dict for one, and after eval.
-        """
+        """num_batches_tracked as an int. Reading waits for a GPU."""
         batches: Any = self.num_batches_tracked
-        if batches.written[0] != self._counted:
-            self._steps, self._counted = int(batches.item()), batches.written[0]
-        return self._steps
-
-    def count(self) -> None:
-        batches: Any = self.num_batches_tracked
-        before = batches.written[0]
-        super().count()
-        if before == self._counted and batches.written[0] != before:
-            self._steps, self._counted = self._steps + 1, batches.written[0]
+        return int(batches.item())
 
     @property
     def clipped(self) -> Clipped | None:
@@ -236,7 +222,7 @@ class _BatchRenorm(ChannelNorm):
                 f"affine={self.affine}, rmax={self.rmax}, dmax={self.dmax}")
 
 
-class BatchRenorm1d(_BatchRenorm):
+class BatchRenorm1d(BatchRenorm):
     """Batch normalization whose training output agrees with its inference output.
 
     In training x̂ = (x - μ)/σ r + d with the batch's μ and σ = √(Var + eps);
@@ -262,7 +248,7 @@ class BatchRenorm1d(_BatchRenorm):
     dims = (2, 3)
 
 
-class BatchRenorm2d(_BatchRenorm):
+class BatchRenorm2d(BatchRenorm):
     """:class:`BatchRenorm1d` for images.
 
     Shape:
@@ -272,7 +258,7 @@ class BatchRenorm2d(_BatchRenorm):
     dims = (4,)
 
 
-class BatchRenorm3d(_BatchRenorm):
+class BatchRenorm3d(BatchRenorm):
     """:class:`BatchRenorm1d` for volumes.
 
     Shape:

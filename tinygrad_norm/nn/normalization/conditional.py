@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
+from ...backend.choose import expect
 from ...errors import DimError, DtypeError, ShapeError, not_a_tensor
 from ...tensors.arithmetic import where
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from ..checks import as_count, check_weight
-from .algebra import apply_statistics, bessel, check_input, check_vector
+from .algebra import apply_statistics, widened
+from .batch import standardize_batch
 from .channel import ChannelNorm
-from .functional import channels
-from .running import remember
-from .shards import standardize_batch, wide
+from .checks import check_channels, check_input, check_vector, not_positive
+from .running import Update, update, warn_skipped
 
 
 def conditional_batch_norm(
@@ -35,29 +34,40 @@ def conditional_batch_norm(
     On a GPU, where looking at the labels would wait, one out of range makes its sample NaN.
     """
     who = "conditional_batch_norm"
-    c = channels(who, input)
-    check_input(who, input, c, eps, running_mean, running_var, None, None)
     check_weight(who, momentum)
-    shape, classes = input.array.shape, weight.array.shape[:1]
+    y, updates = scaled_by_class(input, labels, running_mean, running_var, weight, bias, training,
+                                 eps)
+    warn_skipped(who, update(momentum, *updates))
+    return y
+
+
+def scaled_by_class(
+    x: Tensor, labels: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor, bias: Tensor | None, training: bool, eps: float,
+) -> tuple[Tensor, tuple[Update, ...]]:
+    """:func:`conditional_batch_norm`, and by what the running averages move."""
+    who = "conditional_batch_norm"
+    check_input(who, x, eps, running_mean, running_var, None, None)
+    shape, classes = x.array.shape, weight.array.shape[:1]
     tables = [("weight", weight)] if bias is None else [("weight", weight), ("bias", bias)]
     for name, table in tables:
-        check_vector(who, name, input.array, table.array, (*classes, *c))
+        check_vector(who, name, x.array, table.array, (*classes, shape[1]))
     rows = [_rows(who, table, labels, shape[0]) for _, table in tables]
+    updates: tuple[Update, ...] = ()
     if training:
         if not eps:
-            raise ValueError(f"{who}: expected eps > 0 when training, got {eps}")
-        y, n, mean, var = standardize_batch(who, wide(input), None, None, eps)
-        remember(who, momentum, (running_mean, mean.array, 1.0),
-                 (running_var, var.array, bessel(n)))
+            raise not_positive(who, eps)
+        y, n, mean, var = standardize_batch(who, widened(x), None, None, eps)
+        updates = (running_mean, mean.array, 1.0), (running_var, var.array, n / (n - 1))
     elif running_mean is None or running_var is None:
         raise RuntimeError(f"{who}: expected running_mean and running_var when not training")
     else:
-        y = apply_statistics(wide(input), running_mean, running_var, None, None, eps)
+        y = apply_statistics(widened(x), running_mean, running_var, None, None, eps)
     beside = (*shape[:2], *(1 for _ in shape[2:]))
     y = y * rows[0].reshape(beside)
     for shift in rows[1:]:
         y = y + shift.reshape(beside)
-    return y.to(input.array.dtype)
+    return y.to(x.array.dtype), updates
 
 
 def _rows(who: str, table: Tensor, labels: Tensor, samples: int) -> Tensor:
@@ -74,19 +84,24 @@ def _rows(who: str, table: Tensor, labels: Tensor, samples: int) -> Tensor:
     if labels.array.shape != (samples,):
         raise ShapeError(f"{who}: expected labels of shape ({samples},), one for each sample, got "
                          f"{labels.array.shape}")
-    table = wide(table)
+    table = widened(table)
     classes = table.array.shape[0]
     inside = (labels >= 0) & (labels < classes)
-    if type(labels.array) is not np.ndarray:
+    ask = expect(type(labels.array))
+    if ask is None:
         return where(inside.unsqueeze(1), table[where(inside, labels, 0)], math.nan)
-    if not inside.array.all():
+    if not ask(inside.array.all()):
         wrong = labels.array[~inside.array].flat[0]
         raise DimError(f"{who}: label {wrong} is out of bounds: expected labels 0 to "
                        f"{classes - 1}, one of {classes} classes")
     return table[labels]
 
 
-class _ConditionalBatchNorm(ChannelNorm):
+class ConditionalBatchNorm(ChannelNorm):
+    """What the conditional batch norms of all dimensions share."""
+
+    functions = ("conditional_batch_norm",)
+    reduced = "N, *spatial"
     running_var: Tensor | None
     weight: Parameter
 
@@ -106,16 +121,15 @@ class _ConditionalBatchNorm(ChannelNorm):
         self.bias = Parameter(zeros(shape, **options)) if bias else None
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
-        self.check(x)
+        check_channels(self, x)
         mean, var = self.running_mean, self.running_var
         own = self.training or mean is None
-        if self.training and not self.track_running_stats:  # turned off since
-            mean = var = None
-        y = conditional_batch_norm(x, labels, mean, var, self.weight, self.bias, own,
-                                   self.factor() if self.training else 0.0, self.eps)
+        y, updates = scaled_by_class(x, labels, mean, var, self.weight, self.bias, own, self.eps)
         if not own:
-            self.warn_unset()
-        self.count()
+            self.use_statistics()
+        elif self.training and self.track_running_stats:
+            self.statistics.take(self.numbers()["momentum"], *updates,
+                                 batches=self.num_batches_tracked)
         return y
 
     def extra_repr(self) -> str:
@@ -124,7 +138,7 @@ class _ConditionalBatchNorm(ChannelNorm):
                 f"track_running_stats={self.track_running_stats}")
 
 
-class ConditionalBatchNorm1d(_ConditionalBatchNorm):
+class ConditionalBatchNorm1d(ConditionalBatchNorm):
     """Batch normalization with a weight and a bias for each class.
 
     y = (x - E[x]) / √(Var[x] + eps) * weight[k] + bias[k], k the sample's label; the moments are
@@ -150,7 +164,7 @@ class ConditionalBatchNorm1d(_ConditionalBatchNorm):
     dims = (2, 3)
 
 
-class ConditionalBatchNorm2d(_ConditionalBatchNorm):
+class ConditionalBatchNorm2d(ConditionalBatchNorm):
     """:class:`ConditionalBatchNorm1d` for images.
 
     Shape:
@@ -160,7 +174,7 @@ class ConditionalBatchNorm2d(_ConditionalBatchNorm):
     dims = (4,)
 
 
-class ConditionalBatchNorm3d(_ConditionalBatchNorm):
+class ConditionalBatchNorm3d(ConditionalBatchNorm):
     """:class:`ConditionalBatchNorm1d` for volumes.
 
     Shape:

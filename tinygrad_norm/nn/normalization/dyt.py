@@ -8,12 +8,10 @@ from typing import Any
 from ...tensors.creation import full, ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from ..checks import is_number
-from .algebra import check_vector
-from .functional import last_axes
-from .layer import as_shape
+from ..checks import as_shape, is_number
+from .algebra import widened
+from .checks import as_normalized_shape, check_input, check_vector
 from .norm import Norm
-from .shards import wide
 
 
 def dyt(
@@ -25,9 +23,10 @@ def dyt(
     Args:
         input: (*, *normalized_shape). alpha: (1,). weight, bias: of normalized_shape, or None.
     """
-    last_axes("dyt", input, normalized_shape, 0.0, weight, bias)
+    shape = as_normalized_shape("dyt", normalized_shape)
+    check_input("dyt", input, 0.0, weight, bias, shape=shape)
     check_vector("dyt", "alpha", input.array, alpha.array, (1,))
-    y = (wide(input) * alpha).tanh()
+    y = (widened(input) * alpha).tanh()
     if weight is not None:
         y = y * weight
     if bias is not None:
@@ -55,6 +54,9 @@ class DyT(Norm):
     True
     """
 
+    functions = ("dyt",)
+    reduced = "none: no normalization"
+
     def __init__(
         self, normalized_shape: int | Sequence[int], alpha_init_value: float = 0.5,
         elementwise_affine: bool = True, bias: bool = True, device: Any = None, dtype: Any = None,
@@ -74,10 +76,7 @@ class DyT(Norm):
     def reset_parameters(self) -> None:
         """alpha as it was given, weight 1, bias 0."""
         init.constant_(self.alpha, self.alpha_init_value)
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
+        super().reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         return dyt(x, self.normalized_shape, self.alpha, self.weight, self.bias)

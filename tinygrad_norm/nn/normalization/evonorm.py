@@ -5,28 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from ...errors import ShapeError, not_a_tensor
+from ...errors import ShapeError
 from ...ops import normalize as ops
 from ...tensors.creation import ones
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..checks import as_count, check_weight, does_not_divide
-from .algebra import (
-    FLOAT16,
-    batch_axes,
-    bessel,
-    check_count,
-    check_input,
-    check_vector,
-    deviation,
-    is_moderate,
-    per_channel,
-    widened,
-)
+from .algebra import batch_axes, in_range, per_channel, widened
 from .channel import ChannelNorm
-from .running import remember
+from .checks import check_channels, check_input, check_vector, not_positive, too_few
+from .running import Update, update, warn_skipped
 
 
 def evonorm_b0(
@@ -44,32 +32,50 @@ def evonorm_b0(
         weight, bias: (C,) or None.
         momentum: the weight of the new value in the running average.
     """
+    check_weight("evonorm_b0", momentum)
+    y, updates = divided_by_batch(input, running_var, v, weight, bias, training, eps)
+    warn_skipped("evonorm_b0", update(momentum, *updates))
+    return y
+
+
+def divided_by_batch(
+    x: Tensor, running_var: Tensor | None, v: Tensor | None, weight: Tensor | None,
+    bias: Tensor | None, training: bool, eps: float,
+) -> tuple[Tensor, tuple[Update, ...]]:
+    """:func:`evonorm_b0`, and by what the running average moves."""
     who = "evonorm_b0"
-    shape = _shape(who, input, eps, v, running_var, weight, bias)
-    check_weight(who, momentum)
-    half = input.array.dtype == FLOAT16
-    given: Any = (input, running_var, v, weight, bias)
-    x, var, v, weight, bias = widened(*given) if half else given
-    y, n = x, 0
-    if v is not None:
-        if len(shape) < 3:
-            raise ShapeError(f"{who}: expected input (N, C, *spatial), got {shape}")
-        _positive(who, eps, training)
-        if training:
-            n = math.prod(shape) // shape[1] if shape[1] else 2
-            check_count(who, input, n, "value per channel")
-            std, var = deviation(x, batch_axes(len(shape)), eps)
-        elif var is None:
+    shape, dtype = _check(who, x, eps, v, running_var, weight, bias), x.dtype
+    x, wide_var, v, weight, bias = widened((x, running_var, v, weight, bias))
+    if v is None:
+        return _affine(x, weight, bias).to(dtype), ()
+    if len(shape) < 3:
+        raise ShapeError(f"{who}: expected input (N, C, *spatial), got {shape}")
+    axes = batch_axes(len(shape))
+    if not training:
+        if wide_var is None:
             raise RuntimeError(f"{who}: expected running_var when not training")
-        else:
-            std = per_channel((var + eps).sqrt(), x)
-        own, spread = deviation(x, tuple(range(2, len(shape))), eps)
-        x, std, own = in_units(x, batch_axes(len(shape)), eps, spread, std, own)
-        y = x / std.maximum(per_channel(v, x) * x + own)
-    y = _affine(y, weight, bias)
-    if n:
-        remember(who, momentum, (running_var, var.array, bessel(n)))
-    return y.half() if half else y
+        std = per_channel((wide_var + eps).sqrt(), x)
+        y, _ = in_range(_over_larger, (0, 2), x, v, also=(std,), axes=axes, eps=eps)
+        return _affine(y, weight, bias).to(dtype), ()
+    if not eps:
+        raise not_positive(who, eps, "")
+    n = math.prod(shape) // shape[1] if shape[1] else 2
+    if n < 2:
+        raise too_few(who, x, n, "value per channel")
+    y, var = in_range(_over_larger, (0, 2), x, v, axes=axes, eps=eps)
+    return _affine(y, weight, bias).to(dtype), ((running_var, var.array, n / (n - 1)),)
+
+
+def _over_larger(
+    x: Tensor, *given: Tensor, axes: tuple[int, ...], eps: Any, centred: bool
+) -> tuple[Tensor, Tensor]:
+    """x / max(std, v x + own std), and the variance that was looked at: of the channel, or, where
+    the channel's std is given, of each sample's own."""
+    *std, v = given
+    own = ops.moments(x, axes=axes[1:], centred=centred)[2]
+    var = own if std else ops.moments(x, axes=axes, centred=centred)[2]
+    larger = std[0] if std else (var + eps).sqrt()
+    return x / larger.maximum(per_channel(v, x) * x + (own + eps).sqrt()), var
 
 
 def evonorm_s0(
@@ -85,39 +91,33 @@ def evonorm_s0(
         weight, bias: (C,) or None.
     """
     who = "evonorm_s0"
-    shape = _shape(who, input, eps, v, None, weight, bias)
+    shape = _check(who, input, eps, v, None, weight, bias)
     if groups < 1 or shape[1] % groups:
         raise does_not_divide(who, "groups", groups, "the channels", shape[1],
                               f"an input of shape {shape}")
-    half = input.array.dtype == FLOAT16
-    given: Any = (input, v, weight, bias)
-    x, v, weight, bias = widened(*given) if half else given
-    y = x
-    if v is not None:
-        _positive(who, eps, True)
-        each = (shape[0], groups, shape[1] // groups, *shape[2:])
-        check_count(who, input, math.prod(each[2:]) if shape[1] else 2, "value per group",
-                    "take fewer groups, or a larger input")
-        grouped, axes = x.reshape(each), tuple(range(2, len(each)))
-        std, var = deviation(grouped, axes, eps)
-        gate = (per_channel(v, x) * x).sigmoid().reshape(each)
-        grouped, std = in_units(grouped, axes, eps, var, std)
-        y = (grouped * gate * (1 / std)).reshape(shape)
-    y = _affine(y, weight, bias)
-    return y.half() if half else y
+    x, v, weight, bias = widened((input, v, weight, bias))
+    if v is None:
+        return _affine(x, weight, bias).to(input.dtype)
+    if not eps:
+        raise not_positive(who, eps, "")
+    each = (shape[0], groups, shape[1] // groups, *shape[2:])
+    n = math.prod(each[2:])
+    if n < 2 and shape[1]:
+        raise too_few(who, input, n, "value per group", "take fewer groups, or a larger input")
+    gate = (per_channel(v, x) * x).sigmoid()
+    y, _ = in_range(_gated, (0, 2), x, gate, axes=tuple(range(2, len(each))), eps=eps, within=each)
+    return _affine(y, weight, bias).to(input.dtype)
 
 
-@np.errstate(over="ignore", invalid="ignore")
-def in_units(
-    x: Tensor, axes: tuple[int, ...], eps: float, var: Tensor, *deviations: Tensor
-) -> list[Tensor]:
-    """x and the deviations that it is divided by, for the same quotients: in powers of two, one
-    for each channel or group, in which they can be added and squared; as they are where they can.
-    """
-    if type(var.array) is np.ndarray and is_moderate(var.array, eps):
-        return [x, *deviations]
-    unit = ops.unit(x, axes=axes, eps=eps, centred=False)
-    return [value * unit for value in (x, *deviations)]
+def _gated(
+    x: Tensor, gate: Tensor, *, axes: tuple[int, ...], eps: Any, centred: bool,
+    within: tuple[int, ...] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """x gate / std of the group, in the shape of x, and the variance of the group."""
+    seen = x if within is None else x.reshape(within)
+    var = ops.moments(seen, axes=axes, centred=centred)[2]
+    y = seen * gate.reshape(seen.shape) * (var + eps).rsqrt()
+    return y.reshape(x.shape), var
 
 
 def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -126,24 +126,19 @@ def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return y if bias is None else y + per_channel(bias, y)
 
 
-def _positive(who: str, eps: float, training: bool) -> None:
-    if training and not eps:
-        raise ValueError(f"{who}: expected eps > 0, got {eps}")
-
-
-def _shape(
+def _check(
     who: str, x: Tensor, eps: float, v: Tensor | None, *vectors: Tensor | None
 ) -> tuple[int, ...]:
-    if not isinstance(x, Tensor):
-        raise not_a_tensor(who, x)
+    check_input(who, x, eps, *vectors)
     shape = x.array.shape
-    check_input(who, x, shape[1:2], eps, *vectors)
     if v is not None:
         check_vector(who, "v", x.array, v.array, shape[1:2])
     return shape
 
 
-class _EvoNorm(ChannelNorm):
+class EvoNorm(ChannelNorm):
+    """What both have: v, and the form without it."""
+
     def __init__(
         self, num_features: int, eps: float, momentum: float | None, affine: bool,
         nonlinear: bool, tracked: bool, device: Any, dtype: Any, bias: bool,
@@ -159,7 +154,7 @@ class _EvoNorm(ChannelNorm):
             init.ones_(self.v)
 
 
-class EvoNormB0(_EvoNorm):
+class EvoNormB0(EvoNorm):
     """Divide by the batch's deviation, or by one that grows with x: normalization and activation.
 
     y = x / max(√(Var_batch[x] + eps), v x + √(Var_own[x] + eps)) * weight + bias, Var_batch taken
@@ -181,6 +176,8 @@ class EvoNormB0(_EvoNorm):
     (4, 3, 5, 5)
     """
 
+    functions = ("evonorm_b0",)
+    reduced = "N, *spatial and *spatial"
     dims = (3, 4, 5)
     centred = False
     running_var: Tensor | None
@@ -194,12 +191,16 @@ class EvoNormB0(_EvoNorm):
                          bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
-        y = evonorm_b0(x, self.running_var, self.v, self.weight, self.bias, self.training,
-                       self.factor() if self.training else 0.0, self.eps)
-        if not self.training:
-            self.warn_unset()
-        self.count()
+        check_channels(self, x)
+        y, updates = divided_by_batch(x, self.running_var, self.v, self.weight, self.bias,
+                                      self.training, self.eps)
+        if self.v is None:
+            return y
+        if self.training:
+            self.statistics.take(self.numbers()["momentum"], *updates,
+                                 batches=self.num_batches_tracked)
+        else:
+            self.use_statistics()
         return y
 
     def extra_repr(self) -> str:
@@ -207,7 +208,7 @@ class EvoNormB0(_EvoNorm):
                 f"affine={self.affine}, bias={self.bias is not None}, nonlinear={self.nonlinear}")
 
 
-class EvoNormS0(_EvoNorm):
+class EvoNormS0(EvoNorm):
     """Divide what a gate lets through by the deviation of its group: normalization and activation.
 
     y = x σ(v x) / √(Var[x] + eps) * weight + bias, σ the sigmoid, Var taken over the C/groups
@@ -226,6 +227,8 @@ class EvoNormS0(_EvoNorm):
     (4, 6, 5, 5)
     """
 
+    functions = ("evonorm_s0",)
+    reduced = "C/groups, *spatial"
     dims = (2, 3, 4, 5)
 
     def __init__(
@@ -239,7 +242,7 @@ class EvoNormS0(_EvoNorm):
         self.groups = groups
 
     def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
+        check_channels(self, x)
         return evonorm_s0(x, self.v, self.weight, self.bias, self.groups, self.eps)
 
     def extra_repr(self) -> str:

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import ShapeError, not_a_tensor
+from ...errors import ShapeError
 from ...tensors.creation import full, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..checks import another_size, as_count
-from .algebra import (
-    FLOAT16,
-    check_input,
-    check_vector,
-    deviation,
-    per_channel,
-    standardize,
-    widened,
-)
+from .algebra import deviation, in_float32, per_channel, standardize
 from .channel import ChannelNorm
+from .checks import check_channels, check_input, check_vector
 from .norm import Norm
 
 LEARNED_EPS = 1e-4
@@ -38,10 +31,8 @@ def filter_response_norm(
         learned_eps: () or None; its absolute value is added to eps.
     """
     who = "filter_response_norm"
-    if not isinstance(input, Tensor):
-        raise not_a_tensor(who, input)
+    check_input(who, input, eps, weight, bias)
     shape = input.array.shape
-    check_input(who, input, shape[1:2], eps, weight, bias)
     if tau is not None:
         check_vector(who, "tau", input.array, tau.array, shape[1:2])
     if learned_eps is not None:
@@ -49,21 +40,24 @@ def filter_response_norm(
     if len(shape) == 2:  # one value for each channel is one place
         y = filter_response_norm(input.unsqueeze(-1), weight, bias, tau, learned_eps, eps)
         return y.squeeze(-1)
-    half = input.array.dtype == FLOAT16
-    given: Any = (input, weight, bias, tau, learned_eps)
-    x, weight, bias, tau, learned_eps = widened(*given) if half else given
+    return _respond(input, weight, bias, tau, learned_eps, eps=eps)
+
+
+@in_float32
+def _respond(
+    x: Tensor, weight: Any, bias: Any, tau: Any, learned_eps: Any, *, eps: float
+) -> Tensor:
     weight, bias, tau = (per_channel(value, x) for value in (weight, bias, tau))
-    axes = tuple(range(2, len(shape)))
+    axes = tuple(range(2, x.ndim))
     if learned_eps is None:
         y = standardize(x, weight, bias, axes=axes, eps=eps, centred=False)[0]
     else:
         # √(E[x²] + eps + |ε|), in which E[x²] may be more than the dtype can hold
-        rms, _ = deviation(x, axes, eps, centred=False)
+        rms, _ = deviation(x, axes=axes, eps=eps, centred=False)
         scale = (learned_eps.abs() / rms / rms + 1).rsqrt() / rms
         y = x * (scale if weight is None else scale * weight)
         y = y if bias is None else y + bias
-    y = y if tau is None else y.maximum(tau)
-    return y.half() if half else y
+    return y if tau is None else y.maximum(tau)
 
 
 def tlu(input: Tensor, tau: Tensor) -> Tensor:
@@ -72,13 +66,14 @@ def tlu(input: Tensor, tau: Tensor) -> Tensor:
     Args:
         input: (N, C, *spatial). tau: (C,).
     """
-    if not isinstance(input, Tensor):
-        raise not_a_tensor("tlu", input)
-    channels = input.array.shape[1:2]
-    check_input("tlu", input, channels, 0.0)
-    check_vector("tlu", "tau", input.array, tau.array, channels)
-    y = input.maximum(per_channel(tau, input.array))
-    return y.half() if input.array.dtype == FLOAT16 else y
+    check_input("tlu", input, 0.0)
+    check_vector("tlu", "tau", input.array, tau.array, input.array.shape[1:2])
+    return _threshold(input, tau)
+
+
+@in_float32
+def _threshold(x: Tensor, tau: Tensor) -> Tensor:
+    return x.maximum(per_channel(tau, x))
 
 
 class TLU(Norm):
@@ -99,6 +94,9 @@ class TLU(Norm):
     [[0.0, 2.0]]
     """
 
+    functions = ("tlu",)
+    reduced = "none: an activation"
+
     def __init__(self, num_features: int, device: Any = None, dtype: Any = None) -> None:
         self.num_features = as_count("TLU", "num_features", num_features)
         self.tau = Parameter(zeros(num_features, device=device, dtype=dtype))
@@ -118,7 +116,12 @@ class TLU(Norm):
         return str(self.num_features)
 
 
-class _FilterResponseNorm(ChannelNorm):
+class FilterResponseNorm(ChannelNorm):
+    """What the filter response norms of all dimensions share."""
+
+    functions = ("filter_response_norm",)
+    reduced = "*spatial"
+
     def __init__(
         self, num_features: int, eps: float = 1e-6, affine: bool = True,
         learnable_eps: bool = False, tlu: bool = True, device: Any = None, dtype: Any = None, *,
@@ -138,7 +141,7 @@ class _FilterResponseNorm(ChannelNorm):
             init.constant_(self.learned_eps, LEARNED_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
+        check_channels(self, x)
         return filter_response_norm(x, self.weight, self.bias, self.tau, self.learned_eps, self.eps)
 
     def extra_repr(self) -> str:
@@ -147,7 +150,7 @@ class _FilterResponseNorm(ChannelNorm):
                 f"tlu={self.tau is not None}")
 
 
-class FilterResponseNorm2d(_FilterResponseNorm):
+class FilterResponseNorm2d(FilterResponseNorm):
     """Divide each channel of each sample by its root mean square, then cut it off at a threshold.
 
     y = max(x / √(E[x²] + eps) * weight + bias, τ), the mean taken over H, W; nothing is centred.
@@ -171,7 +174,7 @@ class FilterResponseNorm2d(_FilterResponseNorm):
     dims = (4,)
 
 
-class FilterResponseNorm1d(_FilterResponseNorm):
+class FilterResponseNorm1d(FilterResponseNorm):
     """:class:`FilterResponseNorm2d` for sequences and vectors: the mean is taken over L.
 
     A channel of a vector has one value, and without learnable_eps only its sign is left.
@@ -183,7 +186,7 @@ class FilterResponseNorm1d(_FilterResponseNorm):
     dims = (2, 3)
 
 
-class FilterResponseNorm3d(_FilterResponseNorm):
+class FilterResponseNorm3d(FilterResponseNorm):
     """:class:`FilterResponseNorm2d` for volumes.
 
     Shape:

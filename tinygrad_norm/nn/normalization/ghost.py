@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,10 +13,10 @@ from ...backend.array import Array, array_module
 from ...tensors.creation import cat
 from ...tensors.tensor import Tensor
 from ..checks import as_count, check_weight
-from .algebra import bessel, check_count, check_input, per_channel, standardize
-from .batch import _BatchNorm
-from .functional import batch_norm, channels
-from .running import remember
+from .algebra import standardize
+from .batch import BatchNorm, batch_norm
+from .checks import check_channels, check_input, not_positive, too_few
+from .running import update, warn_skipped
 
 
 def ghost_batch_norm(
@@ -34,28 +35,47 @@ def ghost_batch_norm(
             ``in_turn``, that of the whole batch, in which all ghost batches count alike.
         Else as :func:`batch_norm`.
     """
-    size = as_count("ghost_batch_norm", "ghost_batch_size", ghost_batch_size, 1)
-    c = channels("ghost_batch_norm", input)
-    if not training or len(input.array) < 2 * size:
+    who = "ghost_batch_norm"
+    size = as_count(who, "ghost_batch_size", ghost_batch_size, 1)
+    if not training or (isinstance(input, Tensor) and len(input.array) < 2 * size):
         return batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-    check_input("ghost_batch_norm", input, c, eps, running_mean, running_var, weight, bias)
-    check_weight("ghost_batch_norm", momentum)
-    if not eps:
-        raise ValueError(f"ghost_batch_norm: expected eps > 0 when training, got {eps}")
-    shape = input.array.shape
-    samples, *rest = shape
-    places = input.array.size // max(samples * shape[1], 1)
-    check_count("ghost_batch_norm", input, size * places if shape[1] else 2,
-                "value per channel in each ghost batch", "take a larger ghost_batch_size")
-    beside = per_channel(weight, input.array), per_channel(bias, input.array)
-    ys, moments = [], []
-    for x in pieces(input, size):
-        y, _, mean, var = standardize(x, *beside, axes=(1, *range(3, x.ndim)), eps=eps)
-        ys.append(y.reshape(-1, *rest))
-        moments.append((x.array.shape[1] * places, mean.array, var.array))
+    check_input(who, input, eps, running_mean, running_var, weight, bias)
+    check_weight(who, momentum)
+    y, moments = standardize_ghosts(input, weight, bias, eps, size)
     if statistics_enabled():
-        _remember(running_mean, running_var, moments, momentum, in_turn)
-    return ys[0] if len(ys) == 1 else cat(ys)
+        weight_of_all, mean, var = as_one(moments, momentum, in_turn)
+        warn_skipped(who, update(weight_of_all, (running_mean, mean, 1.0),
+                                 (running_var, var, 1.0)))
+    return y
+
+
+def standardize_ghosts(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, size: int
+) -> tuple[Tensor, list[tuple[int, Array, Array]]]:
+    """Each ghost batch with its own moments; and these, for one piece or more at a time: the number
+    of values behind each mean, the means and the (biased) variances, (G, C).
+
+    Raises:
+        ValueError: eps = 0, or one value for each channel of a ghost batch.
+    """
+    who = "ghost_batch_norm"
+    if not eps:
+        raise not_positive(who, eps)
+    _, c, *spatial = x.array.shape
+    places = math.prod(spatial)
+    if size * places < 2 and c:
+        raise too_few(who, x, size * places, "value per channel in each ghost batch",
+                      "take a larger ghost_batch_size")
+    ys, moments = [], []
+    for piece in pieces(x, size):
+        ghosts, each = piece.array.shape[:2]
+        y, _, mean, var = standardize(
+            piece, weight, bias, axes=(1, *range(3, 3 + len(spatial))), eps=eps,
+            beside=(c,) + (1,) * len(spatial))
+        ys.append(y.reshape(ghosts * each, c, *spatial))
+        moments.append((each * places, mean.array.reshape(ghosts, -1),
+                        var.array.reshape(ghosts, -1)))
+    return ys[0] if len(ys) == 1 else cat(ys), moments
 
 
 def pieces(x: Tensor, size: int) -> list[Tensor]:
@@ -70,41 +90,35 @@ def pieces(x: Tensor, size: int) -> list[Tensor]:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _remember(
-    running_mean: Tensor | None, running_var: Tensor | None,
-    moments: Sequence[tuple[int, Array, Array]], momentum: Any, in_turn: bool,
-) -> None:
-    """Move the running averages by (n, means, variances) of the pieces."""
-    flat = [(n, mean.reshape(len(mean), -1), var.reshape(len(var), -1)) for n, mean, var in moments]
-    mean, weight = as_one([means for _, means, _ in flat], momentum, in_turn)
-    var, _ = as_one([variances * bessel(n) for n, _, variances in flat], momentum, in_turn)
-    remember("ghost_batch_norm", weight, (running_mean, mean, 1.0), (running_var, var, 1.0))
-
-
-def as_one(values: Sequence[Array], momentum: Any, in_turn: bool) -> tuple[Array, Any]:
-    """Many updates of a running average, written as one: (1 - weight) running + weight value.
+def as_one(
+    moments: Sequence[tuple[int, Array, Array]], momentum: Any, in_turn: bool
+) -> tuple[Any, Array, Array]:
+    """Many updates of the running averages, written as one: (1 - weight) running + weight value.
 
     In turn they are (1 - η)^G running + Σ η (1 - η)^(G-i) valueᵢ, i = 1, …, G.
 
     Args:
-        values: (G₁, C), (G₂, C), … in order; G rows in all.
+        moments: of G ghost batches in order, as :func:`standardize_ghosts` gives them.
         momentum: η; if not ``in_turn`` the weight itself, with equal shares.
 
     Returns:
-        value, (C,), and weight.
+        weight, and the values of the mean and of the unbiased variance, (C,) each.
     """
-    left = sum(map(len, values))
+    left = sum(len(mean) for _, mean, _ in moments)
     keep = float(1 - momentum) if in_turn else 1.0
     total = sum(keep**k for k in range(left))
-    value: Any = 0
-    for rows in values:
-        later = array_module(rows).arange(left - 1, left - 1 - len(rows), -1, dtype=rows.dtype)
-        value = value + (keep**later / total) @ rows
-        left -= len(rows)
-    return value, momentum * total if in_turn else momentum
+    mean: Any = 0
+    var: Any = 0
+    for n, means, variances in moments:
+        later = array_module(means).arange(left - 1, left - 1 - len(means), -1, dtype=means.dtype)
+        shares = keep**later / total
+        mean = mean + shares @ means
+        var = var + shares @ (variances * (n / (n - 1)))
+        left -= len(means)
+    return momentum * total if in_turn else momentum, mean, var
 
 
-class GhostBatchNorm(_BatchNorm):
+class GhostBatchNorm(BatchNorm):
     """Batch normalization of each ghost batch by itself: the noise of small batches in a large one.
 
     In training the batch is cut, in order, into ghost batches of ``ghost_batch_size`` samples; what
@@ -130,6 +144,8 @@ class GhostBatchNorm(_BatchNorm):
     True
     """
 
+    functions = ("batch_norm", "ghost_batch_norm")
+    reduced = "some of N, *spatial"
     dims = (2, 3, 4, 5)
 
     def __init__(
@@ -141,12 +157,20 @@ class GhostBatchNorm(_BatchNorm):
                          bias=bias)
         self.ghost_batch_size = as_count("GhostBatchNorm", "ghost_batch_size", ghost_batch_size, 1)
 
-    def normalize(
-        self, x: Tensor, mean: Any, var: Any, weight: Any, bias: Any, training: bool,
-        momentum: Any, eps: float,
-    ) -> Tensor:
-        return ghost_batch_norm(x, mean, var, weight, bias, training, momentum, eps,
-                                self.ghost_batch_size, in_turn=self.momentum is not None)
+    def forward(self, x: Tensor) -> Tensor:
+        check_channels(self, x)
+        own = self.training or self.running_mean is None
+        if not own or len(x.array) < 2 * self.ghost_batch_size:
+            return super().forward(x)
+        check_input("ghost_batch_norm", x, self.eps, self.running_mean, self.running_var,
+                    self.weight, self.bias)
+        y, moments = standardize_ghosts(x, self.weight, self.bias, self.eps, self.ghost_batch_size)
+        if self.training and self.track_running_stats and statistics_enabled():
+            weight, mean, var = as_one(moments, self.numbers()["momentum"],
+                                       in_turn=self.momentum is not None)
+            self.statistics.take(weight, (self.running_mean, mean, 1.0),
+                                 (self.running_var, var, 1.0), batches=self.num_batches_tracked)
+        return y
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, ghost_batch_size={self.ghost_batch_size}"

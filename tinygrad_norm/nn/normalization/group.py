@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ...errors import ShapeError, not_a_tensor
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
-from .. import init
 from ..checks import LAST, another_size, as_count, as_eps, does_not_divide
-from .functional import group_norm
+from .algebra import standardize
+from .checks import check_input, too_few
 from .norm import Norm
+
+
+def group_norm(
+    input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Normalize each group of channels of each sample (Wu and He 2018, arXiv:1803.08494).
+
+    Args:
+        input: (N, C, *spatial). num_groups: must divide C. weight, bias: (C,) or None.
+    """
+    who = "group_norm"
+    check_input(who, input, eps, weight, bias)
+    if num_groups.__class__ is not int:
+        num_groups = as_count(who, "num_groups", num_groups)
+    shape = input.array.shape
+    samples, c, *spatial = shape
+    if num_groups < 1 or c % num_groups:
+        raise does_not_divide(who, "num_groups", num_groups, "the channels", c,
+                              f"an input of shape {shape}")
+    group = c // num_groups
+    n = group * math.prod(spatial)
+    if n < 2 and c:
+        raise too_few(who, input, n, "value per group", "take fewer groups, or a larger input")
+    return standardize(
+        input, weight, bias, axes=tuple(range(2, len(shape) + 1)), eps=eps,
+        within=(samples, num_groups, group, *spatial),
+        beside=(num_groups, group) + (1,) * len(spatial))[0]
 
 
 class GroupNorm(Norm):
@@ -33,6 +62,9 @@ class GroupNorm(Norm):
     (4, 6, 5)
     """
 
+    functions = ("group_norm",)
+    reduced = "C/groups, *spatial"
+
     def __init__(
         self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True,
         device: Any = None, dtype: Any = None, *, bias: bool = True,
@@ -50,13 +82,6 @@ class GroupNorm(Norm):
         options = {"device": device, "dtype": dtype}
         self.weight = Parameter(ones(num_channels, **options)) if affine else None
         self.bias = Parameter(zeros(num_channels, **options)) if affine and bias else None
-
-    def reset_parameters(self) -> None:
-        """Weight 1, bias 0."""
-        if self.weight is not None:
-            init.ones_(self.weight)
-        if self.bias is not None:
-            init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):

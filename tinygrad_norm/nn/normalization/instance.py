@@ -2,14 +2,75 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from ...errors import ShapeError
 from ...tensors.tensor import Tensor
+from ..checks import check_weight
+from .algebra import apply_statistics, standardize
 from .channel import ChannelNorm
-from .functional import instance_norm
+from .checks import check_channels, check_input, too_few
+from .running import Update, update, warn_skipped
 
 
-class _InstanceNorm(ChannelNorm):
+def instance_norm(
+    input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
+    weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
+    momentum: Any = 0.1, eps: float = 1e-5,
+) -> Tensor:
+    """Normalize each channel of each sample (Ulyanov et al. 2016, arXiv:1607.08022).
+
+    Args:
+        input: (N, C, *spatial) with at least one spatial axis.
+        running_mean, running_var: (C,) or None; updated with the means over the samples.
+        use_input_stats: normalize with the sample's own statistics, not the running ones.
+        Else as :func:`batch_norm`.
+    """
+    who = "instance_norm"
+    check_weight(who, momentum)
+    if use_input_stats:
+        y, updates = standardize_samples(input, running_mean, running_var, weight, bias, eps)
+        warn_skipped(who, update(momentum, *updates))
+        return y
+    check_input(who, input, eps, running_mean, running_var, weight, bias)
+    if running_mean is None or running_var is None:
+        raise RuntimeError(f"{who}: expected running_mean and running_var when use_input_stats is "
+                           "False")
+    return apply_statistics(input, running_mean, running_var, weight, bias, eps)
+
+
+def standardize_samples(
+    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None,
+    bias: Tensor | None, eps: float,
+) -> tuple[Tensor, tuple[Update, ...]]:
+    """Each sample with its own moments, and by what the running averages move.
+
+    Raises:
+        ShapeError: no spatial axis. ValueError: one value for each channel of a sample.
+    """
+    who = "instance_norm"
+    check_input(who, x, eps, running_mean, running_var, weight, bias)
+    samples, c, *spatial = x.array.shape
+    if not spatial:
+        raise ShapeError(f"{who}: expected input (N, C, *spatial), got {x.array.shape}")
+    n = math.prod(spatial)
+    if n < 2:
+        raise too_few(who, x, n, "spatial element", "use a larger input, or a norm that takes its "
+                      "statistics of more: GroupNorm, LayerNorm")
+    ndim = len(spatial) + 2
+    y, _, mean, var = standardize(x, weight, bias, axes=tuple(range(2, ndim)), eps=eps,
+                                  beside=(c,) + (1,) * (ndim - 2))
+    if not samples:
+        return y, ()
+    return y, ((running_mean, mean.array, 1.0), (running_var, var.array, n / (n - 1)))
+
+
+class InstanceNorm(ChannelNorm):
+    """What the instance norms of all dimensions share."""
+
+    functions = ("instance_norm",)
+    reduced = "*spatial"
     takes_one_sample = True
     running_var: Tensor | None
 
@@ -22,20 +83,23 @@ class _InstanceNorm(ChannelNorm):
                          bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
-        single = x.array.ndim not in self.dims  # one sample, without N
-        own = self.training or not self.track_running_stats
-        y = instance_norm(
-            x.unsqueeze(0) if single else x, self.running_mean, self.running_var, self.weight,
-            self.bias, own, self.factor() if self.training else 0.0, self.eps,
-        )
-        if not own:
-            self.warn_unset()
-        self.count()
-        return y.squeeze(0) if single else y
+        check_channels(self, x)
+        if x.array.ndim not in self.dims:  # one sample, without N
+            return self.forward(x.unsqueeze(0)).squeeze(0)
+        mean, var = self.running_mean, self.running_var
+        if not self.training and self.track_running_stats:
+            y = instance_norm(x, mean, var, self.weight, self.bias, False, eps=self.eps)
+            self.use_statistics()
+            return y
+        check_weight("instance_norm", self.momentum)
+        y, updates = standardize_samples(x, mean, var, self.weight, self.bias, self.eps)
+        if self.training and self.track_running_stats:
+            self.statistics.take(self.numbers()["momentum"], *updates,
+                                 batches=self.num_batches_tracked)
+        return y
 
 
-class InstanceNorm1d(_InstanceNorm):
+class InstanceNorm1d(InstanceNorm):
     """Normalize each channel of each sample over its own values.
 
     y = (x - E[x]) / √(Var[x] + eps) * weight + bias, the moments taken over L.
@@ -60,7 +124,7 @@ class InstanceNorm1d(_InstanceNorm):
     dims = (3,)
 
 
-class InstanceNorm2d(_InstanceNorm):
+class InstanceNorm2d(InstanceNorm):
     """:class:`InstanceNorm1d` for images: the moments are taken over H, W.
 
     Shape:
@@ -70,7 +134,7 @@ class InstanceNorm2d(_InstanceNorm):
     dims = (4,)
 
 
-class InstanceNorm3d(_InstanceNorm):
+class InstanceNorm3d(InstanceNorm):
     """:class:`InstanceNorm1d` for volumes: the moments are taken over D, H, W.
 
     Shape:

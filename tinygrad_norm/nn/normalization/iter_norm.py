@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
 from ...autograd.graph import Value, wrap
 from ...backend.array import array_module
-from ...errors import not_a_tensor
 from ...ops import normalize as ops
 from ...tensors.creation import eye
 from ...tensors.tensor import Tensor
 from ..checks import as_count, check_weight, does_not_divide
 from ..module import Buffer
-from .algebra import (
-    FLOAT16,
-    batch_axes,
-    check_count,
-    check_input,
-    check_vector,
-    is_moderate,
-    may_try,
-    per_channel,
-    widened,
-)
+from .algebra import in_range, per_channel, widened
 from .channel import ChannelNorm
-from .running import remember
+from .checks import check_channels, check_input, check_vector, not_positive, too_few
+from .running import Update, update, warn_skipped
 
 
 def iter_norm(
@@ -42,50 +30,57 @@ def iter_norm(
             Both are updated in place when ``training``; used instead of the batch's when not.
         weight, bias: (C,) or None.
         momentum: the weight of the new value in the running averages.
-        num_groups: G, must divide C. T: so many Newton steps.
+        num_groups: G, must divide C. T: the number of Newton steps.
     """
-    _check("iter_norm", input, running_mean, running_wm, weight, bias, eps, num_groups, T)
-    check_weight("iter_norm", momentum)
-    array = input.array
-    half = array.dtype == FLOAT16
-    given: Any = (input, running_mean, running_wm, weight, bias)
-    x, mean, wm, weight, bias = widened(*given) if half else given
+    who = "iter_norm"
+    check_weight(who, momentum)
+    y, updates = whitened(input, running_mean, running_wm, weight, bias, training, eps, num_groups,
+                          T)
+    warn_skipped(who, update(momentum, *updates))
+    return y
+
+
+def whitened(
+    x: Tensor, running_mean: Tensor | None, running_wm: Tensor | None, weight: Tensor | None,
+    bias: Tensor | None, training: bool, eps: float, groups: int, steps: int,
+) -> tuple[Tensor, tuple[Update, ...]]:
+    """:func:`iter_norm`, and by what the running averages move."""
+    who = "iter_norm"
+    _check(who, x, running_mean, running_wm, weight, bias, eps, groups, steps)
+    shape, dtype = x.array.shape, x.dtype
+    x, mean, wm, weight, bias = widened((x, running_mean, running_wm, weight, bias))
+    if weight is not None:
+        weight = weight.reshape(groups, shape[1] // groups, 1)
+    updates: tuple[Update, ...] = ()
     if training:
-        mean, rows, wm, unit = _of_batch(x, num_groups, eps, T)
+        n = x.array.size // shape[1] if shape[1] else 2
+        if n < 2:
+            raise too_few(who, x, n, "value per channel")
+        if not eps:
+            raise not_positive(who, eps)
+        rows, mean, wm, _ = in_range(_whiten, (0, 1, -1, 2), channel_rows(x, groups), weight,
+                                     axes=(1, 2), eps=eps, steps=steps)
+        updates = (running_mean, mean.array, 1.0), (running_wm, wm.array, 1.0)
     elif mean is None or wm is None:
-        raise RuntimeError("iter_norm: expected running_mean and running_wm when not training")
+        raise RuntimeError(f"{who}: expected running_mean and running_wm when not training")
     else:
-        rows = _rows(x - per_channel(mean, x), num_groups)
+        rows = channel_rows(x - per_channel(mean, x), groups)
         wm = wm.clone()  # training may change the buffer while this graph is still in use
-    matrix = wm if weight is None else wm * weight.reshape(num_groups, wm.array.shape[-1], 1)
-    y = _from_rows(matrix @ rows, array.shape)
+        rows = (wm if weight is None else wm * weight) @ rows
+    y = _from_rows(rows, shape)
     if bias is not None:
         y = y + per_channel(bias, x)
-    if training:
-        remember("iter_norm", momentum, (running_mean, mean.array, 1.0),
-                 (running_wm, (wm * unit).array, 1.0))
-    return y.half() if half else y
+    return y.to(dtype), updates
 
 
-@np.errstate(over="ignore", invalid="ignore")
-def _of_batch(x: Tensor, groups: int, eps: float, steps: int) -> tuple[Tensor, Tensor, Tensor, Any]:
-    """The mean; the centred values as rows and their whitening matrix, both in units (powers of
-    two, one for each group) in which no product overflows; these units."""
-    n = x.array.size // x.array.shape[1] if x.array.shape[1] else 2
-    check_count("iter_norm", x, n, "value per channel")
-    if not eps:
-        raise ValueError(f"iter_norm: expected eps > 0 when training, got {eps}")
-    unit: Any = None
-    if may_try(x.array):
-        xc, mean, var = ops.moments(x, axes=batch_axes(x.array.ndim), centred=True)
-        if is_moderate(var.array, eps):
-            rows, unit = _rows(xc, groups), 1.0
-    if unit is None:
-        rows = _rows(x, groups)
-        unit = ops.unit(rows, axes=(1, 2), eps=eps, centred=True)
-        rows, mean, _ = ops.moments(rows * unit, axes=(2,), centred=True)
-        mean = mean / unit
-    return mean, rows, inverse_root(rows @ rows.mT / n, unit * unit * eps, steps), unit
+def _whiten(
+    rows: Tensor, weight: Tensor | None, *, axes: tuple[int, ...], eps: Any, centred: bool,
+    steps: int,
+) -> tuple[Tensor, ...]:
+    """(whitened rows, mean, whitening matrix, var) of rows (G, C/G, n), a row a channel."""
+    xc, mean, var = ops.moments(rows, axes=axes[1:], centred=centred)
+    wm = inverse_root(xc @ xc.mT / rows.array.shape[-1], eps, steps)
+    return (wm if weight is None else wm * weight) @ xc, mean, wm, var
 
 
 def inverse_root(cov: Tensor, eps: Any, steps: int) -> Tensor:
@@ -112,14 +107,14 @@ def inverse_root(cov: Tensor, eps: Any, steps: int) -> Tensor:
     return p * trace.rsqrt()
 
 
-def _rows(x: Tensor, groups: int) -> Tensor:
+def channel_rows(x: Tensor, groups: int) -> Tensor:
     """(N, C, *spatial) -> (G, C/G, N spatial): for each group its channels as rows."""
     c = x.array.shape[1]
     return x.transpose(0, 1).reshape(groups, c // groups, x.array.size // c if c else 0)
 
 
 def _from_rows(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The inverse of :func:`_rows`."""
+    """The inverse of :func:`channel_rows`."""
     n, c, *spatial = shape
     return rows.reshape(c, n, *spatial).transpose(0, 1)
 
@@ -128,10 +123,8 @@ def _check(
     who: str, x: Tensor, mean: Tensor | None, wm: Tensor | None, weight: Tensor | None,
     bias: Tensor | None, eps: float, groups: int, steps: int,
 ) -> None:
-    if not isinstance(x, Tensor):
-        raise not_a_tensor(who, x)
+    check_input(who, x, eps, mean, None, weight, bias)
     shape = x.array.shape
-    check_input(who, x, shape[1:2], eps, mean, None, weight, bias)
     if groups < 1 or shape[1] % groups:
         raise does_not_divide(who, "num_groups", groups, "the channels", shape[1],
                               f"an input of shape {shape}")
@@ -166,6 +159,8 @@ class IterNorm(ChannelNorm):
     True
     """
 
+    functions = ("iter_norm",)
+    reduced = "N, *spatial"
     dims = (2, 3, 4, 5)
     spread: ClassVar[str] = "running_wm"
     running_wm: Tensor
@@ -187,24 +182,22 @@ class IterNorm(ChannelNorm):
         each = num_features // self.num_groups if num_features else 0
         one = eye(each, dtype=dtype, device=device)
         self.running_wm = Buffer(one.expand(self.num_groups, each, each).clone())
-        self._mark_unset()
 
     def reset_running_stats(self) -> None:
         """The statistics as they were at the start: mean 0, whitening matrix I, no batch seen."""
         super().reset_running_stats()
         array = self.running_wm.array
         array *= array_module(array).eye(array.shape[-1], dtype=array.dtype)  # of the ones
-        self._mark_unset()
 
     def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
-        y = iter_norm(
-            x, self.running_mean, self.running_wm, self.weight, self.bias, self.training,
-            self.factor() if self.training else 0.0, self.eps, self.num_groups, self.T,
-        )
-        if not self.training:
-            self.warn_unset()
-        self.count()
+        check_channels(self, x)
+        y, updates = whitened(x, self.running_mean, self.running_wm, self.weight, self.bias,
+                              self.training, self.eps, self.num_groups, self.T)
+        if self.training:
+            self.statistics.take(self.numbers()["momentum"], *updates,
+                                 batches=self.num_batches_tracked)
+        else:
+            self.use_statistics()
         return y
 
     def extra_repr(self) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 from ...errors import not_a_tensor
 from ...tensors.tensor import Tensor
 from ..lazy import LazyModuleMixin
-from .batch import BatchNorm1d, BatchNorm2d, BatchNorm3d, _BatchNorm
+from .batch import BatchNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .channel import ChannelNorm
-from .instance import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d, _InstanceNorm
+from .checks import wrong_channels
+from .instance import InstanceNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 
 
 class _LazyNorm(LazyModuleMixin, ChannelNorm):
@@ -29,7 +30,7 @@ class _LazyNorm(LazyModuleMixin, ChannelNorm):
             return int(shape[1])
         if self.takes_one_sample and len(shape) == self.dims[0] - 1:
             return int(shape[0])
-        raise self.wrong_shape(shape)
+        raise wrong_channels(self, shape)
 
     def size_in(self, name: str, shape: tuple[int, ...]) -> int | None:
         return shape[0] if len(shape) == 1 else None
@@ -39,7 +40,7 @@ class _LazyNorm(LazyModuleMixin, ChannelNorm):
         return dict.fromkeys(("weight", "bias", "running_mean", self.spread), (size,))
 
 
-class LazyBatchNorm1d(_LazyNorm, _BatchNorm):
+class LazyBatchNorm1d(_LazyNorm, BatchNorm):
     """:class:`BatchNorm1d` with num_features from the first input, or from a state dict.
 
     After it the layer is a ``BatchNorm1d``, with the same parameters: an optimizer made before
@@ -59,19 +60,19 @@ class LazyBatchNorm1d(_LazyNorm, _BatchNorm):
     cls_to_become, dims = BatchNorm1d, BatchNorm1d.dims
 
 
-class LazyBatchNorm2d(_LazyNorm, _BatchNorm):
+class LazyBatchNorm2d(_LazyNorm, BatchNorm):
     """:class:`BatchNorm2d` with num_features from the first input (N, C, H, W)."""
 
     cls_to_become, dims = BatchNorm2d, BatchNorm2d.dims
 
 
-class LazyBatchNorm3d(_LazyNorm, _BatchNorm):
+class LazyBatchNorm3d(_LazyNorm, BatchNorm):
     """:class:`BatchNorm3d` with num_features from the first input (N, C, D, H, W)."""
 
     cls_to_become, dims = BatchNorm3d, BatchNorm3d.dims
 
 
-class LazyInstanceNorm1d(_LazyNorm, _InstanceNorm):
+class LazyInstanceNorm1d(_LazyNorm, InstanceNorm):
     """:class:`InstanceNorm1d` with num_features from the first input (N, C, L) or (C, L).
 
     affine and track_running_stats are True unless told otherwise, which they are not in
@@ -81,13 +82,13 @@ class LazyInstanceNorm1d(_LazyNorm, _InstanceNorm):
     cls_to_become, dims = InstanceNorm1d, InstanceNorm1d.dims
 
 
-class LazyInstanceNorm2d(_LazyNorm, _InstanceNorm):
+class LazyInstanceNorm2d(_LazyNorm, InstanceNorm):
     """:class:`LazyInstanceNorm1d` for images (N, C, H, W) or (C, H, W)."""
 
     cls_to_become, dims = InstanceNorm2d, InstanceNorm2d.dims
 
 
-class LazyInstanceNorm3d(_LazyNorm, _InstanceNorm):
+class LazyInstanceNorm3d(_LazyNorm, InstanceNorm):
     """:class:`LazyInstanceNorm1d` for volumes (N, C, D, H, W) or (C, D, H, W)."""
 
     cls_to_become, dims = InstanceNorm3d, InstanceNorm3d.dims

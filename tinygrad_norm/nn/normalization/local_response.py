@@ -77,6 +77,9 @@ class LocalResponseNorm(Norm):
     (2, 8, 4, 4)
     """
 
+    functions = ("local_response_norm",)
+    reduced = "size channels about c"
+
     def __init__(
         self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
     ) -> None:

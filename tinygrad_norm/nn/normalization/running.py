@@ -1,4 +1,9 @@
-"""Running statistics: how they move, and the batches that they do not take in."""
+"""Running statistics: how they move, the batches that they leave out, whether they are unset.
+
+A layer holds the averages as buffers, so that they are in its state dict, and one
+:class:`RunningStatistics`, which moves them and knows what happened to them. A function that is
+given tensors moves them by :func:`update` and keeps nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,57 +17,182 @@ import numpy as np
 from ...autograd.graph import tick
 from ...autograd.mode import STATISTICS, flags
 from ...backend.array import Array, array_module, device_of, to_numpy
-from ...backend.sums import ones
+from ...backend.choose import expect
 from ...tensors.tensor import Tensor
+from ..checks import NUMBERS, outside_of_range
 
 Update = tuple[Tensor | None, Any, float]
 """A running average, the new value, and by what this is multiplied."""
 
 
-class Refused:
-    """The batches whose statistics were not taken in.
-
-    It stands beside the statistics, as the attribute ``refused`` of the tensor of their spread, so
-    that a function that is given the tensors counts as a layer does. A state dict has it not.
-    """
+class RunningStatistics:
+    """What one layer knows of its running averages beside their values."""
 
     def __init__(self, who: str) -> None:
         self.who = who
-        self.count: Any = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """The averages have their initial values: nothing was taken, skipped or loaded."""
+        self.fresh = True
+        """Whether neither training nor loading is known to have written the averages."""
+        self._skipped: Any = 0
         """On a GPU an array of no dimensions, which is not looked at in training."""
-        self.last: Any = None
-        """Of the last batch: None when it was taken in, a text when not; on a GPU a bool array."""
         self._told = 0
 
-    def add(self, refused: Array) -> None:
-        """A bool on a device."""
-        if not isinstance(self.count, int) and device_of(self.count) != device_of(refused):
-            self.read()
-        self.last = refused
-        self.count = self.count + refused
+    def take(self, momentum: Any, *updates: Update, batches: Tensor | None = None) -> Any:
+        """Move the averages, all of them or none, and count the batch where it was taken.
 
-    def read(self) -> int:
-        """The count as an int, with a warning where it was not known: this waits for a GPU."""
-        if not isinstance(self.count, int):
-            self.count = int(to_numpy(self.count))
-            if self.count > self._told:
-                self.warn(f"NaN, Inf or values too large in x{LOOK}")
-        return self.count
+        Args:
+            momentum: the weight of the new values, as for :func:`update`.
+            batches: num_batches_tracked; it stays as it is for a batch that is skipped.
 
-    def refuse(self, why: str) -> None:
+        Returns:
+            Whether the batch was taken: a bool, on a GPU an array of no dimensions.
+        """
+        if type(momentum) in NUMBERS and not 0 <= momentum <= 1:
+            raise outside_of_range(self.who, momentum)
+        taken = update(momentum, *updates)
+        if taken is True:
+            self.fresh = False
+        elif taken.__class__ is str:
+            self._skip(taken)
+            return False
+        elif taken is None:
+            return False
+        else:
+            skipped = array_module(taken).logical_not(taken)
+            if not isinstance(self._skipped, int) and (
+                    device_of(self._skipped) != device_of(skipped)):
+                self.skipped()
+            self._skipped = self._skipped + skipped
+        if batches is not None:
+            count = batches.array
+            count += taken
+            batches.written[0] = tick()
+        return taken
+
+    def skipped(self) -> int:
+        """So many batches were left out; with a warning where that was not known: this waits for a
+        GPU."""
+        if not isinstance(self._skipped, int):
+            self._skipped = int(to_numpy(self._skipped))
+            if self._skipped > self._told:
+                self._warn(f"NaN, Inf or values too large in x{LOOK}")
+        return self._skipped
+
+    def use(self, mean: Tensor | None, spread: Tensor, batches: Tensor | None) -> None:
+        """They are used in eval: warn once where neither training nor loading has written them.
+
+        On a GPU this waits after training, to hear of batches that were skipped, and once where
+        nothing was trained or loaded. Inside ``autograd.keep_statistics()`` nothing is said: who
+        only looks is not told.
+        """
+        if not flags.get() & STATISTICS:
+            return
+        self.skipped()
+        if self.fresh:
+            self.fresh = False
+            if are_initial(mean, spread, batches):
+                warnings.warn(
+                    f"{self.who}: expected running statistics in eval(), got the initial ones: no "
+                    "batch was seen in training and none were loaded, so that nothing is "
+                    "normalized; train first, load a state dict, or call train()",
+                    stacklevel=outside())
+
+    def _skip(self, why: str) -> None:
         """One more, with a warning when there are 1, 2, 4, 8 …: all of a run may be bad."""
-        self.last = why
-        self.count = self.read() + 1
-        if self.count & (self.count - 1) == 0:
-            self.warn(why)
+        self._skipped = self.skipped() + 1
+        if self._skipped & (self._skipped - 1) == 0:
+            self._warn(why)
 
-    def warn(self, why: str) -> None:
-        self._told = self.count
-        what, cure = why.split("; ", 1)
-        warnings.warn(
-            f"{self.who}: {what}: the running statistics stay as they were, for "
-            f"{self.count} batch{'es' * (self.count > 1)} so far; {cure}", RuntimeWarning,
-            stacklevel=outside())
+    def _warn(self, why: str) -> None:
+        self._told = self._skipped
+        warn_skipped(self.who, why, self._told)
+
+
+def are_initial(mean: Tensor | None, spread: Tensor, batches: Tensor | None) -> bool:
+    """Whether the averages have the values of the start: 0 and 1 (or I), no batch. On a GPU this
+    waits."""
+    if batches is not None and to_numpy(batches.array):
+        return False
+    if mean is not None and to_numpy(mean.array).any():
+        return False
+    return spread.ndim > 1 or bool((to_numpy(spread.array) == 1).all())
+
+
+def update(momentum: Any, *updates: Update) -> Any:
+    """buffer = (1 - momentum) buffer + momentum factor value, in place, for all or for none.
+
+    They stay as they were where NaN or Inf would enter one of them, and inside
+    ``autograd.keep_statistics()``. A value that stands for several samples is averaged over them.
+
+    Args:
+        updates: the spread last. A mean that is not finite makes its spread NaN.
+
+    Returns:
+        True; the reason as a text where the batch was left out; None where there is nothing to
+        move. On a GPU, which is not asked, whether the batch was taken: selected there.
+    """
+    keeper = None
+    for buffer, value, _ in updates:
+        if buffer is not None:
+            keeper, spread = buffer, value
+    if keeper is None or not flags.get() & STATISTICS:
+        return None
+    array = keeper.array
+    ask = expect(type(array))
+    if (ask is None or array.ndim > 1 or spread.size != array.size
+            or spread.dtype is not array.dtype or not ask(spread.max(initial=0.0) < FAR)):
+        return _write_if_finite(updates, momentum, ask)
+    keep = 1 - momentum
+    for buffer, value, factor in updates:
+        if buffer is not None:
+            array = buffer.array
+            array *= keep
+            array += value.reshape(array.shape) * (momentum * factor)
+            buffer.written[0] = tick()
+    return True
+
+
+FAR = 2.0**80
+"""Below it a variance is far enough from the end of float32 that nothing can overflow."""
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _write_if_finite(updates: Sequence[Update], momentum: Any, ask: Any) -> Any:
+    """:func:`update` of what has to be looked at whole."""
+    averages: list[tuple[Any, Array]] = []
+    updates = [one for one in updates if one[0] is not None]
+    for buffer, value, factor in updates:
+        array = buffer.array  # type: ignore[union-attr]
+        value = value.reshape(-1, *array.shape)
+        value = value[0] if len(value) == 1 else value.mean(axis=0, dtype=np.float64)
+        new = array * (1 - momentum) + value * (momentum * factor)
+        averages.append((buffer, new.astype(array.dtype, copy=False)))
+    module = array_module(new)
+    taken: Any = True
+    for buffer, new in averages:
+        held_already = module.logical_not(module.isfinite(buffer.array))
+        taken = (module.isfinite(new) | held_already).all() & taken
+    if ask is not None and not ask(taken):
+        return reason(updates)
+    for buffer, new in averages:
+        buffer.array[...] = new if ask is not None else module.where(taken, new, buffer.array)
+        buffer.written[0] = tick()
+    return taken if ask is None else True
+
+
+# -- what is said --------------------------------------------------------------------------------
+
+
+def warn_skipped(who: str, taken: Any, count: int | None = None) -> None:
+    """Warn where :func:`update` gave a reason; with the number of batches that a layer knows."""
+    if taken.__class__ is str:
+        what, cure = taken.split("; ", 1)
+        so_far = "" if count is None else f", for {count} batch{'es' * (count > 1)} so far"
+        warnings.warn(f"{who}: {what}: the running statistics stay as they were{so_far}; {cure}",
+                      RuntimeWarning, stacklevel=outside())
 
 
 def outside() -> int:
@@ -74,95 +204,6 @@ def outside() -> int:
 
 
 INSIDE = (__name__.partition(".")[0], "numpy")
-
-
-def refused_by(keeper: Tensor, who: str) -> Refused:
-    """What is known of the batches that the running spread ``keeper`` did not take in."""
-    found = vars(keeper).get("refused")
-    if found is None:
-        found = keeper.refused = Refused(who)  # type: ignore[attr-defined]
-    return found
-
-
-def remember(who: str, momentum: Any, *updates: Update) -> None:
-    """buffer = (1 - momentum) buffer + momentum factor value, in place, for all or for none.
-
-    They stay as they were where NaN or Inf would enter one of them, and inside
-    ``autograd.keep_statistics()``. A value that stands for several samples is averaged over them.
-    On a GPU that is selected there: nothing is asked, and nothing said until somebody reads
-    ``skipped_batches`` or the layer is used in eval.
-
-    Args:
-        who: what a warning calls it, unless a layer has given its own name.
-        updates: the spread last. It is finite only if what it is a spread of is finite.
-    """
-    held = [update for update in updates if update[0] is not None]
-    if not held or not flags.get() & STATISTICS:
-        return
-    keeper: Any
-    keeper, value, _ = held[-1]
-    old = keeper.array
-    if type(old) is not np.ndarray:
-        return _select(_averages(held, momentum), refused_by(keeper, who))
-    flat = value if value.ndim == 1 else value.reshape(-1)
-    if (old.ndim > 1 or flat.size != old.size or flat.dtype is not old.dtype
-            or not flat.dot(ones(flat.size, flat.dtype, SHARE)) < MODERATE):
-        averages = _averages(held, momentum)
-        if not are_finite(averages):
-            return refused_by(keeper, who).refuse(reason(held))
-        write(averages)
-    else:
-        keep = 1 - momentum
-        for buffer, value, factor in held:
-            array = buffer.array  # type: ignore[union-attr]
-            array *= keep
-            array += value.reshape(array.shape) * (momentum * factor)
-            buffer.written[0] = tick()  # type: ignore[union-attr]
-    known = vars(keeper).get("refused")
-    if known is not None:
-        known.last = None
-
-
-SHARE, MODERATE = 2.0**-20, 2.0**80
-"""A sum of such shares is the quickest question whether positive values are finite and far from
-the largest; and it does not overflow itself."""
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def _averages(updates: Sequence[Update], momentum: Any) -> list[tuple[Any, Array]]:
-    """Each buffer and what it would become, in its dtype."""
-    result: list[tuple[Any, Array]] = []
-    for buffer, value, factor in updates:
-        array = buffer.array  # type: ignore[union-attr]
-        value = value.reshape(-1, *array.shape)
-        value = value[0] if len(value) == 1 else value.mean(axis=0, dtype=np.float64)
-        new = array * (1 - momentum) + value * (momentum * factor)
-        result.append((buffer, new.astype(array.dtype, copy=False)))
-    return result
-
-
-def _select(averages: list[tuple[Any, Array]], refused: Refused) -> None:
-    """Write them where all are finite: decided on the device."""
-    module = array_module(averages[0][1])
-    good: Any = True
-    for buffer, new in averages:
-        held_already = module.logical_not(module.isfinite(buffer.array))
-        good = (module.isfinite(new) | held_already).all() & good
-    refused.add(module.logical_not(good))
-    write([(buffer, module.where(good, new, buffer.array)) for buffer, new in averages])
-
-
-def write(averages: list[tuple[Any, Array]]) -> None:
-    """The buffers in place."""
-    for buffer, new in averages:
-        buffer.array[...] = new
-        buffer.written[0] = tick()
-
-
-def are_finite(averages: list[tuple[Any, np.ndarray]]) -> bool:
-    """Whether nothing but what is held already is NaN or Inf."""
-    return all(np.isfinite(new[np.isfinite(buffer.array)]).all() for buffer, new in averages)
-
 
 LOOK = ("; find where it arises with autograd.detect_anomaly(), look at the data and the learning "
         "rate")

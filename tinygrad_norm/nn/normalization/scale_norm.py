@@ -12,12 +12,10 @@ from ...tensors.creation import full
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
-from ..checks import as_eps
-from .algebra import check_input
-from .functional import last_axes
-from .layer import as_shape
+from ..checks import as_eps, as_shape
+from .algebra import last_axes, widened
+from .checks import as_normalized_shape, check_input, check_vector
 from .norm import Norm
-from .shards import wide
 
 
 def normalize(
@@ -50,7 +48,7 @@ def normalize(
     dims = tuple(dimension("normalize", i, array.ndim) for i in many)
     if not dims or len(set(dims)) < len(dims):
         raise DimError(f"normalize: expected each dim once, got {dim}")
-    return unit(wide(input), p, dims, eps).to(array.dtype)
+    return unit(widened(input), p, dims, eps).to(array.dtype)
 
 
 def unit(x: Tensor, p: float, dims: tuple[int, ...], eps: float) -> Tensor:
@@ -93,10 +91,13 @@ def scale_norm(
         input: (*, *normalized_shape).
         weight: (1,), one length for all; √d for None, d the number of values of a vector.
     """
-    axes = last_axes("scale_norm", input, normalized_shape, eps)
-    check_input("scale_norm", input, (1,), eps, weight, None)
-    g = math.sqrt(math.prod(normalized_shape)) if weight is None else weight
-    return (unit(wide(input), 2, axes, eps) * g).to(input.array.dtype)
+    who = "scale_norm"
+    shape = as_normalized_shape(who, normalized_shape)
+    check_input(who, input, eps, shape=shape)
+    if weight is not None:
+        check_vector(who, "weight", input.array, weight.array, (1,))
+    g = math.sqrt(math.prod(shape)) if weight is None else weight
+    return (unit(widened(input), 2, last_axes(len(shape)), eps) * g).to(input.array.dtype)
 
 
 class ScaleNorm(Norm):
@@ -118,6 +119,9 @@ class ScaleNorm(Norm):
     >>> bool(((y.square().sum(-1).sqrt() - 4).abs() < 1e-5).all())
     True
     """
+
+    functions = ("scale_norm",)
+    reduced = "the last k axes"
 
     def __init__(
         self, normalized_shape: int | Sequence[int], eps: float = 1e-5, affine: bool = True,

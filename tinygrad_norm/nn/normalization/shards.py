@@ -1,4 +1,4 @@
-"""One batch in several parts: what each tells of itself, and what they know together."""
+"""One batch in several shards: what each tells of itself, and what they know together."""
 
 from __future__ import annotations
 
@@ -7,31 +7,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...ops.normalize import unit as unit_of
-from ...tensors.creation import ones, zeros
+from ...autograd.graph import wrap
+from ...backend.array import array_module
+from ...backend.choose import expect
+from ...ops import normalize as ops
+from ...tensors.creation import zeros
 from ...tensors.tensor import Tensor
-from .algebra import (
-    FLOAT16,
-    Moments,
-    apply_scale,
-    batch_axes,
-    check_count,
-    is_moderate,
-    may_try,
-    merge,
-    moments,
-    per_channel,
-    standardize,
-)
-
-Standardized = tuple[Tensor, int, Tensor, Tensor]
-"""y, the number of values behind each mean, mean, var."""
+from .algebra import Moments, apply_scale, batch_axes, in_range, merge, per_channel, widened
 
 
 class Part(NamedTuple):
-    """What a part of a batch tells of itself. The tensors are (C,), of float16 in float32.
+    """What a shard tells of itself. The tensors are (C,), of float16 in float32.
 
-    The mean is a distance from ``origin``, one of the part's own values, which is taken as a
+    The mean is a distance from ``origin``, one of the shard's own values, which is taken as a
     constant: a float32 mean of values about 1e6 with a spread of 1 would have lost its digits.
     Mean and variance are those of (x - origin) unit, a power of two that keeps the variance in
     range.
@@ -55,7 +43,7 @@ class Merged(NamedTuple):
 
     def seen(self, x: Tensor) -> Tensor:
         """(x - origin) unit"""
-        x = wide(x)
+        x = widened(x)
         if is_one(self.unit):
             return x - per_channel(self.origin, x)
         # not (x - origin) unit: both ends of the range may be among the values
@@ -76,36 +64,34 @@ class Merged(NamedTuple):
 
 def is_one(unit: Tensor) -> bool:
     """Whether nothing has to be multiplied by it, where asking costs nothing."""
-    return type(unit.array) is np.ndarray and bool((unit.array == 1).all())
+    ask = expect(type(unit.array))
+    return ask is not None and ask((unit.array == 1).all())
 
 
-def wide(x: Tensor) -> Tensor:
-    """float16 as float32, others as they are."""
-    return x.float() if x.array.dtype == FLOAT16 else x
-
-
-@np.errstate(over="ignore", invalid="ignore")
 def part_of(x: Tensor, eps: float, device: Any = None) -> Part:
     """What x (N, C, *spatial) tells of itself, on ``device`` or its own."""
     array = x.array
-    x = wide(x)
+    x = widened(x)
     device = x.device if device is None else device
     channels = array.shape[1]
     if not array.size:
         nothing = zeros(channels, dtype=x.array.dtype, device=device)
         return Part(0, nothing, nothing + 1, nothing, nothing)
-    one = slice(0, 1)
-    origin = x.detach()[(one, slice(None), *[one] * (array.ndim - 2))].clone()  # frees x
-    axes = batch_axes(array.ndim)
-    unit = None
-    if may_try(array):
-        n, mean, var = moments(x - origin, axes)
-        if is_moderate(var.array, eps):
-            unit = ones(channels, dtype=origin.array.dtype)
-    if unit is None:
-        unit = unit_of(x.detach(), axes=axes, eps=eps, centred=True)
-        n, mean, var = moments(x * unit - origin * unit, axes)
-    return Part(n, *(v.reshape(channels).to(device=device) for v in (origin, unit, mean, var)))
+    first = slice(0, 1)
+    origin = x.detach()[(first, slice(None), *[first] * (array.ndim - 2))].clone()  # frees x
+    one = wrap(Tensor, array_module(array).ones(origin.shape, x.array.dtype))
+    unit, mean, var = in_range(_about, (0, 0, 0), x, also=(origin, one),
+                               axes=batch_axes(array.ndim), eps=eps)
+    return Part(array.size // channels,
+                *(v.reshape(channels).to(device=device) for v in (origin, unit, mean, var)))
+
+
+def _about(
+    x: Tensor, origin: Tensor, one: Tensor, *, axes: tuple[int, ...], eps: Any, centred: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The unit that x is in, and the mean and variance of x - origin in it."""
+    _, mean, var = ops.moments(x - origin, axes=axes, centred=centred)
+    return one, mean, var
 
 
 def merged(parts: Sequence[Part]) -> Merged:
@@ -119,19 +105,3 @@ def merged(parts: Sequence[Part]) -> Merged:
         ratio = unit / size
         seen.append(Moments(n, mean * ratio + (own * unit - origin * unit), var * ratio * ratio))
     return Merged(origin, unit, *merge(seen))
-
-
-def standardize_batch(
-    who: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> Standardized:
-    """x normalized over the batch, and the moments of it.
-
-    Raises:
-        ValueError: fewer than two values for each channel.
-    """
-    array = x.array
-    n = array.size // array.shape[1] if array.shape[1] else 2
-    check_count(who, x, n, "value per channel")
-    y, _, mean, var = standardize(x, per_channel(weight, array), per_channel(bias, array),
-                                  axes=batch_axes(array.ndim), eps=eps)
-    return y, n, mean, var

@@ -6,28 +6,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...errors import ShapeError, not_a_tensor
+from ...autograd.graph import wrap
+from ...backend.array import array_module
+from ...errors import ShapeError
 from ...ops import normalize as ops
 from ...tensors.creation import ones
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..checks import check_weight
-from .algebra import (
-    FLOAT16,
-    Moments,
-    check_count,
-    check_input,
-    check_vector,
-    may_try,
-    moments,
-    per_channel,
-    widened,
-)
+from .algebra import Moments, in_range, moments, per_channel, widened
 from .channel import ChannelNorm
-from .running import remember
+from .checks import check_channels, check_input, check_vector, not_positive, too_few
+from .running import Update, update, warn_skipped
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def switchable_norm(
     input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, mean_weight: Tensor,
     var_weight: Tensor, weight: Tensor | None = None, bias: Tensor | None = None,
@@ -46,12 +38,24 @@ def switchable_norm(
         momentum: the weight of the new value in the running averages.
         using_in, using_bn: whether instance and batch statistics are used.
     """
+    check_weight("switchable_norm", momentum)
+    y, updates = mixed(input, running_mean, running_var, mean_weight, var_weight, weight, bias,
+                       training, eps, using_in, using_bn)
+    warn_skipped("switchable_norm", update(momentum, *updates))
+    return y
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def mixed(
+    input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, mean_weight: Tensor,
+    var_weight: Tensor, weight: Tensor | None, bias: Tensor | None, training: bool, eps: float,
+    using_in: bool, using_bn: bool,
+) -> tuple[Tensor, tuple[Update, ...]]:
+    """:func:`switchable_norm`, and by what the running averages move."""
     _check(input, running_mean, running_var, mean_weight, var_weight, weight, bias, eps,
            using_in, using_bn, training)
-    check_weight("switchable_norm", momentum)
-    half = input.array.dtype == FLOAT16
-    given: Any = (input, running_mean, running_var, mean_weight, var_weight, weight, bias)
-    x, mean, var, mean_weight, var_weight, weight, bias = widened(*given) if half else given
+    x, mean, var, mean_weight, var_weight, weight, bias = widened(
+        (input, running_mean, running_var, mean_weight, var_weight, weight, bias))
     # Everything is measured from the mean of its channel, in the batch or, where samples have
     # nothing to do with each other, in the sample. The shares sum to 1 only nearly, so a mixture of
     # means would lose the digits of a large offset; and means that are large beside their
@@ -71,38 +75,43 @@ def switchable_norm(
     y = away * (scale if weight is None else scale * per_channel(weight, x))
     if bias is not None:
         y = y + per_channel(bias, x)
+    updates: tuple[Update, ...] = ()
     if whole:
-        remember("switchable_norm", momentum,
-                 (running_mean, ((parts[-1].mean + start) / unit).array, 1.0),
-                 (running_var, (parts[-1].var / unit / unit).array, 1.0))
-    return y.half() if half else y
+        updates = ((running_mean, ((parts[-1].mean + start) / unit).array, 1.0),
+                   (running_var, (parts[-1].var / unit / unit).array, 1.0))
+    return y.to(input.dtype), updates
 
 
-def from_means(x: Tensor, eps: float, *, whole: bool) -> tuple[Tensor, Tensor, Any]:
+def from_means(x: Tensor, eps: float, *, whole: bool) -> tuple[Tensor, Tensor, Tensor]:
     """(x unit - start, start, unit), start the mean of x unit over a channel of the ``whole`` batch
     or of a sample, taken as a constant.
 
     The units are those in which no square overflows: 1, or powers of two, one for each sample or
     one for the whole batch.
     """
-    array = x.array
-    axes = (*[0] * whole, *range(2, array.ndim))
-    if may_try(array):
-        away, start = _from_mean(x, axes)
-        flat = away.array.reshape(-1)
-        if flat.dot(flat) < (2.0**84 if array.dtype.itemsize == 4 else 2.0**680):
-            return away, start, 1.0
-    unit = ops.unit(x, axes=tuple(range(0 if whole else 1, array.ndim)), eps=eps, centred=False)
-    return *_from_mean(x * unit, axes), unit
+    ndim = x.array.ndim
+    one = wrap(Tensor, array_module(x.array).ones((1,) * ndim, x.array.dtype))
+    away, start, unit, _ = in_range(
+        _from_mean, (0, 0, 0, 0), x, also=(one,), axes=tuple(range(0 if whole else 1, ndim)),
+        eps=eps, centred=False, about=(*[0] * whole, *range(2, ndim)))
+    return away, start, unit
 
 
-def _from_mean(x: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """By way of the first value: of copies of one number exactly 0 is left."""
+def _from_mean(
+    x: Tensor, one: Tensor, *, axes: tuple[int, ...], eps: Any, centred: bool,
+    about: tuple[int, ...],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x less its mean ``about`` some axes, this mean, the unit, and the mean square of the first.
+
+    By way of the first value: of copies of one number exactly 0 is left.
+    """
     start = x.detach()
-    if axes:
-        first = start[tuple(slice(0, 1) if i in axes else slice(None) for i in range(x.ndim))]
-        start = first + (start - first).mean(axes, keepdim=True)
-    return x - start, start
+    if about:
+        first = start[tuple(slice(0, 1) if i in about else slice(None) for i in range(x.ndim))]
+        start = first + (start - first).mean(about, keepdim=True)
+    away = x - start
+    squares = away.detach().square().sum(axes, keepdim=True)
+    return away, start, one, squares * (squares.array.size / max(x.array.size, 1))
 
 
 def layer_moments(part: Moments, gap: Tensor) -> Moments:
@@ -137,10 +146,8 @@ def _check(
     training: bool,
 ) -> None:
     who = "switchable_norm"
-    if not isinstance(x, Tensor):
-        raise not_a_tensor(who, x)
+    check_input(who, x, eps, mean, var, weight, bias)
     shape = x.array.shape
-    check_input(who, x, shape[1:2], eps, mean, var, weight, bias)
     kinds = (1 + using_in + using_bn,)
     for name, switch in (("mean_weight", mean_weight), ("var_weight", var_weight)):
         check_vector(who, name, x.array, switch.array, kinds)
@@ -152,13 +159,17 @@ def _check(
             raise RuntimeError(f"{who}: expected running_mean and running_var when not training")
         return
     if not eps:
-        raise ValueError(f"{who}: expected eps > 0 when training, got {eps}")
-    if using_bn:
-        n = x.array.size // shape[1] if shape[1] else 2
-        check_count(who, x, n, "value per channel")
+        raise not_positive(who, eps)
+    n = x.array.size // shape[1] if shape[1] else 2
+    if using_bn and n < 2:
+        raise too_few(who, x, n, "value per channel")
 
 
-class _SwitchableNorm(ChannelNorm):
+class SwitchableNorm(ChannelNorm):
+    """What the switchable norms of all dimensions share."""
+
+    functions = ("switchable_norm",)
+    reduced = "*spatial, C and *spatial, N and *spatial"
     running_var: Tensor | None
     has_places: ClassVar[bool] = True
     """Whether each input has places, over which instance statistics are taken."""
@@ -182,15 +193,17 @@ class _SwitchableNorm(ChannelNorm):
         init.ones_(self.var_weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        self.check(x)
-        y = switchable_norm(
-            x, self.running_mean, self.running_var, self.mean_weight, self.var_weight,
-            self.weight, self.bias, self.training, self.factor() if self.training else 0.0,
-            self.eps, using_in=self.using_in, using_bn=self.using_bn,
-        )
-        if not self.training:
-            self.warn_unset()
-        self.count()
+        check_channels(self, x)
+        y, updates = mixed(x, self.running_mean, self.running_var, self.mean_weight,
+                           self.var_weight, self.weight, self.bias, self.training, self.eps,
+                           self.using_in, self.using_bn)
+        if not self.using_bn:
+            return y
+        if self.training:
+            self.statistics.take(self.numbers()["momentum"], *updates,
+                                 batches=self.num_batches_tracked)
+        else:
+            self.use_statistics()
         return y
 
     def extra_repr(self) -> str:
@@ -199,7 +212,7 @@ class _SwitchableNorm(ChannelNorm):
                 f"using_bn={self.using_bn}")
 
 
-class SwitchableNorm2d(_SwitchableNorm):
+class SwitchableNorm2d(SwitchableNorm):
     """Normalize with a learned mixture of instance, layer and batch statistics.
 
     y = (x - Σ wₖ μₖ) / √(Σ w'ₖ σ²ₖ + eps) * weight + bias, k one of IN (a channel of a sample), LN
@@ -225,7 +238,7 @@ class SwitchableNorm2d(_SwitchableNorm):
     dims = (4,)
 
 
-class SwitchableNorm1d(_SwitchableNorm):
+class SwitchableNorm1d(SwitchableNorm):
     """:class:`SwitchableNorm2d` for vectors, with layer and batch statistics alone.
 
     A channel of a vector has one value, so it has no statistics of its own; with using_in=True,
@@ -239,7 +252,7 @@ class SwitchableNorm1d(_SwitchableNorm):
     has_places = False
 
 
-class SwitchableNorm3d(_SwitchableNorm):
+class SwitchableNorm3d(SwitchableNorm):
     """:class:`SwitchableNorm2d` for volumes.
 
     Shape:

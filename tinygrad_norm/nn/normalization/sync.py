@@ -11,11 +11,12 @@ from ...tensors.tensor import Tensor
 from ..container import Sequential
 from ..lazy import LazyModuleMixin
 from ..module import Module
-from .algebra import FLOAT16, bessel, check_count, check_input
-from .batch import _BatchNorm
-from .functional import batch_norm
-from .running import remember
+from .batch import BatchNorm, batch_norm
+from .checks import check_channels, check_input, not_positive, too_few
+from .running import Update, update, warn_skipped
 from .shards import Merged, Part, merged, part_of
+
+WHO = "SyncBatchNorm"
 
 
 class Group(Protocol):
@@ -53,27 +54,38 @@ def sync_batch_norm(
 
     Source: Chan, Golub and LeVeque 1979 for the merging.
     """
+    if training:
+        ys, updates = standardize_shards(shards, running_mean, running_var, weight, bias, eps,
+                                         group)
+        warn_skipped(WHO, update(momentum, *updates))
+        return ys
+    check_shards(shards, running_mean, running_var, weight, bias, eps)
+    given = (running_mean, running_var, weight, bias)
+    return [batch_norm(x, *_beside(x, given), eps=eps) for x in shards]
+
+
+def standardize_shards(
+    shards: Sequence[Tensor], running_mean: Tensor | None, running_var: Tensor | None,
+    weight: Tensor | None, bias: Tensor | None, eps: float, group: Group | None,
+) -> tuple[list[Tensor], tuple[Update, ...]]:
+    """The shards with the moments of all together, and by what the running averages move."""
     device = check_shards(shards, running_mean, running_var, weight, bias, eps)
-    if not training:
-        given = (running_mean, running_var, weight, bias)
-        return [batch_norm(x, *_beside(x, given), eps=eps) for x in shards]
     if not eps:
-        raise ValueError(f"SyncBatchNorm: expected eps > 0 when training, got {eps}")
+        raise not_positive(WHO, eps)
     parts = (group or InProcess()).gather([part_of(x, eps, device) for x in shards])
     count = sum(part.n for part in parts)
-    check_count("SyncBatchNorm", shards[0], count, "value per channel in all shards together")
+    if count < 2:
+        raise too_few(WHO, shards[0], count, "value per channel in all shards together")
     known = merged(parts)
     n, mean, var = known.moments()
-    remember("SyncBatchNorm", momentum, (running_mean, mean.array, 1.0),
-             (running_var, var.array, bessel(n)))
+    updates = (running_mean, mean.array, 1.0), (running_var, var.array, n / (n - 1))
     ys = []
     for x in shards:
         origin, unit, mean, var = _beside(x, (known.origin, known.unit, known.mean, known.var))
         here = Merged(origin, unit, n, mean, var)
         own_weight, own_bias, *_ = _beside(x, (weight, bias, None, None))
-        y = here.apply(here.seen(x), own_weight, own_bias, eps)
-        ys.append(y.half() if x.array.dtype == FLOAT16 else y)
-    return ys
+        ys.append(here.apply(here.seen(x), own_weight, own_bias, eps).to(x.dtype))
+    return ys, updates
 
 
 def _beside(x: Tensor, values: tuple[Tensor | None, ...]) -> tuple[Any, Any, Any, Any]:
@@ -91,7 +103,7 @@ def check_shards(
     Raises:
         TypeError: no list of tensors. ShapeError, DtypeError: what does not fit.
     """
-    who = "SyncBatchNorm"
+    who = WHO
     if not isinstance(shards, list | tuple):
         raise TypeError(f"{who}: expected a list of shards, got {type(shards).__name__}")
     if not shards:
@@ -101,7 +113,7 @@ def check_shards(
             raise not_a_tensor(who, shard, "each shard")
     first = shards[0].array
     for i, shard in enumerate(shards):
-        check_input(who, shard, shard.array.shape[1:2], eps)
+        check_input(who, shard, eps)
         if shard.array.shape[1] != first.shape[1]:
             raise ShapeError(f"{who}: expected shards of {first.shape[1]} channels as the first, "
                              f"got shard {i} of shape {shard.array.shape}")
@@ -111,11 +123,11 @@ def check_shards(
     vectors = (running_mean, running_var, weight, bias)
     device = next((device_of(v.array) for v in vectors if v is not None), device_of(first))
     there = shards[0] if device_of(first) == device else shards[0].detach()[:0].to(device=device)
-    check_input(who, there, first.shape[1:2], eps, *vectors)
+    check_input(who, there, eps, *vectors)
     return device
 
 
-class SyncBatchNorm(_BatchNorm):
+class SyncBatchNorm(BatchNorm):
     """Normalize each channel over a batch that lies in several shards.
 
     y_i = (x_i - E[x]) / √(Var[x] + eps) * weight + bias, the moments taken over all x_i together:
@@ -139,6 +151,7 @@ class SyncBatchNorm(_BatchNorm):
     True
     """
 
+    reduced = "N of all shards, *spatial"
     dims = (2, 3, 4, 5)
 
     def __init__(
@@ -150,17 +163,23 @@ class SyncBatchNorm(_BatchNorm):
                          bias=bias)
         self.process_group = process_group
 
-    def check(self, x: Any) -> None:
-        """Each shard must have the right number of dimensions and channels."""
-        for shard in x if isinstance(x, list | tuple) else [x]:
-            super().check(shard)
-
-    def normalize(self, x: Any, *settings: Any) -> Any:
-        """:func:`sync_batch_norm` of a list, :func:`batch_norm` of a tensor that is alone."""
-        group = self.process_group
-        if not isinstance(x, Tensor):
-            return sync_batch_norm(x, *settings, group)  # type: ignore[call-arg]
-        return batch_norm(x, *settings) if group is None else self.normalize([x], *settings)[0]
+    def forward(self, x: Any) -> Any:
+        shards = x if isinstance(x, list | tuple) else [x]
+        for shard in shards:
+            check_channels(self, shard)
+        if isinstance(x, Tensor):
+            return super().forward(x) if self.process_group is None else self.forward([x])[0]
+        mean, var = self.running_mean, self.running_var
+        if not self.training and mean is not None:
+            ys = sync_batch_norm(shards, mean, var, self.weight, self.bias, eps=self.eps)
+            self.use_statistics()
+            return ys
+        ys, updates = standardize_shards(shards, mean, var, self.weight, self.bias, self.eps,
+                                         self.process_group)
+        if self.training and self.track_running_stats:
+            self.statistics.take(self.numbers()["momentum"], *updates,
+                                 batches=self.num_batches_tracked)
+        return ys
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Group | None = None) -> Module:
@@ -178,15 +197,17 @@ def _converted(
     if id(module) in done:
         return done[id(module)]
     result = done[id(module)] = module
-    if isinstance(module, _BatchNorm) and type(module).normalize in (batch_norm, cls.normalize):
-        if isinstance(module, LazyModuleMixin):
+    lazy = isinstance(module, LazyModuleMixin)
+    if isinstance(module, BatchNorm) and (
+            lazy or type(module).forward in (BatchNorm.forward, cls.forward)):
+        if lazy:
             raise RuntimeError(f"convert_sync_batchnorm: expected layers that know their size, got "
                                f"{type(module).__name__}; run a batch through the model first")
         old = module
         result = done[id(module)] = cls(
             old.num_features, old.eps, old.momentum, old.affine, old.track_running_stats, group)
         for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked",
-                     "training"):
+                     "training", "statistics"):
             setattr(result, name, getattr(old, name))
     for name, child in module._entries().items():
         setattr(result, name, _converted(cls, child, group, done))

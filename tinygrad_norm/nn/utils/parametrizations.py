@@ -14,9 +14,8 @@ from ...tensors.shaping import dimension
 from ...tensors.tensor import Tensor
 from ..checks import as_eps, as_int
 from ..module import Buffer, Module
-from ..normalization.algebra import standardize
+from ..normalization.algebra import standardize, widened
 from ..normalization.scale_norm import normalize, unit
-from ..normalization.shards import wide
 from .parametrize import register_parametrization
 
 __all__ = ["spectral_norm", "weight_norm", "weight_standardization"]
@@ -45,11 +44,11 @@ class _WeightNorm(Module):
         self.dim = -1 if dim is None else dim
 
     def forward(self, g: Tensor, v: Tensor) -> Tensor:
-        return (unit(wide(v), 2, self._dims(v), EPS) * wide(g)).to(v.array.dtype)
+        return (unit(widened(v), 2, self._dims(v), EPS) * widened(g)).to(v.array.dtype)
 
     def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
         """(its lengths, itself)"""
-        g = _lengths(wide(weight), self._dims(weight))
+        g = _lengths(widened(weight), self._dims(weight))
         return (g.reshape(()) if self.dim == -1 else g).to(weight.dtype), weight
 
     def _dims(self, weight: Tensor) -> tuple[int, ...]:
@@ -120,14 +119,14 @@ class _SpectralNorm(Module):
         """(outputs, all else), at least in float32."""
         if self.dim:
             weight = weight.permute(self.dim, *_others(self.dim, weight.array.ndim))
-        return wide(weight).flatten(1)
+        return widened(weight).flatten(1)
 
     def _iterate(self, matrix: Tensor, times: int) -> None:
         """Turn u and v towards the singular vectors of the largest singular value."""
         with no_grad():
             for _ in range(times):
-                self._u.copy_(normalize(matrix @ wide(self._v), dim=0, eps=self.eps))
-                self._v.copy_(normalize(matrix.T @ wide(self._u), dim=0, eps=self.eps))
+                self._u.copy_(normalize(matrix @ widened(self._v), dim=0, eps=self.eps))
+                self._v.copy_(normalize(matrix.T @ widened(self._u), dim=0, eps=self.eps))
 
     def forward(self, weight: Tensor) -> Tensor:
         if weight.array.ndim == 1:
@@ -136,8 +135,8 @@ class _SpectralNorm(Module):
         if self.training and statistics_enabled():
             self._iterate(matrix, self.n_power_iterations)
         # copies: the next call changes the buffers while this one's graph may still be in use
-        u, v = (wide(x.detach().clone()) for x in (self._u, self._v))
-        return (wide(weight) / (u @ (matrix @ v))).to(weight.dtype)
+        u, v = (widened(x.detach().clone()) for x in (self._u, self._v))
+        return (widened(weight) / (u @ (matrix @ v))).to(weight.dtype)
 
     def right_inverse(self, value: Tensor) -> Tensor:
         """Itself: a weight of largest singular value 1 comes back as it is."""

@@ -11,10 +11,9 @@ import numpy as np
 
 from ...backend.array import to_numpy
 from ...nn.normalization import GroupNorm, LayerNorm, RMSNorm
-from ...nn.normalization.batch import _BatchNorm
-from ...nn.normalization.batch_renorm import _BatchRenorm
-from ...nn.normalization.functional import batch_norm
-from ...nn.normalization.instance import _InstanceNorm
+from ...nn.normalization.batch import BatchNorm
+from ...nn.normalization.batch_renorm import BatchRenorm
+from ...nn.normalization.instance import InstanceNorm
 from ...nn.utils.parametrize import is_parametrized
 from .study import Arrangement
 
@@ -50,8 +49,8 @@ class Norm:
 def kind_of(layer: Any) -> str:
     """``batch_norm`` …, or "" for what is no such norm, or one that computes in its own way."""
     kinds: tuple[tuple[type, str], ...] = (
-        (_BatchNorm, "batch_norm"), (_BatchRenorm, "batch_renorm"), (LayerNorm, "layer_norm"),
-        (_InstanceNorm, "instance_norm"), (GroupNorm, "group_norm"), (RMSNorm, "rms_norm"))
+        (BatchNorm, "batch_norm"), (BatchRenorm, "batch_renorm"), (LayerNorm, "layer_norm"),
+        (InstanceNorm, "instance_norm"), (GroupNorm, "group_norm"), (RMSNorm, "rms_norm"))
     for base, kind in kinds:
         if isinstance(layer, base):
             return kind if _computes_as(layer, base) else ""
@@ -60,8 +59,6 @@ def kind_of(layer: Any) -> str:
 
 def _computes_as(layer: Any, base: Any) -> bool:
     same = type(layer).forward is base.forward and not is_parametrized(layer)
-    if base is _BatchNorm:
-        same = same and type(layer).normalize is batch_norm
     return same and not (layer._forward_hooks or layer._forward_pre_hooks)
 
 
@@ -120,12 +117,12 @@ def _per_channel(layer: Any, kind: str, shape: tuple[int, ...]) -> Norm:
     else:
         own = layer.training or not remembers
     updates = remembers and layer.training and layer.track_running_stats
-    renorm = kind == "batch_renorm"
-    rmax, dmax = layer.bounds() if renorm else (1.0, 0.0)
+    numbers = layer.numbers() if updates else {}
     return Norm(
         kind, found, own, _beside(layer.weight, found), _beside(layer.bias, found),
         _beside(layer.running_mean, found), _beside(getattr(layer, layer.spread), found),
-        float(layer.factor()) if updates else None, rmax, dmax)
+        float(numbers["momentum"]) if updates else None, numbers.get("rmax", 1.0),
+        numbers.get("dmax", 0.0))
 
 
 def _arrangement(
