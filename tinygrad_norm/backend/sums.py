@@ -1,14 +1,21 @@
-"""Sums over axes, exact where float32 is not and quick where NumPy is not."""
+"""Sums over axes, exact where float32 is not and quick where NumPy is not.
+
+Of what is added in a wider dtype than its own, all is here. :func:`total` and :func:`average` are
+those of the norms, whose axes and counts are known, and have kernels for NumPy; :func:`summed`
+takes axes as NumPy does.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from .array import Array
+from .choose import implements, kernel
 
 FIRST = (0,)
 BLOCK = 256
@@ -22,47 +29,82 @@ def total(x: Any, axes: tuple[int, ...], n: int, by: Any = None) -> Any:
 
     The sums over the rows of a matrix are a vector: they stand beside it as they are.
     """
-    if type(x) is np.ndarray:
-        if n <= BLOCK and axes == FIRST and x.ndim == 2:  # where calls would be felt
-            return ones(n, x.dtype).dot(x if by is None else x * by)
-        sums = wide_total(x, axes, n, by)
-        return sums if sums.dtype is x.dtype else sums.astype(x.dtype)
     x = x if by is None else x * by
     return x.sum(axis=0) if axes == FIRST and x.ndim == 2 else x.sum(axis=axes, keepdims=True)
 
 
 def average(x: Array, axes: tuple[int, ...], n: int, by: Any = None) -> Array:
     """Σ x / n over ``axes``, or Σ x by / n, as :func:`total`, rounded to the dtype of x once."""
-    if type(x) is np.ndarray:
-        if n <= FEW and axes == FIRST and x.ndim == 2:  # where a division would be felt
-            return ones(n, x.dtype, 1 / n).dot(x if by is None else x * by)
-        means = wide_total(x, axes, n, by) / n
-        return means if means.dtype is x.dtype else means.astype(x.dtype)
-    return total(x, axes, n, by) / n
+    return kernel(total, type(x))(x, axes, n, by) / n
 
 
-def wide_total(x: np.ndarray, axes: tuple[int, ...], n: int, by: np.ndarray | None) -> np.ndarray:
-    """As :func:`total`, in float64 where many are added.
+def summed(x: Array, axis: Any, keepdims: bool, half: str = "float16") -> Array:
+    """Σ x, added in a wider dtype where digits or range would be lost, in the dtype of x.
+
+    float16 ends at 65504: float32 adds, and the sum may stay so with ``half="float32"``. Along an
+    axis that is not the last NumPy adds one value after another, so the error of float32 grows with
+    their number: a mean of a million is wrong by one percent. There float64 adds.
+    """
+    dtype = x.dtype
+    if dtype.itemsize == 2:
+        return x.sum(axis=axis, keepdims=keepdims, dtype="float32").astype(half, copy=False)
+    if dtype.char == "f" and x.size > BLOCK and axis not in (None, -1, x.ndim - 1) and math.prod(
+            [x.shape[i] for i in (axis if isinstance(axis, tuple) else (axis,))]) > BLOCK:
+        if axis in (0, FIRST) and x.ndim == 2:
+            sums = kernel(column_sums, type(x))(x)
+            return sums[None] if keepdims else sums
+        return x.sum(axis=axis, keepdims=keepdims, dtype="float64").astype(dtype)
+    return x.sum(axis=axis, keepdims=keepdims)
+
+
+def column_sums(x: Array) -> Array:
+    """Σ over the many rows of a matrix: (N, C) -> (C,), in the dtype of x."""
+    return x.sum(axis=0, dtype="float64").astype(x.dtype)
+
+
+# -- NumPy's arrays --------------------------------------------------------------------------------
+
+
+def _adder(mean: bool) -> Callable[..., np.ndarray]:
+    """:func:`total`, or :func:`average`: one body for the two, as a call between would be felt.
 
     Where the values that are reduced lie side by side they are added by the BLAS, in runs: 2 to 6
     times faster than NumPy's sum, and products need no array of their own.
     """
-    if axes == FIRST and x.ndim == 2:
-        x = x if by is None else x * by
-        return wide_column_sums(x) if n > BLOCK else ones(n, x.dtype).dot(x)
-    runs = runs_of(x.shape, axes)
-    if runs and x.flags.c_contiguous and (by is None or by.flags.c_contiguous):
-        length, parts, over, result = runs
-        rows = x.reshape(-1, length)
-        sums = rows.dot(ones(length, x.dtype)) if by is None else np.vecdot(
-            rows, by.reshape(-1, length))
-        if over:
-            sums = sums.reshape(parts).sum(axis=over, dtype=np.float64)
-        return sums.reshape(result)
-    x = x if by is None else x * by
-    if n > BLOCK and x.dtype.itemsize < 8:
-        return x.sum(axis=axes, keepdims=True, dtype=np.float64)
-    return x.sum(axis=axes, keepdims=True)
+    few = FEW if mean else BLOCK
+    reduce, float64 = np.add.reduce, np.float64
+
+    def add(x: np.ndarray, axes: tuple[int, ...], n: int, by: Any = None) -> np.ndarray:
+        dtype = x.dtype
+        if axes == FIRST and x.ndim == 2:
+            if by is not None:
+                x = x * by
+            if n <= few:  # where a division would be felt
+                return ones(n, dtype, 1 / n if mean else 1.0).dot(x)
+            sums = wide_column_sums(x) if n > BLOCK else ones(n, dtype).dot(x)
+        elif (runs := runs_of(x.shape, axes)) and x.flags.c_contiguous and (
+                by is None or by.flags.c_contiguous):
+            length, parts, over, result = runs
+            rows = x.reshape(-1, length)
+            sums = rows.dot(ones(length, dtype)) if by is None else np.vecdot(
+                rows, by.reshape(-1, length))
+            if over:
+                sums = reduce(sums.reshape(parts), over, float64)
+            sums = sums.reshape(result)
+        else:
+            if by is not None:
+                x = x * by
+            wide = float64 if n > BLOCK and dtype.itemsize < 8 else None
+            sums = reduce(x, axes, wide, keepdims=True)
+        if mean:
+            sums = sums / n
+        return sums if sums.dtype is dtype else sums.astype(dtype)
+
+    return add
+
+
+numpy_total = implements(total, np.ndarray)(_adder(mean=False))
+numpy_average = implements(average, np.ndarray)(_adder(mean=True))
 
 
 @lru_cache(maxsize=256)
@@ -87,15 +129,10 @@ SHORT, LONG = 32, 512
 """The lengths of runs: with fewer values a call costs too much, with more float32 loses digits."""
 
 
-def is_matrix(x: Any) -> bool:
-    """Whether x is a NumPy matrix, for :func:`column_sums`."""
-    return type(x) is np.ndarray and x.ndim == 2
-
-
-def column_sums(x: np.ndarray) -> np.ndarray:
-    """Σ over the rows of a matrix: (N, C) -> (C,), in the dtype of x."""
-    sums = wide_column_sums(x)
-    return sums if sums.dtype is x.dtype else sums.astype(x.dtype)
+@implements(column_sums, np.ndarray)
+def numpy_column_sums(x: np.ndarray) -> np.ndarray:
+    """As :func:`column_sums`."""
+    return wide_column_sums(x).astype(x.dtype, copy=False)
 
 
 def wide_column_sums(x: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..autograd.op import Primitive
 from ..backend.array import Array, array_module
+from ..backend.choose import kernel
 from ..backend.sums import total
 from .linalg import product
 from .reduction import sum_
@@ -142,7 +143,8 @@ def channel_sums(dy: Any) -> Any:
     """(N, O, *size) -> (O,): what a bias gets."""
     axes = (0, *range(2, dy.ndim))
     if type(dy).__module__ == "numpy" and dy.dtype.itemsize > 2:
-        return total(dy, axes, dy.size // max(dy.shape[1], 1)).reshape(-1)
+        n = dy.size // max(dy.shape[1], 1)
+        return kernel(total, type(dy))(dy, axes, n).reshape(-1)
     return sum_(dy, axis=axes)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
-from ..backend.sums import BLOCK, column_sums, is_matrix
+from ..backend.sums import summed
 from .choice import equal, where
 from .elementwise import exp, sqrt, square
 from .shape import broadcast_to, concatenate, flip, reshape
@@ -35,27 +35,10 @@ def count(shape: tuple[int, ...], axis: Axis) -> int:
     return math.prod(shape[i] for i in reduced_axes(shape, axis))
 
 
-def total(x: Array, axis: Axis, keepdims: bool) -> Array:
-    """Σ x in the dtype of x, accumulated in a wider one where digits or range would be lost.
-
-    float16 ends at 65504. Along an axis that is not the last NumPy adds one value after another,
-    so the error of float32 grows with their number: a mean of a million is wrong by one percent.
-    """
-    dtype = x.dtype
-    if dtype.itemsize == 2:
-        return x.sum(axis=axis, keepdims=keepdims, dtype="float32").astype(dtype)
-    if (axis is not None and dtype.char == "f" and x.size > BLOCK and axis not in (-1, x.ndim - 1)
-            and count(x.shape, axis) > BLOCK):
-        if axis in (0, (0,)) and is_matrix(x):
-            return column_sums(x)[None] if keepdims else column_sums(x)
-        return x.sum(axis=axis, keepdims=keepdims, dtype="float64").astype(dtype)
-    return x.sum(axis=axis, keepdims=keepdims)
-
-
 @primitive(name="sum")
 def sum_(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """y = Σ x"""
-    return total(x, axis, keepdims)
+    return summed(x, axis, keepdims)
 
 
 @sum_.gradient_of("x")
@@ -75,8 +58,8 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """y = Σ x / n, and NaN for n = 0"""
     n = count(x.shape, axis) or math.nan
     if x.dtype.itemsize == 2:  # the sum may exceed float16 where the mean does not
-        return (x.sum(axis=axis, keepdims=keepdims, dtype="float32") / n).astype(x.dtype)
-    return total(x, axis, keepdims) / n
+        return (summed(x, axis, keepdims, "float32") / n).astype(x.dtype)
+    return summed(x, axis, keepdims) / n
 
 
 @mean.gradient_of("x")
@@ -126,7 +109,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     module = array_module(x)
     top = x.max(axis=axis, keepdims=True)
     shift = module.where(module.isfinite(top), top, 0).astype(x.dtype)
-    sums = total(module.exp(x - shift), axis, True)
+    sums = summed(module.exp(x - shift), axis, True)
     y = module.log(module.where(sums == 0, 1, sums).astype(x.dtype)) + top  # ln 0 is top, -inf
     return y if keepdims else y.squeeze(axis=reduced_axes(x.shape, axis))
 
@@ -149,9 +132,7 @@ def softmax(x: Array, *, axis: int) -> Array:
 
 def partition(e: Array, axis: int) -> Array:
     """Σ e, kept as length 1; of float16 in float32, which it stays: it may exceed 65504."""
-    if e.dtype.itemsize == 2:
-        return e.sum(axis=axis, keepdims=True, dtype="float32")
-    return total(e, axis, True)
+    return summed(e, axis, True, "float32")
 
 
 @softmax.gradient_of("x")
