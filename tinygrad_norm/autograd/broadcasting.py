@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..backend.sums import summed
 from ..errors import ShapeError
 from .graph import Value
 
@@ -30,8 +31,7 @@ def unbroadcast(gradient: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _sum(gradient: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    """Σ over ``axes``; of many values in a wider dtype, as ``ops.reduction.total`` does."""
-    wide = isinstance(gradient, Value) or gradient.dtype.itemsize == 8
-    if wide or (gradient.dtype.itemsize == 4 and gradient.size < 1024):
-        return gradient.sum(axis=axes, keepdims=keepdims)
-    return gradient.sum(axis=axes, keepdims=keepdims, dtype="float64").astype(gradient.dtype)
+    """Σ over ``axes``; that of a Tensor is recorded."""
+    recorded = isinstance(gradient, Value)
+    return gradient.sum(axis=axes, keepdims=keepdims) if recorded else summed(
+        gradient, axes, keepdims)
