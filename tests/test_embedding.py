@@ -12,6 +12,7 @@ from norm_cases import array
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
+from tinygrad_norm.backend.choose import kernel
 from tinygrad_norm.backend.rows import add_rows, frequency
 from tinygrad_norm.nn import functional as F
 
@@ -88,15 +89,18 @@ def test_sums_of_rows(dtype: str, rows: int, n: int) -> None:
         index[index == 2] = 0
     expected = np.zeros((rows, 3))
     np.add.at(expected, index, values.astype(float))
-    got = add_rows(values, index, rows)
-    assert got.dtype == dtype
-    np.testing.assert_array_equal(got, expected)
-    assert frequency(index, rows).tolist() == [int((index == k).sum()) for k in index]
+    for kind in (object, np.ndarray):  # the plain way and NumPy's
+        got = kernel(add_rows, kind)(values, index, rows)
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(got, expected)
+        counts = kernel(frequency, kind)(index, rows)
+        assert counts.tolist() == [int((index == k).sum()) for k in index]
 
 
 def test_many_small_values_are_not_lost() -> None:
     """A million times 0.1 in float32: added one by one it would be wrong by a percent."""
-    got = add_rows(np.full((10**6, 1), 0.1, "float32"), np.zeros(10**6, np.int64), 2)
+    add = kernel(add_rows, np.ndarray)
+    got = add(np.full((10**6, 1), 0.1, "float32"), np.zeros(10**6, np.int64), 2)
     np.testing.assert_allclose(got[:, 0], [1e5, 0], rtol=1e-6)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..autograd.graph import Value, wrap
 from ..backend.array import Array, array_module
+from ..backend.choose import expect
 from ..errors import DimError, DtypeError, ShapeError
 from ..ops import loss as ops
 from ..ops import reduction as reductions
@@ -50,25 +51,26 @@ def _read_labels(
 ) -> Labels:
     """Check the labels and find each one's weight.
 
-    Looking at values would wait for a GPU, so there a label out of range makes its loss NaN.
+    Where values cannot be asked, as on a GPU, a label out of range makes its loss NaN.
     """
     classes, shape = _split(who, x.shape)
     if labels.dtype.kind != "i" or labels.shape != shape:
         raise _not_labels(who, x, labels, shape)
-    module = array_module(labels)
+    ask = expect(type(labels))
     if labels.dtype.itemsize < 8:
         labels = labels.astype("int64")
-    if module is np and not 0 <= ignore_index < classes and (
+    if ask and not 0 <= ignore_index < classes and (
             # as unsigned numbers the negative ones are large too
-            not labels.size or labels.view(UNSIGNED).max() < classes):
+            not labels.size or ask(labels.view(UNSIGNED).max() < classes)):
         return Labels(labels, None, None if class_weight is None else class_weight[labels])
     kept = labels != ignore_index
     inside = (labels >= 0) & (labels < classes)
-    if module is np and not (inside | ~kept).all():
+    if ask and not ask((inside | ~kept).all()):
         wrong = labels[kept & ~inside].flat[0]
         raise DimError(f"{who}: Target {wrong} is out of bounds: expected labels 0 to "
                        f"{classes - 1} for input of shape {x.shape}, or ignore_index "
                        f"{ignore_index}")
+    module = array_module(labels)
     index = module.where(inside & kept, labels, 0)
     weight = module.ones(labels.shape, dtype=x.dtype) if class_weight is None \
         else class_weight[index]
@@ -78,13 +80,19 @@ def _read_labels(
 def _not_labels(who: str, x: Array, labels: Array, shape: tuple[int, ...]) -> Exception:
     """What is wrong with labels of another dtype or shape."""
     if labels.dtype.kind != "i":
-        nan = labels.dtype.kind == "f" and array_module(labels) is np and np.isnan(labels).any()
+        nan = labels.dtype.kind == "f" and _has_nan(labels)
         return DtypeError(
             f"{who}: expected class indices of dtype int64 and shape {shape}, or for "
             f"cross_entropy probabilities of shape {x.shape}; got {labels.dtype} of shape "
             f"{labels.shape}{', with NaN in it' if nan else ''}; call .long()")
     return ShapeError(f"{who}: expected class indices of shape {shape} for input of shape "
                       f"{x.shape}, got {labels.shape}; is the class dimension not the second?")
+
+
+def _has_nan(x: Array) -> bool:
+    """Whether one value of x is NaN; where values cannot be asked, False."""
+    ask = expect(type(x))
+    return ask is not None and ask(array_module(x).isnan(x).any())
 
 
 def _class_weight(who: str, weight: Value | None, x: Array) -> Array | None:
@@ -215,7 +223,7 @@ def _of_probabilities(
     if ignore_index >= 0:
         raise RuntimeError(f"{who}: ignore_index is not supported for probabilities, got "
                            f"{ignore_index}")
-    if array_module(target.array) is np and np.isnan(target.array).any():
+    if _has_nan(target.array):
         raise ValueError(f"{who}: expected probabilities, got NaN in the target")
     axis = 1 if len(shape) > 1 else 0
     q = target * (1 - smoothing) + smoothing / shape[axis] if smoothing else target

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Self
 
-import numpy as np
-
 from ..autograd.graph import tick
 from ..backend.array import Array, array_module, device_of
+from ..backend.choose import expect
 from ..errors import (
     AssertedShapeError,
     DeviceError,
@@ -63,8 +62,9 @@ def embedding(
     skip = _row("embedding", padding_idx, rows)
     _check_settings("embedding", max_norm, norm_type, sparse)
     settings = {"skip": skip, "by_frequency": scale_grad_by_freq}
-    if array_module(index) is np:
-        if index.size and not 0 <= index.min() <= index.max() < rows:
+    ask = expect(type(index))
+    if ask:
+        if index.size and not (ask(index.min() >= 0) and ask(index.max() < rows)):
             wrong = index[(index < 0) | (index >= rows)].flat[0]
             raise DimError(f"embedding: index out of range: expected numbers 0 to {rows - 1} for a "
                            f"weight {table.shape}, got {wrong}")

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from ..autograd.graph import Value
-from ..backend.array import array_module
+from ..backend.choose import expect
 from ..errors import DtypeError, ShapeError, not_a_tensor
 from ..ops import elementwise, reduction
 from ..ops import loss as ops
@@ -133,9 +133,10 @@ def _check_binary(who: str, input: Tensor, target: Tensor, kind: str) -> None:
 
 
 def _check_probabilities(who: str, name: str, value: Tensor) -> None:
-    """All within [0, 1]; on a GPU the look would wait for it, and a wrong input gives NaN."""
+    """All within [0, 1]; where values cannot be asked, as on a GPU, a wrong input gives NaN."""
     x = value.array
-    if array_module(x).__name__ != "numpy" or not x.size or (x.min() >= 0 and x.max() <= 1):
+    ask = expect(type(x))
+    if not ask or not x.size or (ask(x.min() >= 0) and ask(x.max() <= 1)):
         return
     raise RuntimeError(f"{who}: expected all elements of {name} between 0 and 1, got values from "
                        f"{x.min()} to {x.max()}; for logits use {who}_with_logits")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+import numpy as np
 
 from ..autograd.op import primitive
 from ..backend import array as backend
 from ..backend.array import Array, array_module
+from ..backend.choose import implements, kernel
 from ..errors import DtypeError
 from .choice import equal, greater_equal, logical_and, masked, where
 
@@ -235,9 +236,19 @@ softplus.gradient(x=lambda dy, x: dy * sigmoid(x))
 
 @primitive
 def relu(x: Array) -> Array:
-    """y = max(x, 0); an array of zeros beside x is 3 times faster than a number, in NumPy"""
-    module = array_module(x)
-    return module.maximum(x, module.zeros(x.shape, x.dtype) if module is numpy else 0)
+    """y = max(x, 0)"""
+    return kernel(positive, type(x))(x)
+
+
+def positive(x: Array) -> Array:
+    """x where it is positive, else 0."""
+    return array_module(x).maximum(x, 0)
+
+
+@implements(positive, np.ndarray)
+def numpy_positive(x: np.ndarray) -> np.ndarray:
+    """An array of zeros beside x is 3 times faster than a number."""
+    return np.maximum(x, np.zeros(x.shape, x.dtype))
 
 
 relu.gradient(x=lambda dy, y: masked(dy, y > 0))

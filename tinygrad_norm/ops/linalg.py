@@ -8,7 +8,7 @@ import numpy as np
 
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
-from ..backend.choose import kernel
+from ..backend.choose import implements, kernel
 from ..backend.sums import FIRST, total
 from ..errors import ShapeError
 from .shape import broadcast_to, permute, reshape, swapaxes, take
@@ -56,13 +56,13 @@ def matmul_db(dy: Any, a: Any, b_shape: tuple[int, ...]) -> Any:
 @primitive(promote="equal")
 def linear(x: Array, weight: Array, bias: Array | None) -> Array:
     """y = x Wᵀ + b: x (…, in), W (out, in), b (out,) or None"""
-    y = product(x, weight.T)
+    y = kernel(product, type(x))(x, weight.T)
     if bias is not None:
         y += bias
     return y
 
 
-linear.gradient(x=lambda dy, weight: product(dy, weight))
+linear.gradient(x=lambda dy, weight: kernel(product, type(dy))(dy, weight))
 
 
 @linear.gradient_of("weight")
@@ -70,15 +70,21 @@ def linear_dweight(dy: Any, x: Any) -> Any:
     """dW = dyᵀ x, over all leading axes"""
     if x.ndim != 2:
         dy, x = reshape(dy, shape=(-1, dy.shape[-1])), reshape(x, shape=(-1, x.shape[-1]))
-    return product(dy.T, x)
+    return kernel(product, type(dy))(dy.T, x)
 
 
 def product(a: Any, b: Any) -> Any:
-    """a b for a matrix b; of two matrices ``dot`` is the same product and starts 0.7 µs sooner
+    """a b for a matrix b"""
+    return a @ b
+
+
+@implements(product, np.ndarray)
+def numpy_product(a: Array, b: Array) -> Array:
+    """Of two matrices ``dot`` is the same product and starts 0.7 µs sooner.
 
     With more dimensions it does without the BLAS: (32, 16, 64) by (64, 64) takes 7 times as long.
     """
-    return a.dot(b) if type(a) is np.ndarray and a.ndim == 2 else a @ b
+    return a.dot(b) if a.ndim == 2 else a @ b
 
 
 @linear.gradient_of("bias")

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module, still
+from ..backend.choose import kernel
 from ..backend.rows import add_rows, frequency
 from .shape import replace
 from .transfer import array_of
@@ -32,7 +33,8 @@ def lookup_dtable(dy: Any, table_shape: tuple[int, ...], index: Any, *, skip: in
                   by_frequency: bool = False) -> Any:
     """dtable[k] = Σ dy over the places where k stands"""
     if by_frequency:
-        counts = frequency(array_of(index), table_shape[0])
+        numbers = array_of(index)
+        counts = kernel(frequency, type(numbers))(numbers, table_shape[0])
         dy = dy / counts.reshape(*counts.shape, 1).astype(dy.dtype)
     dtable = scatter(dy, index, rows=table_shape[0])
     return dtable if skip is None else replace(dtable, 0, index=skip)
@@ -42,7 +44,8 @@ def lookup_dtable(dy: Any, table_shape: tuple[int, ...], index: Any, *, skip: in
 def scatter(x: Array, index: Array, *, rows: int) -> Array:
     """y (rows, d) = 0, then y[index] += x (*, d), for each place"""
     n = math.prod(index.shape)
-    return add_rows(x.reshape(n, x.shape[-1]), index.reshape(n), rows)
+    add = kernel(add_rows, type(x))
+    return add(x.reshape(n, x.shape[-1]), index.reshape(n), rows)
 
 
 scatter.gradient(x=lambda dy, index, *, rows: lookup(dy, index))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd.op import Primitive
+from ..backend import choose
 from ..backend.array import Array, array_module
 from .choice import masked
 from .windows import Pairs, Sizes, Windows, add_to, bordered, said, wide, windows
@@ -99,12 +100,13 @@ def returned(z: Array, place: Array, *, size: Sizes, window: Window) -> Array:
     w = window.over(size)
     y = array_module(z).zeros((*z.shape[:z.ndim - len(size)], *w.padded), dtype=z.dtype)
     disjoint = all(s > d * (k - 1) for k, s, _, d in zip(*window[:4], strict=True))
+    add = choose.kernel(add_to, type(y))
     for i, tap in enumerate(w.taps):
         part = masked(z, place == i)
         if disjoint:
             y[(..., *tap)] = part
         else:
-            add_to(y, (..., *tap), part)
+            add(y, (..., *tap), part)
     return y if w.padded == size else y[(..., *w.inner)].copy()
 
 
@@ -153,10 +155,11 @@ def average_input(z: Array, *, size: Sizes, window: Window, share: Share) -> Arr
     """y = the share of each window given to all that it sees; the transpose of :func:`average`"""
     y = wide(z)
     y = y / _divisor(y, size, window, share)
+    add = choose.kernel(add_to, type(y))
     for axis, w in _axes(size, window):
         whole = _empty_along(y, axis, w.padded[0])
         for tap in w.taps:
-            add_to(whole, _along(axis, tap[0]), y)
+            add(whole, _along(axis, tap[0]), y)
         y = whole[_along(axis, w.inner[0])]
     return _narrow(y, z)
 
@@ -240,6 +243,7 @@ def adaptive(x: Array, *, out: Sizes) -> Array:
 def adaptive_input(z: Array, *, size: Sizes) -> Array:
     """y = each mean's share given to its bin; the transpose of :func:`adaptive`"""
     y = wide(z)
+    add = choose.kernel(add_to, type(y))
     for axis, n in zip(range(-len(size), 0), size, strict=True):
         count = y.shape[axis]
         if count and n % count == 0:
@@ -247,7 +251,7 @@ def adaptive_input(z: Array, *, size: Sizes) -> Array:
             continue
         whole = _empty_along(y, axis, n)
         for i, (a, b) in enumerate(bins(n, count)):
-            add_to(whole, _along(axis, slice(a, b)), y[_along(axis, slice(i, i + 1))] / (b - a))
+            add(whole, _along(axis, slice(a, b)), y[_along(axis, slice(i, i + 1))] / (b - a))
         y = whole
     return _narrow(y, z)
 

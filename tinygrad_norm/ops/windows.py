@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd.op import primitive
+from ..backend import choose
 from ..backend.array import Array, array_module
 
 Sizes = tuple[int, ...]
@@ -98,12 +99,15 @@ def wide(x: Array) -> Array:
 
 
 def add_to(whole: Array, index: Any, values: Array) -> None:
-    """``whole[index] += values``, which for NumPy's arrays copies the sum onto itself once more."""
-    if type(whole) is np.ndarray:
-        part = whole[index]
-        part += values
-    else:
-        whole[index] = whole[index] + values
+    """``whole[index] += values``, at a basic index."""
+    whole[index] = whole[index] + values
+
+
+@choose.implements(add_to, np.ndarray)
+def numpy_add_to(whole: np.ndarray, index: Any, values: np.ndarray) -> None:
+    """Into the view: the plain way would copy the sum onto itself once more."""
+    part = whole[index]
+    part += values
 
 
 # -- columns --------------------------------------------------------------------------------------
@@ -145,18 +149,19 @@ def folded(dc: Array, w: Windows, n: int) -> Array:
     """The transpose of :func:`columns`: each value is added to where it was seen."""
     module = array_module(dc)
     channels = dc.shape[0]
+    add = choose.kernel(add_to, type(dc))
     if w.pitch is None:
         padded = module.zeros((channels, n, *w.padded), dtype=dc.dtype)
         dc = dc.reshape(channels, len(w.taps), n, *w.out)
         for i, tap in enumerate(w.taps):
-            add_to(padded, (..., *tap), dc[:, i])
+            add(padded, (..., *tap), dc[:, i])
     elif len(w.taps) == 1:
         padded = dc.reshape(channels, n, *w.pitch)
     else:
         length = n * math.prod(w.pitch)
         flat = module.zeros((channels, length), dtype=dc.dtype)
         for i, step in enumerate(w.steps):
-            add_to(flat, (slice(None), slice(step, None)), dc[:, i, :max(length - step, 0)])
+            add(flat, (slice(None), slice(step, None)), dc[:, i, :max(length - step, 0)])
         padded = flat.reshape(channels, n, *w.pitch)
     return padded[(..., *w.inner)].swapaxes(0, 1)
 
@@ -197,8 +202,9 @@ def fold(x: Array, *, size: Sizes, kernel: Sizes, stride: Sizes, padding: Pairs,
     w = windows(size, kernel, stride, padding, dilation)
     seen = x.reshape(x.shape[0], x.shape[1] // len(w.taps), len(w.taps), *w.out)
     padded = array_module(x).zeros((*seen.shape[:2], *w.padded), dtype=x.dtype)
+    add = choose.kernel(add_to, type(padded))
     for i, tap in enumerate(w.taps):
-        add_to(padded, (..., *tap), seen[:, :, i])
+        add(padded, (..., *tap), seen[:, :, i])
     return padded if w.padded == size else padded[(..., *w.inner)].copy()
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ...autograd.graph import Value, tick, wrap
-from ...backend.array import CPU, Array, array_module, device_of, to_device
+from ...backend.array import Array, array_module, device_of, to_device
 from ...tensors.creation import tensor
 from ...tensors.tensor import Tensor
 
@@ -42,9 +42,7 @@ def _total(arrays: Sequence[Array], norm_type: float) -> Array:
     """The norm of all values together, which is the norm of the norms."""
     norms = [_norm(x, norm_type) for x in arrays]
     module, home = array_module(norms[0]), device_of(arrays[0])
-    together = module.stack([to_device(module.asarray(n) if home == CPU else n, home)
-                             for n in norms])
-    return _norm(together, norm_type)
+    return _norm(module.stack([to_device(n, home) for n in norms]), norm_type)
 
 
 def clip_grad_norm_(
