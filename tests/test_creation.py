@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,17 @@ def test_from_numpy_and_as_tensor_share() -> None:
     assert tn.as_tensor(x) is x
     assert tn.as_tensor(x, dtype=tn.float32).dtype == tn.float32
     assert tn.as_tensor([1, 2]).dtype == tn.int64
+
+
+def test_the_array_of_a_tensor_is_of_no_subclass(tmp_path: Path) -> None:
+    """It shares memory with one: a kernel is found by the exact class."""
+    array = np.memmap(tmp_path / "labels", np.int64, "w+", shape=(3,))
+    for x in (tn.from_numpy(array), tn.as_tensor(array), tn.tensor(array)):
+        assert type(x.array) is np.ndarray
+    tn.from_numpy(array)[0] = 5
+    assert array.tolist() == tn.as_tensor(array).tolist() == [5, 0, 0]
+    with pytest.raises(IndexError, match="Target 5 is out of bounds"):
+        tn.nn.functional.cross_entropy(tn.zeros(3, 4), tn.from_numpy(array))
 
 
 def test_shapes_filled(device: str) -> None:

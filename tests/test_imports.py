@@ -108,6 +108,46 @@ def test_the_backend_is_all_that_the_engine_knows() -> None:
                 assert one.module in allowed, str(one)
 
 
+NUMPY_ASKED = {"backend/choose.py", "backend/array.py"}
+"""Where it may be asked whether an array is NumPy's: the two seams, and what knows the devices."""
+UNCHANGED = ("optim/", "nn/normalization/", "backend/reference.py", "proof/")
+"""What is not yet held to it."""
+
+
+def asks_for_numpy(node: ast.AST) -> bool:
+    """``type(x) is np.ndarray``, ``module is np``, ``module.__name__ == "cupy"``,
+    ``isinstance(x, np.ndarray)``, ``hasattr(ufunc, "at")``."""
+    if isinstance(node, ast.Compare):
+        names = [ast.unparse(one) for one in (node.left, *node.comparators)]
+        return bool({"np", "numpy", "'numpy'", "'cupy'"} & set(names)) or "np.ndarray" in str(names)
+    if not isinstance(node, ast.Call) or len(node.args) != 2:
+        return False
+    called, second = ast.unparse(node.func), ast.unparse(node.args[1])
+    return (called in {"isinstance", "issubclass"} and "np.ndarray" in second) or (
+        called == "hasattr" and second == "'at'")
+
+
+@pytest.mark.parametrize("question", [
+    "type(x) is np.ndarray", "kind in (np.ndarray, float)", "module is not np",
+    "module.__name__ == 'cupy'", "isinstance(x, np.ndarray | np.generic)", "hasattr(add, 'at')"])
+def test_a_question_is_seen(question: str) -> None:
+    assert any(map(asks_for_numpy, ast.walk(ast.parse(question))))
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(ROOT)) for p in FILES])
+def test_numpy_is_asked_for_at_the_seams(path: Path) -> None:
+    """Which implementation computes is asked through ``kernel``, whether a value may be looked at
+    through ``expect``; a test for memory of this computer says so, on its line or above it."""
+    name = path.relative_to(ROOT).as_posix()
+    if name in NUMPY_ASKED or name.startswith(UNCHANGED):
+        return
+    lines = path.read_text().splitlines()
+    wrong = [f"{name}:{node.lineno} {lines[node.lineno - 1].strip()}"
+             for node in ast.walk(ast.parse(path.read_text())) if asks_for_numpy(node)
+             if not any("# host memory: " in line for line in lines[node.lineno - 2:node.lineno])]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_no_file_is_a_drawer() -> None:
     for path in FILES:
         assert path.stem not in {"utils", "helpers", "common", "misc"}, path

@@ -180,9 +180,10 @@ def _encoded(value: Any, place: str, depth: int, arrays: dict[str, np.ndarray]) 
                          for key, item in value.items()]}
     if isinstance(value, Tensor):
         return {"tensor": _stored(to_numpy(value.array), place, arrays)}
-    if kind is np.ndarray or isinstance(value, np.generic):
-        tag = "array" if kind is np.ndarray else "scalar"
-        return {tag: _stored(np.asarray(value), place, arrays)}
+    if isinstance(value, np.generic):
+        return {"scalar": _stored(np.asarray(value), place, arrays)}
+    if kind is np.ndarray:  # host memory: it is written as it is
+        return {"array": _stored(value, place, arrays)}
     raise _refused(place, kind.__name__)
 
 

@@ -19,6 +19,7 @@ def default_collate(samples: Sequence[Any]) -> Any:
     dicts each part is joined; strings stay a list.
     """
     first = samples[0]
+    # host memory: what a data set reads that makes no tensors
     if isinstance(first, Tensor | np.ndarray | np.generic):
         for i, sample in enumerate(samples):
             if isinstance(sample, Tensor) != isinstance(first, Tensor) or not hasattr(

@@ -210,7 +210,7 @@ class FeatureMap:
     def _checked(self, who: str, x: Any) -> Tensor:
         """``x`` as a tensor, an array's ints as float64: tensors have fewer dtypes."""
         who = f"{type(self).__name__}.{who}"
-        if not isinstance(x, Tensor | np.ndarray):
+        if not isinstance(x, Tensor | np.ndarray):  # host memory: an array becomes a tensor
             raise TypeError(f"{who}: expected a Tensor or a NumPy array, got "
                             f"{type(x).__name__}")
         if x.dtype.kind not in "biuf":

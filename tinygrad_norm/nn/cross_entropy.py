@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd.graph import Value, wrap
-from ..backend.array import Array, array_module
+from ..backend.array import Array, array_module, to_numpy
 from ..backend.choose import expect
 from ..errors import DimError, DtypeError, ShapeError
 from ..ops import loss as ops
@@ -66,7 +66,7 @@ def _read_labels(
     kept = labels != ignore_index
     inside = (labels >= 0) & (labels < classes)
     if ask and not ask((inside | ~kept).all()):
-        wrong = labels[kept & ~inside].flat[0]
+        wrong = to_numpy(labels[kept & ~inside])[0]
         raise DimError(f"{who}: Target {wrong} is out of bounds: expected labels 0 to "
                        f"{classes - 1} for input of shape {x.shape}, or ignore_index "
                        f"{ignore_index}")

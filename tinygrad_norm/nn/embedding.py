@@ -6,7 +6,7 @@ import math
 from typing import Any, Self
 
 from ..autograd.graph import tick
-from ..backend.array import Array, array_module, device_of
+from ..backend.array import Array, array_module, device_of, to_numpy
 from ..backend.choose import expect
 from ..errors import (
     AssertedShapeError,
@@ -65,7 +65,7 @@ def embedding(
     ask = expect(type(index))
     if ask:
         if index.size and not (ask(index.min() >= 0) and ask(index.max() < rows)):
-            wrong = index[(index < 0) | (index >= rows)].flat[0]
+            wrong = to_numpy(index[(index < 0) | (index >= rows)])[0]
             raise DimError(f"embedding: index out of range: expected numbers 0 to {rows - 1} for a "
                            f"weight {table.shape}, got {wrong}")
         if max_norm is not None:

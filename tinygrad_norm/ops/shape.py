@@ -210,6 +210,7 @@ def plain_index(index: Any, x: Array) -> Any:
         return array_module(x).asarray(index, dtype=None if index else "int64")
     if isinstance(index, Value):
         index = index.array
+    # host memory: a number in it is at hand
     if isinstance(index, np.ndarray | np.generic) and not index.ndim and index.dtype.kind in "iu":
         return int(index)
     if not is_array(index):

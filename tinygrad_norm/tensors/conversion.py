@@ -136,7 +136,7 @@ class Conversion(Value):
             raise RuntimeError(
                 "numpy: can't be called on a tensor that requires grad; use .detach().numpy()"
             )
-        if not isinstance(self.array, np.ndarray):
+        if not isinstance(self.array, np.ndarray):  # host memory: none is copied to it unasked
             raise TypeError(
                 f"numpy: can't convert a tensor on {self.device}; use .cpu() to copy it first"
             )
@@ -238,11 +238,11 @@ class Conversion(Value):
 
 
 def from_numpy(array: np.ndarray) -> Tensor:
-    """A tensor that shares the memory of a NumPy array."""
-    if not isinstance(array, np.ndarray):
+    """A tensor that shares the memory of a NumPy array, be it of a subclass such as memmap."""
+    if not isinstance(array, np.ndarray):  # host memory: it is shared
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
     as_dtype(array.dtype)
-    return wrap(Value.result_class, array)
+    return wrap(Value.result_class, np.asarray(array))
 
 
 def from_dlpack(source: Any) -> Tensor:

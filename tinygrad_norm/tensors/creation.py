@@ -57,6 +57,7 @@ def tensor(
             raise TypeError(f"tensor: expected numbers, got an array of {array.dtype}")
         if dtype is None and array.dtype not in DTYPES:
             dtype = "float32" if array.dtype.kind == "f" else "int64"
+        # host memory: what lies elsewhere stays there
         if device is None and not isinstance(array, np.ndarray | np.generic):
             result: Tensor = wrap(Tensor, array if dtype is None else array.astype(as_dtype(dtype)))
             return result.requires_grad_() if requires_grad else result
@@ -86,8 +87,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The tensor itself, an array as a tensor sharing its memory, else a new tensor."""
     if isinstance(data, Tensor):
         return data.to(dtype=dtype, device=device)
-    if isinstance(data, np.ndarray):
-        return finished(data, dtype or as_dtype(data.dtype), device, False)
+    if isinstance(data, np.ndarray):  # host memory: that of the array is shared
+        return finished(np.asarray(data), dtype or as_dtype(data.dtype), device, False)
     return tensor(data, dtype=dtype, device=device)
 
 
