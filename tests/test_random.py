@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from strict import StrictArray, StrictBackend
 
 import tinygrad_norm as tn
+from tinygrad_norm import nn
+from tinygrad_norm.backend.array import BACKENDS, NumpyBackend
+from tinygrad_norm.backend.choose import implements
+from tinygrad_norm.backend.random import copied
+from tinygrad_norm.nn import functional as F
 
 
 def _drawn() -> list[Any]:
@@ -96,3 +104,69 @@ def test_each_thread_draws_its_own_numbers() -> None:
     assert got == expected
     tn.manual_seed(5)
     assert tn.rand(3).tolist() == other[0]
+
+
+# -- every draw is one of the backend ------------------------------------------------------------
+
+DRAWS: list[tuple[str, Callable[[str], Any]]] = [
+    ("random", lambda device: tn.rand(2, 3, device=device)),
+    ("random", lambda device: tn.rand_like(tn.zeros(2, device=device, dtype=tn.float16))),
+    ("standard_normal", lambda device: tn.randn(3, device=device, dtype=tn.float64)),
+    ("integers", lambda device: tn.randint(9, (4,), device=device)),
+    ("permutation", lambda device: tn.randperm(5, device=device)),
+    ("random", lambda device: F.dropout(tn.ones(4, 5, device=device), 0.3)),
+    ("random", lambda device: F.dropout(tn.ones((), device=device, dtype=tn.float16), 0.3)),
+    ("random", lambda device: F.scaled_dot_product_attention(
+        *(tn.ones(1, 4, 2, device=device) for _ in range(3)), dropout_p=0.5)),
+    ("uniform", lambda device: nn.init.uniform_(tn.zeros(2, 3, device=device), -1, 2)),
+    ("normal", lambda device: nn.init.kaiming_normal_(tn.zeros(2, 3, device=device))),
+    ("uniform", lambda device: nn.Linear(3, 2, device=device).weight.detach()),
+    ("normal", lambda device: nn.Embedding(3, 2, device=device).weight.detach()),
+]
+
+
+@pytest.mark.parametrize(("law", "make"), DRAWS)
+def test_a_backend_may_draw_otherwise(
+    law: str, make: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sees every draw for its device; by default that is the cpu's, bit for bit."""
+    class Noting(StrictBackend):
+        pass
+
+    laws = []
+
+    @implements(copied, Noting)
+    def noted(random: Any, law: str, *rest: Any) -> Any:
+        laws.append(law)
+        return copied(random, law, *rest)
+
+    monkeypatch.setitem(BACKENDS, "strict", Noting())
+    tn.manual_seed(5)
+    there = make("strict")
+    assert set(laws) == {law}
+    assert isinstance(there.array, StrictArray)
+    tn.manual_seed(5)
+    here = make("cpu")
+    assert type(here.array) is np.ndarray
+    assert here.dtype == there.dtype
+    np.testing.assert_array_equal(here.numpy(), there.cpu().numpy())
+
+
+def test_numbers_computed_from_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where initial values are computed from random numbers, the cpu does both."""
+    class Noting(NumpyBackend):
+        pass
+
+    laws = []
+
+    @implements(copied, Noting)
+    def noted(random: Any, law: str, *rest: Any) -> Any:
+        laws.append(law)
+        return copied(random, law, *rest)
+
+    monkeypatch.setitem(BACKENDS, "cpu", Noting())
+    tensor = tn.zeros(3, 3, device="strict")
+    for call in (lambda: nn.init.trunc_normal_(tensor, a=3, b=4),
+                 lambda: nn.init.orthogonal_(tensor)):
+        call()
+    assert set(laws) == {"uniform", "random", "standard_normal"}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd.graph import wrap
-from ..backend.array import device_of, to_device
+from ..backend.array import array_module, device_of
+from ..backend.random import draw
 from ..errors import not_a_tensor
 from ..ops.elementwise import mul
 from ..tensors.random import source
 from ..tensors.tensor import Tensor
 from .module import Module
+
+FLOAT32 = np.dtype("float32")
 
 
 def _checked(p: float) -> float:
@@ -24,8 +27,8 @@ def dropout(
 ) -> Tensor:
     """Each value 0 with probability ``p``, else divided by 1 - p; itself when not training.
 
-    The mask is drawn by NumPy with this thread's generator (``manual_seed``) and copied to the
-    input's device. ``inplace`` is accepted and changes nothing.
+    The mask is drawn with this thread's generator (``manual_seed``), for every device the same.
+    ``inplace`` is accepted and changes nothing.
 
     Raises:
         ValueError: p outside [0, 1]. TypeError: ``input`` is no tensor.
@@ -36,10 +39,13 @@ def dropout(
     if not training or p == 0:
         return input
     x = input.array
-    dtype = x.dtype if x.dtype.kind == "f" else np.dtype("float32")
-    kept = source(None).random(x.shape, dtype=np.float32) >= p
-    mask = np.multiply(kept, 1 / (1 - p) if p < 1 else 0, dtype=dtype)
-    return mul(input, wrap(Tensor, to_device(np.asarray(mask), device_of(x))))
+    dtype = x.dtype if x.dtype.kind == "f" else FLOAT32
+    floor = float(np.float32(p))  # whatever compares, it compares with a number of float32
+    kept = draw(source(None), "random", x.shape, FLOAT32,
+                device=device_of(x), dtype=FLOAT32) >= floor
+    mask = array_module(x).asarray(kept).astype(dtype)
+    mask *= 1 / (1 - p) if p < 1 else 0
+    return mul(input, wrap(Tensor, mask))
 
 
 class Dropout(Module):

@@ -1,4 +1,4 @@
-"""Initial values, written into a tensor in place. Drawn by NumPy, so all devices start equal."""
+"""Initial values, written into a tensor in place. All devices start equal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import tick
-from ..backend.array import to_device
+from ..backend.array import CPU, to_device
+from ..backend.random import draw
 from ..errors import ShapeError
 from ..tensors.random import Generator, source
 from ..tensors.tensor import Tensor
@@ -33,10 +34,24 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
+    """NumPy's ``values`` into ``tensor``, wherever this is."""
     array = np.asarray(values, dtype=tensor.dtype)
     tensor.array[...] = to_device(np.broadcast_to(array, tensor.shape).copy(), tensor.device)
     tensor.written[0] = tick()
     return tensor
+
+
+def _draw(tensor: Tensor, generator: Generator | None, law: str, *arguments: Any) -> Tensor:
+    """Random numbers into ``tensor``, drawn for its device."""
+    tensor.array[...] = draw(source(generator), law, *arguments, tensor.shape,
+                             device=tensor.device, dtype=tensor.dtype)
+    tensor.written[0] = tick()
+    return tensor
+
+
+def _numbers(generator: Generator | None, law: str, *arguments: Any) -> np.ndarray:
+    """Random numbers in float64 to compute initial values with, on the cpu."""
+    return draw(source(generator), law, *arguments, device=CPU, dtype="float64")
 
 
 def fans(tensor: Tensor) -> tuple[int, int]:
@@ -50,13 +65,13 @@ def fans(tensor: Tensor) -> tuple[int, int]:
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0,
              generator: Generator | None = None) -> Tensor:
     """Uniform on [a, b)."""
-    return _write(tensor, source(generator).uniform(a, b, tensor.shape))
+    return _draw(tensor, generator, "uniform", a, b)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0,
             generator: Generator | None = None) -> Tensor:
     """Normal."""
-    return _write(tensor, source(generator).normal(mean, std, tensor.shape))
+    return _draw(tensor, generator, "normal", mean, std)
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0,
@@ -68,7 +83,6 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     """
     if not a < b:
         raise ValueError(f"trunc_normal_: expected a < b, got {a} and {b}")
-    random = source(generator)
     low, high = (a - mean) / std, (b - mean) / std
     mass = math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))  # twice the mass
     top = min(max(low, 0.0), high)  # where the density is largest
@@ -76,11 +90,13 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     missing = np.arange(values.size)
     while missing.size:
         if mass > 0.2:
-            drawn = random.standard_normal(missing.size)
+            drawn = _numbers(generator, "standard_normal", missing.size)
             good = (drawn >= low) & (drawn <= high)
         else:
-            drawn = random.uniform(max(low, top - 9), min(high, top + 9), missing.size)
-            good = random.random(missing.size) <= np.exp((top * top - drawn * drawn) / 2)
+            ends = max(low, top - 9), min(high, top + 9)
+            drawn = _numbers(generator, "uniform", *ends, missing.size)
+            good = _numbers(generator, "random", missing.size) <= np.exp(
+                (top * top - drawn * drawn) / 2)
         values[missing[good]] = drawn[good]
         missing = missing[~good]
     return _write(tensor, np.clip(values * std + mean, a, b).reshape(tensor.shape))
@@ -148,7 +164,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     if tensor.ndim < 2:
         raise ShapeError(f"orthogonal_: expected at least 2 dimensions, got {tensor.shape}")
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
-    flat = source(generator).normal(size=(max(rows, columns), min(rows, columns)))
+    flat = _numbers(generator, "standard_normal", (max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(flat)
     q *= np.sign(np.diag(r))
     return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Value
-from ..backend.array import device_of
+from ..backend.array import as_device, device_of
+from ..backend.random import draw
 from .conversion import as_dtype
 from .creation import finished, lengths, tensor
 from .tensor import Tensor
@@ -89,12 +90,19 @@ def source(generator: Generator | None) -> np.random.Generator:
     return (generator or default_generator()).numpy
 
 
-def _floats(draw: str, size: Any, generator: Generator | None, dtype: Any, device: Any,
+def _drawn(law: str, *arguments: Any, generator: Generator | None, dtype: Any, device: Any,
+           requires_grad: bool = False) -> Tensor:
+    array = draw(source(generator), law, *arguments, device=as_device(device),
+                 dtype=as_dtype(dtype))
+    return finished(array, None, device, requires_grad)
+
+
+def _floats(law: str, size: Any, generator: Generator | None, dtype: Any, device: Any,
             requires_grad: bool) -> Tensor:
     dtype = as_dtype(dtype or "float32")
     wide = np.dtype("float32") if dtype.itemsize < 8 else dtype
-    array = getattr(source(generator), draw)(lengths(size), dtype=wide)
-    return finished(np.asarray(array), dtype, device, requires_grad)
+    return _drawn(law, lengths(size), wide, generator=generator, dtype=dtype, device=device,
+                  requires_grad=requires_grad)
 
 
 def rand(*shape: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None,
@@ -126,14 +134,15 @@ def randint(low: int = 0, high: Any = None, size: Any = None, *,
                         "number is ()")
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
-    return finished(source(generator).integers(low, high, lengths(size)), dtype or "int64",
-                    device, False)
+    return _drawn("integers", low, high, lengths(size), generator=generator,
+                  dtype=dtype or "int64", device=device)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
              device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
-    return finished(source(generator).permutation(*lengths(n)), dtype or "int64", device, False)
+    return _drawn("permutation", *lengths(n), generator=generator, dtype=dtype or "int64",
+                  device=device)
 
 
 def rand_like(input: Value, *, dtype: Any = None, device: Any = None,
