@@ -76,14 +76,15 @@ def moments_gradient(
 
 def normalize(
     x: Array, weight: Array | None, bias: Array | None, *, axes: tuple[int, ...], eps: Any,
-    centred: bool, beside: tuple[int, ...] | None = None, within: tuple[int, ...] | None = None,
+    centred: bool, beside: tuple[int, ...] | None = None, groups: int | None = None,
 ) -> tuple[Array, Array, Array, Array]:
     """(y, xc, mean, var).
 
-    x is seen in the shape ``within`` (by default its own), in which ``axes`` count and xc, mean and
-    var are given; y has the shape of x. weight and bias, (C,), are seen in the shape ``beside``.
+    With ``groups`` x (N, C, *spatial) is seen as (N, groups, C/groups, *spatial), in which ``axes``
+    count and xc, mean and var are given; y has the shape of x. weight and bias, (C,), are seen in
+    the shape ``beside``.
     """
-    seen = x if within is None else x.reshape(within)
+    seen = x if groups is None else x.reshape(grouped(x.shape, groups))
     xc, mean, var = moments(seen, axes=axes, centred=centred)
     std = (var + eps) ** 0.5
     if beside is not None:
@@ -96,13 +97,13 @@ def normalize(
         y *= weight
     if bias is not None:
         y += bias
-    return (y if within is None else y.reshape(x.shape)), xc, mean, var
+    return (y if groups is None else y.reshape(x.shape)), xc, mean, var
 
 
 def normalize_gradient(
-    dy: Any, dxc: Any, dmean: Any, dvar: Any, xc: Any, var: Any, weight: Any, bias_shape: Any,
-    x_shape: Any, *, axes: tuple[int, ...], eps: Any, centred: bool,
-    beside: tuple[int, ...] | None = None, within: tuple[int, ...] | None = None,
+    dy: Any, dxc: Any, dmean: Any, dvar: Any, xc: Any, var: Any, weight: Any, *,
+    axes: tuple[int, ...], eps: Any, centred: bool, beside: tuple[int, ...] | None = None,
+    groups: int | None = None,
 ) -> tuple[Any, Any, Any]:
     """(dx, dweight, dbias) from the gradients of the four results, each of which may be None.
 
@@ -116,21 +117,31 @@ def normalize_gradient(
     """
     dx = dweight = dbias = None
     if dy is not None:
-        if within is not None:
-            dy = dy.reshape(within)
+        if groups is not None:
+            dy = dy.reshape(xc.shape)
         if beside is not None and weight is not None:
             weight = weight.reshape(beside)
         dx, dweight, dbias = output_gradient(dy, xc, var, weight, axes, eps, centred)
-        if weight is None and bias_shape:
-            same = same_along(beside or bias_shape, axes, xc.ndim)[0]
+        if weight is None:
+            same = same_along(beside, axes, xc.ndim)[0] if beside else ()
             dbias = kernel(total, type(dy))(dy, same, count(xc, var)) if same else dy
+        elif beside is not None:
+            dweight = flat(dweight, beside)
         if beside is not None:
-            dweight = None if weight is None else flat(dweight, beside)
-            dbias = flat(dbias, beside) if bias_shape else None
+            dbias = flat(dbias, beside)
     if not (dxc is dmean is dvar is None):
         part = moments_gradient(dxc, dmean, dvar, xc, var, axes=axes, centred=centred)
         dx = part if dx is None else dx if part is None else dx + part
-    return (dx if within is None or dx is None else dx.reshape(x_shape)), dweight, dbias
+    if groups is not None and dx is not None:
+        samples, _, each, *spatial = xc.shape
+        dx = dx.reshape((samples, groups * each, *spatial))
+    return dx, dweight, dbias
+
+
+def grouped(shape: tuple[int, ...], groups: int) -> tuple[int, ...]:
+    """(N, C, *spatial) -> (N, groups, C/groups, *spatial)"""
+    samples, channels, *spatial = shape
+    return (samples, groups, channels // groups, *spatial)
 
 
 def flat(v: Any, beside: tuple[int, ...]) -> Any:

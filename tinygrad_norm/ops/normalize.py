@@ -6,7 +6,7 @@ from ..autograd.op import Primitive
 from ..backend import reference
 
 normalize = Primitive(reference.normalize, outputs=("y", "xc", "mean", "var"))
-"""(y, xc, mean, var) of x, weight, bias; settings: axes, eps, centred, beside, within."""
+"""(y, xc, mean, var) of x, weight, bias; settings: axes, eps, centred, beside, groups."""
 normalize.gradient_of("x", "weight", "bias")(reference.normalize_gradient)
 
 moments = Primitive(reference.moments, outputs=("xc", "mean", "var"))

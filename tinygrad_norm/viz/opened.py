@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Node, Value, wrap
+from ..backend.reference import grouped
 from . import norm_steps
 from .model import INPUT, MODULE, OP, OPENED, STATE, Cluster, Graph, GraphEdge, GraphNode
 from .reverse import recorded
@@ -21,14 +22,14 @@ from .values import Values
 
 def normalize(
     x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: Any, centred: bool,
-    beside: tuple[int, ...] | None = None, within: tuple[int, ...] | None = None,
+    beside: tuple[int, ...] | None = None, groups: int | None = None,
 ) -> dict[str, Any]:
     """The results of its steps, by name; seen in groups they end with the shape of x again."""
     steps = norm_steps.normalize(centred=centred, gamma=weight is not None, beta=bias is not None)
-    seen, gamma, beta = (v if v is None or shape is None else v.reshape(shape) for v, shape in (
-        (x, within), (weight, beside), (bias, beside)))
+    seen = x if groups is None else x.reshape(grouped(x.shape, groups))
+    gamma, beta = (v if v is None or beside is None else v.reshape(beside) for v in (weight, bias))
     found = _run(steps, axes, x=seen, gamma=gamma, beta=beta, eps=eps)
-    return found if within is None else found | {"y": list(found.values())[-1].reshape(x.shape)}
+    return found if groups is None else found | {"y": list(found.values())[-1].reshape(x.shape)}
 
 
 def moments(x: Any, *, axes: tuple[int, ...], centred: bool) -> dict[str, Any]:

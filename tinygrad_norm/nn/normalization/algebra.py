@@ -19,6 +19,7 @@ import numpy as np
 
 from ...autograd.mode import ANOMALY, flags
 from ...backend.choose import expect
+from ...backend.reference import grouped
 from ...ops import normalize as ops
 from ...tensors.tensor import Tensor
 
@@ -29,7 +30,7 @@ FLOAT16, FLOAT32 = np.dtype("float16"), np.dtype("float32")
 def in_range(
     run: Callable[..., Any], powers: tuple[int, ...], x: Tensor, *others: Any,
     axes: tuple[int, ...], eps: float, centred: bool = True, also: tuple[Tensor, ...] = (),
-    within: tuple[int, ...] | None = None, **settings: Any,
+    groups: int | None = None, **settings: Any,
 ) -> Any:
     """What ``run(x, *also, *others)`` gives, the variance of x last, for values of any size.
 
@@ -42,32 +43,32 @@ def in_range(
         run: computes with the keywords axes, eps, centred and ``settings``.
         powers: which power of its unit each result has; 0 for quotients.
         also: what x is compared with: in units it is multiplied by them too.
-        within: the shape in which ``axes`` count, of an x that is seen in groups; run's first
-            result has the shape of x.
+        groups: x (N, C, *spatial) is seen as (N, groups, C/groups, *spatial), in which ``axes``
+            count; run's first result has the shape of x.
     """
     array = x.array
     if array.dtype == FLOAT16:
         return rounded_once(in_range, run, powers, x, *others, axes=axes, eps=eps, centred=centred,
-                            also=also, within=within, **settings)
+                            also=also, groups=groups, **settings)
     eps = float(eps)  # a NumPy float64 would widen float32
-    if within is not None:
-        settings["within"] = within
+    if groups is not None:
+        settings["groups"] = groups
     ask = expect(type(array))
     if ask is not None and not flags.get() & ANOMALY:  # which would report what is given up
         results = run(x, *also, *others, axes=axes, eps=eps, centred=centred, **settings)
         if is_moderate(results[-1].array, eps, ask):
             return results
     seen = x
-    if within is not None:
-        del settings["within"]
-        seen = x.reshape(within)
+    if groups is not None:
+        del settings["groups"]
+        seen = x.reshape(grouped(array.shape, groups))
     unit = ops.unit(seen, axes=axes, eps=eps, centred=centred)
     size = 1 / unit
     results = run(*(value * unit for value in (seen, *also)), *others, axes=axes,
                   eps=eps * unit.array * unit.array, centred=centred, **settings)
     results = [to_power(value, unit, size, power)
                for value, power in zip(results, powers, strict=True)]
-    if within is not None:
+    if groups is not None:
         results[0] = results[0].reshape(array.shape)
     return tuple(results)
 
@@ -93,7 +94,7 @@ def is_moderate(var: Any, eps: float, ask: Callable[[Any], bool]) -> bool:
 
 standardize: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = partial(
     in_range, ops.normalize, (0, 1, 1, 2))
-"""``standardize(x, weight, bias, *, axes, eps, centred=True, beside=None, within=None)``.
+"""``standardize(x, weight, bias, *, axes, eps, centred=True, beside=None, groups=None)``.
 
 (y, xc, mean, var): the core of every norm. weight and bias are None or shaped to stand beside x;
 ``beside`` is that shape, where they are (C,). float16 gives y in float16, the others in float32.

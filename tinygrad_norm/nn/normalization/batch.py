@@ -58,8 +58,9 @@ def standardize_batch(
     n = size // c if c else 2
     if n < 2:
         raise too_few(who, x, n, "value per channel")
+    plain = ndim == 2 or (weight is None and bias is None)
     y, _, mean, var = standardize(x, weight, bias, axes=batch_axes(ndim), eps=eps,
-                                  beside=None if ndim == 2 else (c,) + (1,) * (ndim - 2))
+                                  beside=None if plain else (c,) + (1,) * (ndim - 2))
     return y, n, mean, var
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...backend.reference import grouped
 from ...errors import ShapeError
 from ...ops import normalize as ops
 from ...tensors.creation import ones
@@ -100,21 +101,21 @@ def evonorm_s0(
         return _affine(x, weight, bias).to(input.dtype)
     if not eps:
         raise not_positive(who, eps, "")
-    each = (shape[0], groups, shape[1] // groups, *shape[2:])
-    n = math.prod(each[2:])
+    n = shape[1] // groups * math.prod(shape[2:])
     if n < 2 and shape[1]:
         raise too_few(who, input, n, "value per group", "take fewer groups, or a larger input")
     gate = (per_channel(v, x) * x).sigmoid()
-    y, _ = in_range(_gated, (0, 2), x, gate, axes=tuple(range(2, len(each))), eps=eps, within=each)
+    y, _ = in_range(_gated, (0, 2), x, gate, axes=tuple(range(2, len(shape) + 1)), eps=eps,
+                    groups=groups)
     return _affine(y, weight, bias).to(input.dtype)
 
 
 def _gated(
     x: Tensor, gate: Tensor, *, axes: tuple[int, ...], eps: Any, centred: bool,
-    within: tuple[int, ...] | None = None,
+    groups: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """x gate / std of the group, in the shape of x, and the variance of the group."""
-    seen = x if within is None else x.reshape(within)
+    seen = x if groups is None else x.reshape(grouped(x.array.shape, groups))
     var = ops.moments(seen, axes=axes, centred=centred)[2]
     y = seen * gate.reshape(seen.shape) * (var + eps).rsqrt()
     return y.reshape(x.shape), var

@@ -66,12 +66,13 @@ def standardize_ghosts(
     if size * places < 2 and c:
         raise too_few(who, x, size * places, "value per channel in each ghost batch",
                       "take a larger ghost_batch_size")
+    plain = weight is None and bias is None
     ys, moments = [], []
     for piece in pieces(x, size):
         ghosts, each = piece.array.shape[:2]
         y, _, mean, var = standardize(
             piece, weight, bias, axes=(1, *range(3, 3 + len(spatial))), eps=eps,
-            beside=(c,) + (1,) * len(spatial))
+            beside=None if plain else (c,) + (1,) * len(spatial))
         ys.append(y.reshape(ghosts * each, c, *spatial))
         moments.append((each * places, mean.array.reshape(ghosts, -1),
                         var.array.reshape(ghosts, -1)))

@@ -28,7 +28,7 @@ def group_norm(
     if num_groups.__class__ is not int:
         num_groups = as_count(who, "num_groups", num_groups)
     shape = input.array.shape
-    samples, c, *spatial = shape
+    c, *spatial = shape[1:]
     if num_groups < 1 or c % num_groups:
         raise does_not_divide(who, "num_groups", num_groups, "the channels", c,
                               f"an input of shape {shape}")
@@ -36,10 +36,10 @@ def group_norm(
     n = group * math.prod(spatial)
     if n < 2 and c:
         raise too_few(who, input, n, "value per group", "take fewer groups, or a larger input")
+    plain = weight is None and bias is None
     return standardize(
-        input, weight, bias, axes=tuple(range(2, len(shape) + 1)), eps=eps,
-        within=(samples, num_groups, group, *spatial),
-        beside=(num_groups, group) + (1,) * len(spatial))[0]
+        input, weight, bias, axes=tuple(range(2, len(shape) + 1)), eps=eps, groups=num_groups,
+        beside=None if plain else (num_groups, group) + (1,) * len(spatial))[0]
 
 
 class GroupNorm(Norm):

@@ -59,8 +59,9 @@ def standardize_samples(
         raise too_few(who, x, n, "spatial element", "use a larger input, or a norm that takes its "
                       "statistics of more: GroupNorm, LayerNorm")
     ndim = len(spatial) + 2
+    plain = weight is None and bias is None
     y, _, mean, var = standardize(x, weight, bias, axes=tuple(range(2, ndim)), eps=eps,
-                                  beside=(c,) + (1,) * (ndim - 2))
+                                  beside=None if plain else (c,) + (1,) * (ndim - 2))
     if not samples:
         return y, ()
     return y, ((running_mean, mean.array, 1.0), (running_var, var.array, n / (n - 1)))

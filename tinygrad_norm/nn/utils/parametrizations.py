@@ -40,6 +40,7 @@ def _others(dim: int, ndim: int) -> tuple[int, ...]:
 # -- weight normalization ----------------------------------------------------------------------
 
 class _WeightNorm(Module):
+    reduced = "each row of v"
     def __init__(self, dim: int | None = 0) -> None:
         self.dim = -1 if dim is None else dim
 
@@ -94,6 +95,7 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 # -- spectral normalization --------------------------------------------------------------------
 
 class _SpectralNorm(Module):
+    reduced = "all of W"
     _u: Tensor
     _v: Tensor
 
@@ -175,6 +177,7 @@ def spectral_norm(
 # -- weight standardization --------------------------------------------------------------------
 
 class _WeightStandardization(Module):
+    reduced = "each row of W"
     def __init__(self, dim: int = 0, eps: float = 1e-5) -> None:
         self.dim = dim
         self.eps = eps
