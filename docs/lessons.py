@@ -21,8 +21,10 @@ from typing import Any
 import numpy as np
 
 import tinygrad_norm as tn
-from tinygrad_norm.study.lesson.contents import Script, scripts
-from tinygrad_norm.study.lesson.summary import markdown, summary
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "lessons"))
+from kit.contents import Script, scripts
+from kit.summary import markdown, summary
 
 DOCS = Path(__file__).resolve().parent
 FIGURES = DOCS / "lessons"
@@ -94,7 +96,7 @@ def contents(found: dict[str, Any]) -> str:
         "The lessons, in the order in which one learns. Each is a short script that writes a "
         "figure and a\nverdict to `runs/NAME/`; [docs/lessons.md](../docs/lessons.md) has them "
         "all with what they found.\n",
-        "```sh\npython -m tinygrad_norm lessons --list\npython -m tinygrad_norm lessons 4a "
+        "```sh\npython examples/lessons --list\npython examples/lessons 4a "
         "--quick\npython examples/lessons/learning_rate.py --quick\nmake lessons    # all of them, "
         "and the page\n```\n",
         "| | | lesson |", "|---|---|---|"]

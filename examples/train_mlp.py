@@ -22,6 +22,7 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from lessons.kit import mlp
 from options import Options, UsageError, chosen, combined, parser
 from report import Report
 from run_folder import RunFolder, checkpoint_at, interrupt
@@ -30,7 +31,6 @@ import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.data import DataLoader, Standardize, TensorDataset, datasets, random_split
 from tinygrad_norm.errors import CheckpointError, DeviceError
-from tinygrad_norm.study.lesson import mlp
 
 PROGRAM = "train_mlp 1"
 """Stands in each checkpoint; the number is that of its form."""

@@ -13,11 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import tinygrad_norm as tn
-from tinygrad_norm.__main__ import main as command
-from tinygrad_norm.data import TensorDataset
-from tinygrad_norm.study.lesson import (
+from docs_scripts import script
+from kit import (
     Lesson,
     Transformer,
     bars,
@@ -34,7 +31,12 @@ from tinygrad_norm.study.lesson import (
     scripts,
     titles,
 )
-from tinygrad_norm.study.lesson.running import main
+from kit.running import main
+
+import tinygrad_norm as tn
+from tinygrad_norm.data import TensorDataset
+
+command = script(Path(contents.__file__).parents[1] / "__main__.py").main
 
 # -- claims ----------------------------------------------------------------------------------------
 
@@ -362,7 +364,7 @@ def test_an_unknown_norm_is_refused(make: Any, who: str) -> None:
 
 
 def test_the_list_is_in_the_order_one_learns(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(["lessons", "--list"]) == 0
+    assert command(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [[s.number, s.name] for s in scripts()]
     numbers = [script.number for script in scripts()]
@@ -376,7 +378,7 @@ def test_lessons_run_by_name_or_number(capfd: pytest.CaptureFixture[str],
                                        monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(tn.__file__).parents[1]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]))
-    assert command(["lessons", "4a", "--quick"]) == 0
+    assert command(["4a", "--quick"]) == 0
     assert "\n4a. Learning rates" in capfd.readouterr().out
     assert Path("runs/learning_rate/verdict.json").exists()
 
@@ -387,14 +389,14 @@ def test_the_worst_status_counts(
 ) -> None:
     done = (subprocess.CompletedProcess([], one) for one in status)
     monkeypatch.setattr(subprocess, "run", lambda *_: next(done))
-    assert command(["lessons", "4a", "4b"]) == expected
+    assert command(["4a", "4b"]) == expected
 
 
 def test_a_chapter_is_all_its_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     monkeypatch.setattr(subprocess, "run", lambda command: (
         ran.append(Path(command[1]).stem), subprocess.CompletedProcess([], 0))[1])
-    assert command(["lessons", "2", "undo", "3"]) == 0
+    assert command(["2", "undo", "3"]) == 0
     assert ran == ["activations", "variance", "undo", "running_statistics"]
 
 
@@ -403,11 +405,11 @@ def test_ctrl_c_stops_all_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(subprocess, "run", stopped)
-    assert command(["lessons", "--quick"]) == 130
+    assert command(["--quick"]) == 130
 
 
 def test_an_unknown_lesson_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(["lessons", "nothing"]) == 2
+    assert command(["nothing"]) == 2
     assert capsys.readouterr().err == (
         "lessons: error: expected names of lessons, got 'nothing'; --list prints them\n")
 
@@ -416,11 +418,11 @@ def test_without_the_repository_it_says_so(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(contents, "__file__", str(here / "a" / "b" / "c" / "d.py"))
-    assert command(["lessons", "--list"]) == 2
+    assert command(["--list"]) == 2
     assert "run this in a checkout of it" in capsys.readouterr().err
     lessons = here / "examples" / "lessons"
     lessons.mkdir(parents=True)
     (lessons / "odd.py").write_text('"""No number."""\n')
-    assert command(["lessons", "--list"]) == 2
+    assert command(["--list"]) == 2
     assert "expected a docstring that begins as '4a. Learning rates: ...'" in (
         capsys.readouterr().err)

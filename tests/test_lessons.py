@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from docs_scripts import script
+from kit import scripts
+from kit.running import main
 
 import tinygrad_norm as tn
-from tinygrad_norm.study.lesson import scripts
-from tinygrad_norm.study.lesson.running import main
 
 pytest.importorskip("sklearn", reason="the lessons train on scikit-learn's digits")
 pytest.importorskip("matplotlib", reason="the lessons draw with matplotlib")

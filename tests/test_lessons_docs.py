@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from docs_scripts import DOCS, script
-
-from tinygrad_norm.study.lesson import scripts, summary
+from kit import scripts, summary
 
 EXAMPLES = DOCS.parent / "examples"
 SCRIPTS = {script.name: script for script in scripts()}

@@ -87,6 +87,8 @@ def test_the_commands_are_right(command: str, tmp_path: Path) -> None:
             run([*words[:2], *quick, "--out", words[-1]], tmp_path)
             quick = []
         run(words if "--help" in words else [*words, *quick], tmp_path)
+    elif words[:2] == ["python", "examples/lessons"]:
+        run(words, tmp_path)
     elif words[:3] == ["python", "-m", "pytest"]:
         run([*words, "--collect-only", "-q", "tests/test_cuda.py"], ROOT)
     elif words[:3] == ["python", "-m", "tinygrad_norm"]:

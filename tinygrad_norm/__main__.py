@@ -12,7 +12,6 @@ from . import doctor
 from .nn.normalization import equivalences
 from .proof import certify_all
 from .study import precision_report
-from .study.lesson import command as lesson_command
 from .study.walk import command as walk_command
 
 
@@ -44,9 +43,6 @@ def parser() -> Parser:
     walk_command.arguments(command(
         "study", walk_command.run,
         "Walk forward and back through a normalization, one formula at a time."))
-    lesson_command.arguments(command(
-        "lessons", lesson_command.run,
-        "Run the lessons: what is said about normalization, as measured experiments."))
     command("equivalences", print_equivalences,
             "Print which normalization equals which other, and when.")
     return result

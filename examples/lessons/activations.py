@@ -10,11 +10,11 @@ Szegedy 2015, arXiv:1502.03167, Section 4.1; the pictures are smaller and the st
 import sys
 
 import numpy as np
+from kit import Lesson, curve, digits, evaluate, fit, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
-from tinygrad_norm.study.lesson import Lesson, curve, digits, evaluate, fit, panels, titles
-from tinygrad_norm.study.lesson.running import main
 from tinygrad_norm.viz.recording.figure import INK
 
 UNITS = range(20)

@@ -14,11 +14,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from kit import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset
-from tinygrad_norm.study.lesson import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 BATCH = 128
 FEW, WRONG = 0.2, 0.2

@@ -12,16 +12,16 @@ its curves rise to the right for that reason, so compare the methods at one batc
 import sys
 
 import numpy as np
+from kit import Lesson, cnn, digits, evaluate, fit, mlp
+from kit.networks import he_weights
+from kit.plot import curve, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset
 from tinygrad_norm.nn import functional as F
 from tinygrad_norm.optim import SGD
 from tinygrad_norm.optim.lr_scheduler import CosineAnnealingLR
-from tinygrad_norm.study.lesson import Lesson, cnn, digits, evaluate, fit, mlp
-from tinygrad_norm.study.lesson.networks import he_weights
-from tinygrad_norm.study.lesson.plot import curve, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 NAMES = {"batch": "BatchNorm", "batch_renorm": "BatchRenorm", "group": "GroupNorm",
          "layer": "LayerNorm", "instance": "InstanceNorm", "none": "no norm"}

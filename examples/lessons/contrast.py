@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from kit import Lesson, bars, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.data.datasets import photos
-from tinygrad_norm.study.lesson import Lesson, bars, panels, titles
-from tinygrad_norm.study.lesson.running import main
 from tinygrad_norm.viz.recording.figure import COLORS, MARKERS
 
 CROP, FILTERS, EPS = 288, 32, 1e-8

@@ -11,9 +11,7 @@ The speed-up of BatchNorm: Ioffe and Szegedy 2015, arXiv:1502.03167, Section 4.2
 import sys
 
 import numpy as np
-
-import tinygrad_norm as tn
-from tinygrad_norm.study.lesson import (
+from kit import (
     Lesson,
     bars,
     curve,
@@ -24,7 +22,9 @@ from tinygrad_norm.study.lesson import (
     panels,
     titles,
 )
-from tinygrad_norm.study.lesson.running import main
+from kit.running import main
+
+import tinygrad_norm as tn
 
 NETWORKS = ("none, usual", "none", "batch", "layer", "group", "rms")
 DEPTH, WIDTH = 8, 64

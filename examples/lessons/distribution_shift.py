@@ -12,12 +12,12 @@ import copy
 import sys
 
 import numpy as np
+from kit import Lesson, cnn, curve, digits, evaluate, fit, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.data import TensorDataset
-from tinygrad_norm.study.lesson import Lesson, cnn, curve, digits, evaluate, fit, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 NAMES = {"batch": "BatchNorm", "cured": "BatchNorm, recalibrated", "layer": "LayerNorm",
          "instance": "InstanceNorm", "none": "no norm"}

@@ -11,10 +11,10 @@ arXiv:1803.01814.)
 import sys
 
 import numpy as np
+from kit import Lesson, curve, digits, fit, mlp, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
-from tinygrad_norm.study.lesson import Lesson, curve, digits, fit, mlp, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 LR = 0.1
 DECAY = 0.05

@@ -12,10 +12,10 @@ without shortcuts fail. Training evens it out, from the first step on, as the pa
 import sys
 
 import numpy as np
+from kit import Lesson, curve, digits, fit, he_weights, mlp, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
-from tinygrad_norm.study.lesson import Lesson, curve, digits, fit, he_weights, mlp, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 LAYERS, WIDTH = 24, 256
 NETWORKS = {"none": ("none", False), "none, He": ("none", True), "batch": ("batch", True),

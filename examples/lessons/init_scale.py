@@ -12,9 +12,7 @@ the second layer turn shows it. (Ioffe and Szegedy 2015, arXiv:1502.03167, Secti
 import sys
 
 import numpy as np
-
-import tinygrad_norm as tn
-from tinygrad_norm.study.lesson import (
+from kit import (
     Lesson,
     curve,
     digits,
@@ -25,7 +23,9 @@ from tinygrad_norm.study.lesson import (
     panels,
     titles,
 )
-from tinygrad_norm.study.lesson.running import main
+from kit.running import main
+
+import tinygrad_norm as tn
 
 NORMS = ("none", "batch", "layer")
 HIDDEN = ("linear1.weight", "linear2.weight", "linear3.weight")

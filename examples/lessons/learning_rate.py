@@ -8,10 +8,10 @@ was too long makes the next ones shorter. (Ioffe and Szegedy 2015, arXiv:1502.03
 import sys
 
 import numpy as np
+from kit import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
-from tinygrad_norm.study.lesson import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 NORMS = ("none", "batch", "layer")
 GOOD = 0.9

@@ -12,14 +12,14 @@ import copy
 import sys
 
 import numpy as np
+from kit import Lesson, cnn, digits, evaluate, fit, mlp
+from kit.plot import curve, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.data import TensorDataset
 from tinygrad_norm.nn import functional as F
-from tinygrad_norm.study.lesson import Lesson, cnn, digits, evaluate, fit, mlp
-from tinygrad_norm.study.lesson.plot import curve, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 MEASURED = 256
 """Training samples whose loss is compared, in train mode and in eval mode."""

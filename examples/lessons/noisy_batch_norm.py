@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from kit import Lesson, curve, digits, fit, he_weights, mlp, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
-from tinygrad_norm.study.lesson import Lesson, curve, digits, fit, he_weights, mlp, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 SHIFT, STRETCH, JITTER = 0.5, 1.25, 0.1
 """The paper's constants: n_μ, n_σ, and r_μ = r_σ."""

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+from kit import Lesson, bowl, curve, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm.autograd.functional import hessian
 from tinygrad_norm.data import Center, PCAWhiten, Standardize, ZCAWhiten
-from tinygrad_norm.study.lesson import Lesson, bowl, curve, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 SAMPLES, BATCH = 512, 128
 MEAN, STD, CORRELATION = (2.0, 1.0), (1.0, 0.5), 0.75

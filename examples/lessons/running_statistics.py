@@ -13,12 +13,12 @@ import sys
 import warnings
 
 import numpy as np
+from kit import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.nn import functional as F
-from tinygrad_norm.study.lesson import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
-from tinygrad_norm.study.lesson.running import main
 from tinygrad_norm.viz.recording.figure import GREY
 
 MOMENTA = {"momentum 0.1": 0.1, "momentum 0.01": 0.01, "momentum None": None}

@@ -10,10 +10,7 @@ network. What holds at any size: BatchNorm's scores depend on the three other im
 import sys
 
 import numpy as np
-
-import tinygrad_norm as tn
-from tinygrad_norm.data import TensorDataset
-from tinygrad_norm.study.lesson import (
+from kit import (
     Lesson,
     bars,
     cnn,
@@ -24,7 +21,10 @@ from tinygrad_norm.study.lesson import (
     panels,
     titles,
 )
-from tinygrad_norm.study.lesson.running import main
+from kit.running import main
+
+import tinygrad_norm as tn
+from tinygrad_norm.data import TensorDataset
 
 CHANNELS, BATCH = 16, 4
 WOBBLING = {"none": "no norm", "batch": "BatchNorm", "4": "4 groups"}

@@ -14,11 +14,11 @@ from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
+from kit import Lesson, curve, digits, he_weights, mlp, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import DataLoader
-from tinygrad_norm.study.lesson import Lesson, curve, digits, he_weights, mlp, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 WIDTHS = (64, *[64] * 8, 10)
 LR = 0.03

@@ -11,12 +11,12 @@ batches of one length each, which save padding, BatchNorm learns with statistics
 import sys
 
 import numpy as np
+from kit import Lesson, Transformer, bars, curve, fit, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.data import DataLoader, TensorDataset
-from tinygrad_norm.study.lesson import Lesson, Transformer, bars, curve, fit, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 NUMBERS, LENGTH, BATCH = 10, 8, 16
 PAD, IGNORED = NUMBERS, -100

@@ -14,12 +14,12 @@ import copy
 import sys
 
 import numpy as np
+from kit import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.data import ClassBatches, DataLoader, TensorDataset
-from tinygrad_norm.study.lesson import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
-from tinygrad_norm.study.lesson.running import main
 from tinygrad_norm.viz.recording.figure import INK
 
 NAMES = {"batch": "BatchNorm", "batch_renorm": "BatchRenorm", "layer": "LayerNorm",

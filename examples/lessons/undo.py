@@ -10,13 +10,13 @@ In small batches it can do so only roughly, for each batch has a μ and a σ of 
 import sys
 
 import numpy as np
+from kit import Lesson, curve, fit, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
 from tinygrad_norm.data import TensorDataset, datasets
 from tinygrad_norm.nn import functional as F
-from tinygrad_norm.study.lesson import Lesson, curve, fit, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 ALL, BATCH = 160, 32
 RATE = 0.05

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+from kit import Lesson, curve, panels, titles
+from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
-from tinygrad_norm.study.lesson import Lesson, curve, panels, titles
-from tinygrad_norm.study.lesson.running import main
 
 DEPTH, WIDTH, BATCH = 20, 200, 200
 SMALL, LARGE = 0.02, 0.2

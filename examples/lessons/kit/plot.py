@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ...viz.recording.figure import COLORS, INK, LINE, MARKERS, labels, style
-from ...viz.recording.figure import panels as _panels
+from tinygrad_norm.viz.recording.figure import COLORS, INK, LINE, MARKERS, labels, style
+from tinygrad_norm.viz.recording.figure import panels as _panels
 
 
 def panels(count: int, columns: int = 2, size: tuple[float, float] = (4.6, 3.2)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from ... import nn
-from ...tensors.tensor import Tensor
+from tinygrad_norm import nn
+from tinygrad_norm.tensors.tensor import Tensor
 
 
 class ChannelwiseNorm(nn.Module):

@@ -53,7 +53,7 @@ def scripts() -> list[Script]:
         ValueError: the docstring of one does not begin with a number and a title.
     """
     found = []
-    for path in folder().glob("*.py"):
+    for path in folder().glob("[a-z]*.py"):
         doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         number, dot, title = doc.partition("\n")[0].partition(". ")
         if not dot or not number[:1].isdigit():

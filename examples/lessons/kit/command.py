@@ -1,4 +1,4 @@
-"""``python -m tinygrad_norm lessons``: list and run the lessons."""
+"""``python examples/lessons``: list and run the lessons."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@
     networks.py   mlp, cnn, Transformer, with a normalization by name; he_weights
     plot.py       lines over several seeds, with their spread; bars; a bowl and a path in it
     contents.py   the scripts there are, in the order one learns
-    command.py    ``python -m tinygrad_norm lessons``
+    command.py    ``python examples/lessons``
 
-The scripts are in ``examples/lessons/``.
+The scripts are in the folder above.
 """
 
 from .claim import Claim, judged

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd.mode import no_grad
-from ...data import DataLoader, Standardize, TensorDataset, datasets, random_split
-from ...nn import functional as F
-from ...nn.module import Module
-from ...optim import SGD, Optimizer
-from ...tensors.random import Generator
-from ...tensors.tensor import Tensor
+from tinygrad_norm.autograd.mode import no_grad
+from tinygrad_norm.data import DataLoader, Standardize, TensorDataset, datasets, random_split
+from tinygrad_norm.nn import functional as F
+from tinygrad_norm.nn.module import Module
+from tinygrad_norm.optim import SGD, Optimizer
+from tinygrad_norm.tensors.random import Generator
+from tinygrad_norm.tensors.tensor import Tensor
 
 
 def digits(

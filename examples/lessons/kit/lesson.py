@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ...checkpoint import replace_file
+from tinygrad_norm.checkpoint import replace_file
+
 from .claim import Claim, judged
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ class Lesson:
 
     def save(self) -> None:
         """Write the folder."""
-        from ...viz.recording.files import replacing
+        from tinygrad_norm.viz.recording.files import replacing
 
         self.check_folder()
         self.out.mkdir(parents=True, exist_ok=True)
