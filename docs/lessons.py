@@ -23,7 +23,7 @@ import numpy as np
 import tinygrad_norm as tn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "lessons"))
-from kit.contents import Script, scripts
+from kit import Script, scripts
 from kit.summary import markdown, summary
 
 DOCS = Path(__file__).resolve().parent

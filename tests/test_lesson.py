@@ -26,17 +26,17 @@ from kit import (
     fit,
     he_weights,
     judged,
+    main,
     mlp,
     panels,
     scripts,
     titles,
 )
-from kit.running import main
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset
 
-command = script(Path(contents.__file__).parents[1] / "__main__.py").main
+command = script(contents.FOLDER / "__main__.py").main
 
 # -- claims ----------------------------------------------------------------------------------------
 
@@ -408,21 +408,22 @@ def test_ctrl_c_stops_all_lessons(monkeypatch: pytest.MonkeyPatch) -> None:
     assert command(["--quick"]) == 130
 
 
-def test_an_unknown_lesson_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command(["nothing"]) == 2
-    assert capsys.readouterr().err == (
-        "lessons: error: expected names of lessons, got 'nothing'; --list prints them\n")
+@pytest.mark.parametrize("arguments", [["nothing"], ["4a", "nothing", "--quick"]])
+def test_an_unknown_lesson_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command(arguments)
+    assert capsys.readouterr().err == ("python examples/lessons: error: expected names of lessons, "
+                                       "got 'nothing'; --list prints them\n")
 
 
-def test_without_the_repository_it_says_so(
+def test_a_script_without_a_number_is_refused(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(contents, "__file__", str(here / "a" / "b" / "c" / "d.py"))
-    assert command(["--list"]) == 2
-    assert "run this in a checkout of it" in capsys.readouterr().err
-    lessons = here / "examples" / "lessons"
-    lessons.mkdir(parents=True)
-    (lessons / "odd.py").write_text('"""No number."""\n')
-    assert command(["--list"]) == 2
+    monkeypatch.setattr(contents, "FOLDER", here)
+    (here / "odd.py").write_text('"""No number."""\n')
+    with pytest.raises(SystemExit, match="2"):
+        command(["--list"])
     assert "expected a docstring that begins as '4a. Learning rates: ...'" in (
         capsys.readouterr().err)

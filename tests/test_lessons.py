@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from docs_scripts import script
-from kit import scripts
-from kit.running import main
+from kit import main, scripts
 
 import tinygrad_norm as tn
 

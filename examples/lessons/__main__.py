@@ -1,18 +1,55 @@
-"""``python examples/lessons``: list and run the lessons."""
+"""List the lessons, or run them one after another.
 
-import argparse
+    python examples/lessons --list
+    python examples/lessons 4a undo --quick    by number or name
+    python examples/lessons                    all of them
+"""
+
+import subprocess
 import sys
 from collections.abc import Sequence
 
-from kit import command
+from kit import Parser, Script, scripts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the options, then list or run."""
-    parser = argparse.ArgumentParser(prog="python examples/lessons", description=(
+    """The exit status: the worst of the lessons', 2 for options that cannot be, 130 on Ctrl-C."""
+    parser = Parser(prog="python examples/lessons", description=(
         "Run the lessons: what is said about normalization, as measured experiments."))
-    command.arguments(parser)
-    return command.run(parser.parse_args(argv))
+    parser.add_argument("name", nargs="*", metavar="NAME", help=(
+        "which to run, by name or number (4: all of 4a, 4b, ...); all by default"))
+    parser.add_argument("--list", action="store_true", help="print the lessons there are")
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--quick", action="store_true", help="in seconds each")
+    effort.add_argument("--full", action="store_true", help="smooth curves")
+    args = parser.parse_args(argv)
+    try:
+        known = scripts()
+    except ValueError as error:
+        parser.error(str(error))
+    if args.list:
+        width = max(len(script.name) for script in known)
+        for script in known:
+            print(f"{script.number:3} {script.name:{width}}  {script.title}")
+        return 0
+    for name in args.name:
+        if not any(script.called(name) for script in known):
+            parser.error(f"expected names of lessons, got {name!r}; --list prints them")
+    chosen = [script for script in known if not args.name or any(map(script.called, args.name))]
+    return run(chosen, [option for option in ("--quick", "--full") if getattr(args, option[2:])])
+
+
+def run(chosen: Sequence[Script], options: Sequence[str]) -> int:
+    """Run each in a process of its own; the worst exit status."""
+    worst = 0
+    for script in chosen:
+        print(f"\n{script.number}. {script.title}", flush=True)
+        try:
+            status = subprocess.run([sys.executable, str(script.path), *options]).returncode
+        except KeyboardInterrupt:
+            return 130
+        worst = max(worst, status if status >= 0 else 128 - status)  # negative: killed by a signal
+    return worst
 
 
 if __name__ == "__main__":

@@ -10,8 +10,7 @@ Szegedy 2015, arXiv:1502.03167, Section 4.1; the pictures are smaller and the st
 import sys
 
 import numpy as np
-from kit import Lesson, curve, digits, evaluate, fit, panels, titles
-from kit.running import main
+from kit import Lesson, curve, digits, evaluate, fit, main, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

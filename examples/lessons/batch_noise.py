@@ -14,8 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from kit import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
-from kit.running import main
+from kit import Lesson, curve, digits, evaluate, fit, main, mlp, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset

@@ -12,10 +12,7 @@ its curves rise to the right for that reason, so compare the methods at one batc
 import sys
 
 import numpy as np
-from kit import Lesson, cnn, digits, evaluate, fit, mlp
-from kit.networks import he_weights
-from kit.plot import curve, panels, titles
-from kit.running import main
+from kit import Lesson, cnn, curve, digits, evaluate, fit, he_weights, main, mlp, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset

@@ -15,8 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from kit import Lesson, bars, panels, titles
-from kit.running import main
+from kit import Lesson, bars, main, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

@@ -12,8 +12,7 @@ import copy
 import sys
 
 import numpy as np
-from kit import Lesson, cnn, curve, digits, evaluate, fit, panels, titles
-from kit.running import main
+from kit import Lesson, cnn, curve, digits, evaluate, fit, main, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

@@ -11,8 +11,7 @@ arXiv:1803.01814.)
 import sys
 
 import numpy as np
-from kit import Lesson, curve, digits, fit, mlp, panels, titles
-from kit.running import main
+from kit import Lesson, curve, digits, fit, main, mlp, panels, titles
 
 import tinygrad_norm as tn
 

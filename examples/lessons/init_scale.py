@@ -12,18 +12,7 @@ the second layer turn shows it. (Ioffe and Szegedy 2015, arXiv:1502.03167, Secti
 import sys
 
 import numpy as np
-from kit import (
-    Lesson,
-    curve,
-    digits,
-    evaluate,
-    fit,
-    he_weights,
-    mlp,
-    panels,
-    titles,
-)
-from kit.running import main
+from kit import Lesson, curve, digits, evaluate, fit, he_weights, main, mlp, panels, titles
 
 import tinygrad_norm as tn
 

@@ -12,9 +12,7 @@ import copy
 import sys
 
 import numpy as np
-from kit import Lesson, cnn, digits, evaluate, fit, mlp
-from kit.plot import curve, panels, titles
-from kit.running import main
+from kit import Lesson, cnn, curve, digits, evaluate, fit, main, mlp, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from kit import Lesson, curve, digits, fit, he_weights, mlp, panels, titles
-from kit.running import main
+from kit import Lesson, curve, digits, fit, he_weights, main, mlp, panels, titles
 
 import tinygrad_norm as tn
 

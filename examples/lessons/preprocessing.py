@@ -13,8 +13,7 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
-from kit import Lesson, bowl, curve, panels, titles
-from kit.running import main
+from kit import Lesson, bowl, curve, main, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm.autograd.functional import hessian

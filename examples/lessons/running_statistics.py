@@ -13,8 +13,7 @@ import sys
 import warnings
 
 import numpy as np
-from kit import Lesson, curve, digits, evaluate, fit, mlp, panels, titles
-from kit.running import main
+from kit import Lesson, curve, digits, evaluate, fit, main, mlp, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

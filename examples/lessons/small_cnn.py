@@ -10,18 +10,7 @@ network. What holds at any size: BatchNorm's scores depend on the three other im
 import sys
 
 import numpy as np
-from kit import (
-    Lesson,
-    bars,
-    cnn,
-    curve,
-    digits,
-    evaluate,
-    fit,
-    panels,
-    titles,
-)
-from kit.running import main
+from kit import Lesson, bars, cnn, curve, digits, evaluate, fit, main, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset

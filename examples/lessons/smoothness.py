@@ -14,8 +14,7 @@ from itertools import chain, islice, repeat
 from typing import Any
 
 import numpy as np
-from kit import Lesson, curve, digits, he_weights, mlp, panels, titles
-from kit.running import main
+from kit import Lesson, curve, digits, he_weights, main, mlp, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import DataLoader

@@ -11,8 +11,7 @@ batches of one length each, which save padding, BatchNorm learns with statistics
 import sys
 
 import numpy as np
-from kit import Lesson, Transformer, bars, curve, fit, panels, titles
-from kit.running import main
+from kit import Lesson, Transformer, bars, curve, fit, main, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

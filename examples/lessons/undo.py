@@ -10,8 +10,7 @@ In small batches it can do so only roughly, for each batch has a μ and a σ of 
 import sys
 
 import numpy as np
-from kit import Lesson, curve, fit, panels, titles
-from kit.running import main
+from kit import Lesson, curve, fit, main, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

@@ -11,8 +11,7 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
-from kit import Lesson, curve, panels, titles
-from kit.running import main
+from kit import Lesson, curve, main, panels, titles
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

@@ -1,14 +1,13 @@
-"""Lessons: claims about normalization as small experiments, each with a figure and a verdict.
+"""What the lessons are built of: claims as small experiments, each with a figure and a verdict.
 
     lesson.py     Lesson: what a script logs, draws and claims, and the files that it leaves
     claim.py      Claim: shown or not, computed from a value for each seed
     training.py   digits, fit, evaluate
     networks.py   mlp, cnn, Transformer, with a normalization by name; he_weights
     plot.py       lines over several seeds, with their spread; bars; a bowl and a path in it
+    running.py    main: a lesson as a command
     contents.py   the scripts there are, in the order one learns
-    command.py    ``python examples/lessons``
-
-The scripts are in the folder above.
+    summary.py    the table of docs/lessons.md
 """
 
 from .claim import Claim, judged
@@ -16,8 +15,9 @@ from .contents import Script, scripts
 from .lesson import Lesson
 from .networks import NORMS, Transformer, cnn, he_weights, mlp
 from .plot import bars, bowl, curve, panels, titles
+from .running import Parser, main
 from .training import digits, evaluate, fit
 
-__all__ = ["NORMS", "Claim", "Lesson", "Script", "Transformer", "bars", "bowl", "cnn", "curve",
-           "digits", "evaluate", "fit", "he_weights", "judged", "mlp", "panels", "scripts",
-           "titles"]
+__all__ = ["NORMS", "Claim", "Lesson", "Parser", "Script", "Transformer", "bars", "bowl", "cnn",
+           "curve", "digits", "evaluate", "fit", "he_weights", "judged", "main", "mlp", "panels",
+           "scripts", "titles"]

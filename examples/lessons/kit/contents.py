@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path("examples", "lessons")
+FOLDER = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -32,28 +32,14 @@ class Script:
         return name in (self.name, self.number, self.number.rstrip("abcdefgh"))
 
 
-def folder() -> Path:
-    """Where the scripts are: beside the package in a checkout, or below the current folder.
-
-    Raises:
-        FileNotFoundError: in neither.
-    """
-    for root in (Path(__file__).parents[3], Path()):
-        if (root / FOLDER).is_dir():
-            return root / FOLDER
-    raise FileNotFoundError(f"the lessons are scripts in {FOLDER} of the repository, which is not "
-                            "here: run this in a checkout of it")
-
-
 def scripts() -> list[Script]:
     """All lessons, in order.
 
     Raises:
-        FileNotFoundError: there is no folder of lessons.
         ValueError: the docstring of one does not begin with a number and a title.
     """
     found = []
-    for path in folder().glob("[a-z]*.py"):
+    for path in FOLDER.glob("[a-z]*.py"):
         doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         number, dot, title = doc.partition("\n")[0].partition(". ")
         if not dot or not number[:1].isdigit():

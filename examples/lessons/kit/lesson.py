@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tinygrad_norm.checkpoint import replace_file
+from tinygrad_norm.viz.recording.files import replacing
 
 from .claim import Claim, judged
 
@@ -140,8 +140,6 @@ class Lesson:
 
     def save(self) -> None:
         """Write the folder."""
-        from tinygrad_norm.viz.recording.files import replacing
-
         self.check_folder()
         self.out.mkdir(parents=True, exist_ok=True)
         for ending in ("png", "svg") if self.drawn is not None else ():
@@ -160,7 +158,8 @@ class Lesson:
                    "verdict": self.verdict, "claims": claims}
         for file, text in ((METRICS, "".join(lines)), ("verdict.txt", f"{self}\n"),
                            (VERDICT, json.dumps(verdict, indent=1) + "\n")):
-            replace_file(str((self.out / file).resolve()), text.encode())
+            with replacing(self.out / file) as beside:
+                beside.write_text(text, encoding="utf-8")
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.claims), self.verdict])

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
-from tinygrad_norm import nn
-from tinygrad_norm.tensors.tensor import Tensor
+from tinygrad_norm import Tensor, nn
 
 
 class ChannelwiseNorm(nn.Module):
@@ -40,7 +39,6 @@ NORMS_2D: dict[str, Callable[[int, int], nn.Module]] = {
 }
 """Layers of images (N, C, H, W), by name. "layer" is over (C, H, W) with an affine part for each
 channel, as in Wu and He 2018 (arXiv:1803.08494), Section 3.1: a GroupNorm of one group."""
-
 
 
 class PositionsBatchNorm(nn.BatchNorm1d):

@@ -19,10 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_norm import nn
-from tinygrad_norm.autograd.mode import no_grad
-from tinygrad_norm.tensors.conversion import from_numpy
-from tinygrad_norm.tensors.random import Generator
+from tinygrad_norm import Generator, from_numpy, nn, no_grad
+from tinygrad_norm.proof.catalogue import ENTRIES
+from tinygrad_norm.proof.invariances import INVARIANCES
 
 from .networks import NORMS_2D
 
@@ -36,10 +35,8 @@ TITLES = {"none": "none", "batch": "BatchNorm", "batch_renorm": "BatchRenorm",
           "layer": "LayerNorm", "instance": "InstanceNorm", "group": "GroupNorm"}
 ALONE = {**os.environ, "OPENBLAS_NUM_THREADS": "1",
          "MALLOC_MMAP_THRESHOLD_": str(2**32), "MALLOC_TRIM_THRESHOLD_": str(2**33),
-         "PYTHONPATH": os.pathsep.join([str(Path(__file__).resolve().parents[3]),
-                                        str(Path(__file__).resolve().parents[1]),
-                                        *filter(None, [os.environ.get("PYTHONPATH")])])}
-"""The environment of a process that measures: it finds this package, and takes one core. glibc
+         "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+"""The environment of a process that measures: it finds the same modules and takes one core. glibc
 keeps what is freed: else arrays of half a megabyte may be given back to the system and faulted in
 anew, and BatchRenorm took 1.5 or 3.2 times as long as BatchNorm by where its heap happened to end.
 """
@@ -89,8 +86,6 @@ def mates(method: str) -> float:
 def invariances(method: str) -> tuple[str, ...]:
     """Names of ``proof.invariances`` that hold to 1e-6; those that another one
     implies are left out."""
-    from tinygrad_norm.proof.invariances import INVARIANCES
-
     x = np.random.default_rng(0).normal(0.3, 1.2, (6, *SHAPE[1:]))
     found = []
     for name, invariance in INVARIANCES.items():
@@ -149,8 +144,6 @@ def summary(runs: Path) -> list[Row]:
     Raises:
         FileNotFoundError: lesson 5a has not been run.
     """
-    from tinygrad_norm.proof.catalogue import ENTRIES
-
     lines = (runs / "batch_size" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     uses = {entry.name: entry.use for entry in ENTRIES}

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_norm.autograd.mode import no_grad
+from tinygrad_norm import Generator, Tensor, no_grad
 from tinygrad_norm.data import DataLoader, Standardize, TensorDataset, datasets, random_split
+from tinygrad_norm.nn import Module
 from tinygrad_norm.nn import functional as F
-from tinygrad_norm.nn.module import Module
 from tinygrad_norm.optim import SGD, Optimizer
-from tinygrad_norm.tensors.random import Generator
-from tinygrad_norm.tensors.tensor import Tensor
 
 
 def digits(
