@@ -13,14 +13,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import precision
+import precision_errors
+import precision_plot
 import pytest
+import textbook
+from precision_errors import QUICK, Point, Row, Sizes
+from precision_layers import FAMILIES, LAYERS
 
-from tinygrad_norm import __main__
-from tinygrad_norm.study import precision, precision_plot, precision_report, textbook
-from tinygrad_norm.study.precision import QUICK, Point, Row, Sizes
-from tinygrad_norm.study.precision_families import FAMILIES, LAYERS
-
-needs_wider = pytest.mark.skipif(not precision.WIDER, reason="long double is no wider here")
+needs_wider = pytest.mark.skipif(not precision_errors.WIDER, reason="long double is no wider here")
 SMALL = Sizes((1.0, 1e4, 1e6), (16, 1024), 1024, 256)
 
 
@@ -34,23 +35,23 @@ def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("axes", [(0,), (2,), (-1, 0), (0, 1, 2)])
-@pytest.mark.parametrize("name", precision.TEXTBOOK)
+@pytest.mark.parametrize("name", precision_errors.TEXTBOOK)
 def test_the_textbooks_agree_where_nothing_is_lost(name: str, axes: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).standard_normal((6, 3, 5)) + 0.5
-    mean, var = precision.TEXTBOOK[name](x, axes, centred=True)
+    mean, var = precision_errors.TEXTBOOK[name](x, axes, centred=True)
     np.testing.assert_allclose(mean, x.mean(axis=axes, keepdims=True), rtol=1e-13)
     np.testing.assert_allclose(var, x.var(axis=axes, keepdims=True), rtol=1e-13)
-    mean, square = precision.TEXTBOOK[name](x, axes, centred=False)
+    mean, square = precision_errors.TEXTBOOK[name](x, axes, centred=False)
     assert not mean.any()
     np.testing.assert_allclose(square, (x * x).mean(axis=axes, keepdims=True), rtol=1e-13)
 
 
-@pytest.mark.parametrize("dtype", precision.DTYPES)
-@pytest.mark.parametrize("name", precision.TEXTBOOK)
+@pytest.mark.parametrize("dtype", precision_errors.DTYPES)
+@pytest.mark.parametrize("name", precision_errors.TEXTBOOK)
 def test_the_textbooks_stay_in_their_dtype(name: str, dtype: str) -> None:
     x = np.ones((70000 if name != "Welford" else 10, 2), dtype)  # 70000 is beyond float16
     with np.errstate(over="ignore"):
-        results = precision.TEXTBOOK[name](x, (0,), centred=True)
+        results = precision_errors.TEXTBOOK[name](x, (0,), centred=True)
     assert {r.dtype for r in results} == {np.dtype(dtype)}
     assert textbook.standardized(x, results, 1e-5).dtype == dtype
     assert np.isfinite(results[0]).all()
@@ -61,7 +62,7 @@ def test_what_each_is_known_for() -> None:
     x = (np.random.default_rng(0).standard_normal((4096, 4)) + 3000).astype("float32")
     true = x.astype("float64").var(axis=0, keepdims=True)
     errors = {name: np.abs(f(x, (0,), centred=True)[1] / true - 1).max()
-              for name, f in precision.TEXTBOOK.items()}
+              for name, f in precision_errors.TEXTBOOK.items()}
     assert errors["naive"] > 0.5
     assert max(errors["two-pass"], errors["Welford"]) < 5e-3
 
@@ -82,7 +83,7 @@ def test_every_form_has_four_sets_of_n_values(family: str, n: int) -> None:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_is_drawn_in_forms_that_it_or_its_family_takes(layer: str) -> None:
-    found = precision.points(layer, QUICK)
+    found = precision_errors.points(layer, QUICK)
     assert {p.sweep for p in found} == {"offset", "N", "layout"}
     own = {p.form for p in found if p.sweep != "layout"}
     assert {LAYERS[layer] + form.suffix for form in own} == {layer.removeprefix("Lazy")}
@@ -94,7 +95,7 @@ def test_a_layer_is_drawn_in_forms_that_it_or_its_family_takes(layer: str) -> No
 @pytest.mark.parametrize("memory", ["contiguous", "transposed", "channels last", "sliced"])
 def test_layouts_keep_the_values(memory: str) -> None:
     x = np.random.default_rng(0).standard_normal((2, 3, 4, 5))
-    y = precision.arranged(x, memory)
+    y = precision_errors.arranged(x, memory)
     np.testing.assert_array_equal(y, x)
     assert y.flags.c_contiguous == (memory == "contiguous")
     assert (np.argmin(y.strides) == {"transposed": 0, "channels last": 1}.get(memory, 3))
@@ -106,13 +107,13 @@ def test_exact_is_exact() -> None:
     x = np.random.default_rng(0).standard_normal(16) + 1e8
     numbers = [Fraction(float(v)) for v in x]
     mean = sum(numbers) / 16
-    var = sum((v - mean) ** 2 for v in numbers) / 16 + Fraction(precision.EPS)
+    var = sum((v - mean) ** 2 for v in numbers) / 16 + Fraction(precision_errors.EPS)
     with localcontext() as context:
         context.prec = 40
         std = (Decimal(var.numerator) / Decimal(var.denominator)).sqrt()
         expected = [Decimal((v - mean).numerator) / Decimal((v - mean).denominator) / std
                     for v in numbers]
-        got = precision.exact(x[:, None], (0,), True)[:, 0]
+        got = precision_errors.exact(x[:, None], (0,), True)[:, 0]
         for one, true in zip(got, expected, strict=True):
             assert abs(Decimal(np.format_float_positional(one, 25)) - true) < Decimal("1e-18")
 
@@ -122,8 +123,8 @@ def test_exact_is_exact() -> None:
 def test_ours_is_exact_wherever_the_study_looks(layer: str) -> None:
     """The issue's bound for float32; of the others a few machine epsilons."""
     bounds = {"float16": 3e-3, "float32": 4e-6, "float64": 2e-14}
-    rows = precision.study(layer, SMALL)
-    assert len(rows) == len(precision.points(layer, SMALL))
+    rows = precision_errors.study(layer, SMALL)
+    assert len(rows) == len(precision_errors.points(layer, SMALL))
     for row in rows:
         if row.point.offset * np.finfo(row.point.dtype).eps < 1:
             assert row.errors["ours"] <= bounds[row.point.dtype], row
@@ -136,15 +137,15 @@ def test_ours_is_exact_wherever_the_study_looks(layer: str) -> None:
 
 @pytest.mark.usefixtures("no_torch")
 def test_the_same_seed_gives_the_same_numbers() -> None:
-    first, again, other = (precision.study("LayerNorm", QUICK, seed) for seed in (0, 0, 1))
+    first, again, other = (precision_errors.study("LayerNorm", QUICK, seed) for seed in (0, 0, 1))
     assert repr(first) == repr(again) != repr(other)
 
 
 def test_torch_is_measured_where_it_is_installed() -> None:
     pytest.importorskip("torch", reason="it is the rival")
     point = Point("N", "float32", 1.0, 16, FAMILIES["BatchNorm"].forms[0])
-    assert precision.measured("BatchNorm1d", point, QUICK, 0).errors["PyTorch"] < 1e-5
-    assert "PyTorch" not in precision.measured("BatchRenorm1d", point, QUICK, 0).errors
+    assert precision_errors.measured("BatchNorm1d", point, QUICK, 0).errors["PyTorch"] < 1e-5
+    assert "PyTorch" not in precision_errors.measured("BatchRenorm1d", point, QUICK, 0).errors
 
 
 def test_a_torch_that_cannot_do_it_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,18 +154,18 @@ def test_a_torch_that_cannot_do_it_is_left_out(monkeypatch: pytest.MonkeyPatch) 
 
     fake = SimpleNamespace(nn=SimpleNamespace(GroupNorm=refuse))
     monkeypatch.setattr(importlib, "import_module", lambda name: fake)
-    assert precision.pytorch("GroupNorm", (), {}, np.ones(2)) is None
-    assert precision.pytorch("RMSNorm", (), {}, np.ones(2)) is None
+    assert precision_errors.pytorch("GroupNorm", (), {}, np.ones(2)) is None
+    assert precision_errors.pytorch("RMSNorm", (), {}, np.ones(2)) is None
 
 
 def test_no_wider_type_no_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "WIDER", False)
-    assert {p.dtype for p in precision.points("LayerNorm", QUICK)} == {"float16", "float32"}
+    monkeypatch.setattr(precision_errors, "WIDER", False)
+    assert {p.dtype for p in precision_errors.points("LayerNorm", QUICK)} == {"float16", "float32"}
 
 
 def test_an_unknown_layer_is_refused() -> None:
     with pytest.raises(ValueError, match=r"precision: expected one of BatchNorm1d, .*, got 'DyT'"):
-        precision.study("DyT", QUICK)
+        precision_errors.study("DyT", QUICK)
 
 
 # -- what is shown ---------------------------------------------------------------------------------
@@ -174,19 +175,19 @@ def made_up(dtype: str) -> list[Row]:
     """Rows with every kind of error."""
     errors = iter([0.0, math.nan, math.inf, 1e-3] * 100)
     rows = []
-    for point in precision.points("BatchNorm1d", QUICK):
+    for point in precision_errors.points("BatchNorm1d", QUICK):
         if point.dtype == dtype:
             rows.append(Row(point, {"naive": next(errors), "ours": 1e-6}))
     return rows
 
 
 def test_the_table_shows_every_kind_of_error() -> None:
-    text = precision_report.table("BatchNorm1d", made_up("float32"))
+    text = precision.table("BatchNorm1d", made_up("float32"))
     for word in (" nan", " inf", " 0 ", "1.0e-03", "1.0e-06", "(N, C, L) channels last",
                  "offset 1000", "N = 256"):
         assert word in text, word
     assert "Welford" not in text
-    assert precision_report.number(None) == "—"
+    assert precision.number(None) == "—"
 
 
 def test_the_picture_shows_every_kind_of_error() -> None:
@@ -215,12 +216,12 @@ def test_the_command_prints_and_draws(
     pytest.importorskip("matplotlib", reason="it draws")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert __main__.main(["precision", "RMSNorm", "--quick"]) == 0
+    assert precision.main(["RMSNorm", "--quick"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("RMSNorm: the largest error of the standardized output\n")
     assert out.endswith("\nprecision_RMSNorm.png\n")
     assert (tmp_path / "precision_RMSNorm.png").read_bytes().startswith(b"\x89PNG")
-    assert err.endswith("44/44\n" if precision.WIDER else "29/29\n")
+    assert err.endswith("44/44\n" if precision_errors.WIDER else "29/29\n")
 
 
 @pytest.mark.usefixtures("no_torch")
@@ -229,7 +230,7 @@ def test_without_matplotlib_there_is_a_table(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     out = tmp_path / "a.png"
-    assert __main__.main(["precision", "LayerNorm", "--quick", "--out", str(out)]) == 1
+    assert precision.main(["LayerNorm", "--quick", "--out", str(out)]) == 1
     printed, err = capsys.readouterr()
     assert "Against the offset in spreads" in printed
     assert err.startswith("no picture: matplotlib is not installed; "
@@ -245,7 +246,7 @@ def test_a_picture_that_cannot_be_written(
     pytest.importorskip("matplotlib")
     out = tmp_path / "a.png"
     out.mkdir()
-    assert __main__.main(["precision", "LayerNorm", "--quick", "--out", str(out)]) == 1
+    assert precision.main(["LayerNorm", "--quick", "--out", str(out)]) == 1
     printed, err = capsys.readouterr()
     assert "Against the offset in spreads" in printed
     assert err.endswith(f"\nno picture: {out} cannot be written (Is a directory); "
@@ -266,7 +267,7 @@ def test_wrong_arguments_are_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        __main__.main(["precision", *arguments])
+        precision.main(arguments)
     assert stopped.value.code == 2
     error = capsys.readouterr().err
     assert message in error
@@ -274,6 +275,6 @@ def test_wrong_arguments_are_one_line(
 
 
 def test_a_place_that_exists_is_taken(tmp_path: Path) -> None:
-    assert precision_report.picture(str(tmp_path / "a.svg")) == tmp_path / "a.svg"
+    assert precision.picture(str(tmp_path / "a.svg")) == tmp_path / "a.svg"
     with pytest.raises(argparse.ArgumentTypeError):
-        precision_report.seed("x")
+        precision.seed("x")

@@ -89,10 +89,12 @@ def test_the_commands_are_right(command: str, tmp_path: Path) -> None:
         run(words if "--help" in words else [*words, *quick], tmp_path)
     elif words[:2] == ["python", "examples/lessons"]:
         run(words, tmp_path)
+    elif words[:2] == ["python", "benchmarks/precision.py"]:
+        run([*words, "--quick"], tmp_path)
     elif words[:3] == ["python", "-m", "pytest"]:
         run([*words, "--collect-only", "-q", "tests/test_cuda.py"], ROOT)
     elif words[:3] == ["python", "-m", "tinygrad_norm"]:
-        run([*words, "--quick"] if "precision" in words else words, tmp_path)
+        run(words, tmp_path)
     elif words[:2] in (["python", "docs/build.py"],  # run by test_docs
                        ["python", "docs/notebook.py"],  # by test_notebook
                        ["python", "docs/pictures.py"]):  # needs a browser; looked at by hand
@@ -108,7 +110,8 @@ def test_the_commands_are_right(command: str, tmp_path: Path) -> None:
 def run(words: list[str], folder: Path) -> None:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     words = [PYTHON.get(word, word) for word in words]
-    words = [str(ROOT / word) if word.startswith("examples/") else word for word in words]
+    words = [str(ROOT / word) if word.startswith(("examples/", "benchmarks/")) else word
+             for word in words]
     done = subprocess.run(words, cwd=folder, text=True, capture_output=True, timeout=120,
                           env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 0, done.stdout + done.stderr

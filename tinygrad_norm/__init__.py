@@ -5,7 +5,7 @@ Imports run one way:
     backend   arrays: NumPy or CuPy                 ops      primitives with their gradients
     autograd  the graph and the reverse walk        tensors  PyTorch's words on top
     nn, optim, data                                 viz      the graph as a picture
-    study     experiments: certify, precision, trace
+    study     the walk through a norm               proof    certify, the catalogue of the norms
 """
 
 import importlib as _importlib

@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 from . import doctor
 from .nn.normalization import equivalences
 from .proof import certify_all
-from .study import precision_report
 from .study.walk import command as walk_command
 
 
@@ -34,9 +33,6 @@ def parser() -> Parser:
         return added
 
     command("doctor", doctor.run, "Print versions, BLAS, GPU and what to do about each gap.")
-    precision_report.arguments(command(
-        "precision", precision_report.run,
-        "Draw how exact a normalization is, by offset, number and layout of the data."))
     certify_all.arguments(command(
         "certify", certify_all.run,
         "Compare derivatives of every order with Taylor series, layer by layer."))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..tensors.creation import cat, tensor, zeros
+from tinygrad_norm.tensors.creation import cat, tensor, zeros
 
 EPS = 1e-5
 

@@ -1,4 +1,4 @@
-"""The command ``precision``: what precision.py measures as a table, and as a picture."""
+"""How exact a normalization is, as a table and a picture: what precision_errors.py measures."""
 
 from __future__ import annotations
 
@@ -7,28 +7,35 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from .precision import DTYPES, METHODS, QUICK, Point, Row, Sizes, study
-from .precision_families import LAYERS
-from .precision_plot import draw, missing
+from precision_errors import DTYPES, METHODS, QUICK, Point, Row, Sizes, study
+from precision_layers import LAYERS
+from precision_plot import draw, missing
 
 HEADS = {"offset": "the offset in spreads", "N": "N, the values normalized together",
          "layout": "form and memory layout"}
 
 
-def arguments(command: argparse.ArgumentParser) -> None:
-    """Its options."""
-    command.add_argument("layer", metavar="LAYER", type=known, help=", ".join(LAYERS))
-    command.add_argument("--out", metavar="FILE", type=picture,
-                         help="the picture: .png, .svg or .pdf (default: precision_LAYER.png)")
-    command.add_argument("--seed", metavar="N", type=seed, default=0, help="of the data")
-    command.add_argument("--sweep", choices=HEADS, help="measure against this alone")
-    command.add_argument("--quick", action="store_true",
-                         help="few and small sizes: seconds instead of minutes")
+class Parser(argparse.ArgumentParser):
+    """One line for an error, and exit status 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}; --help lists what there is\n")
 
 
-def run(args: argparse.Namespace) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, draw; 1 where nothing could be drawn."""
+    parser = Parser(description=(
+        "Draw how exact a normalization is, by offset, number and layout of the data."))
+    parser.add_argument("layer", metavar="LAYER", type=known, help=", ".join(LAYERS))
+    parser.add_argument("--out", metavar="FILE", type=picture,
+                        help="the picture: .png, .svg or .pdf (default: precision_LAYER.png)")
+    parser.add_argument("--seed", metavar="N", type=seed, default=0, help="of the data")
+    parser.add_argument("--sweep", choices=HEADS, help="measure against this alone")
+    parser.add_argument("--quick", action="store_true",
+                        help="few and small sizes: seconds instead of minutes")
+    args = parser.parse_args(argv)
     gap = missing()
     if gap:
         print(gap, file=sys.stderr)
@@ -126,3 +133,7 @@ def number(error: float | None) -> str:
     if error is None:
         return "—"
     return f"{error:.1e}" if math.isfinite(error) and error else f"{error:g}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,7 +3,7 @@
 The layer's standardized output is compared with the same formula in a wider type on the same data,
 and so are three textbook ways to the statistics, and PyTorch's layer where PyTorch is installed.
 
-    python -m tinygrad_norm precision BatchNorm1d
+    python benchmarks/precision.py BatchNorm1d
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import textbook
+from precision_layers import EPS, FAMILIES, LAST, LAYERS, Form, Shape
 
-from .. import nn
-from ..autograd.mode import no_grad
-from ..tensors.conversion import from_numpy
-from . import textbook
-from .precision_families import EPS, FAMILIES, LAST, LAYERS, Form, Shape
+from tinygrad_norm import nn
+from tinygrad_norm.autograd.mode import no_grad
+from tinygrad_norm.tensors.conversion import from_numpy
 
 DTYPES = ("float16", "float32", "float64")
 OFFSETS = {"float16": 10.0, "float32": 1e3, "float64": 1e7}

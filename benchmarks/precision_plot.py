@@ -1,4 +1,4 @@
-"""The errors that precision.py measures, drawn: a column for each dtype, a row for each sweep."""
+"""What precision_errors.py measures, drawn: a column for each dtype, a row for each sweep."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-from .precision import METHODS, OFFSETS, Row, Sizes, memories
-from .precision_families import FAMILIES, LAYERS
+from precision_errors import METHODS, OFFSETS, Row, Sizes, memories
+from precision_layers import FAMILIES, LAYERS
 
 COLORS = {"naive": "#c8553d", "two-pass": "#e0a030", "Welford": "#4f9d69", "PyTorch": "#8067b7",
           "ours": "#1f4e8c"}
