@@ -1,4 +1,12 @@
-"""How exact a normalization is, as a table and a picture: what precision_errors.py measures."""
+"""How exact a normalization is: against the offset of the data, their number, their layout.
+
+    python benchmarks/precision.py BatchNorm1d [--sweep offset] [--quick] [--out FILE] [--seed N]
+
+The layer's standardized output is compared with the same formula in a wider type on the same data,
+and so are three textbook ways to the statistics, and PyTorch's layer where PyTorch is installed.
+Printed is a table, drawn a picture. Beside it: precision_layers.py, which layers; textbook.py, the
+textbooks' statistics; precision_errors.py, the measuring; precision_plot.py, the picture.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from precision_errors import DTYPES, METHODS, QUICK, Point, Row, Sizes, study
+from precision_errors import DTYPES, QUICK, Point, Row, Sizes, measured, methods, points
 from precision_layers import LAYERS
 from precision_plot import draw, missing
 
@@ -24,62 +32,55 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}; --help lists what there is\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, draw; 1 where nothing could be drawn."""
+def options(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What is asked for, or the end of the process where it cannot be."""
     parser = Parser(description=(
         "Draw how exact a normalization is, by offset, number and layout of the data."))
-    parser.add_argument("layer", metavar="LAYER", type=known, help=", ".join(LAYERS))
-    parser.add_argument("--out", metavar="FILE", type=picture,
+    parser.add_argument("layer", metavar="LAYER", help=", ".join(LAYERS))
+    parser.add_argument("--out", metavar="FILE", type=Path,
                         help="the picture: .png, .svg or .pdf (default: precision_LAYER.png)")
-    parser.add_argument("--seed", metavar="N", type=seed, default=0, help="of the data")
+    parser.add_argument("--seed", metavar="N", default="0", help="of the data")
     parser.add_argument("--sweep", choices=HEADS, help="measure against this alone")
     parser.add_argument("--quick", action="store_true",
                         help="few and small sizes: seconds instead of minutes")
     args = parser.parse_args(argv)
+    args.out = args.out or Path(f"precision_{args.layer}.png")
+    if args.layer not in LAYERS:
+        parser.error(f"LAYER: expected one of {', '.join(LAYERS)}, got {args.layer!r}; the others "
+                     "give something else than (input - mean) / √(variance + eps)")
+    if args.out.suffix.lower() not in (".png", ".svg", ".pdf"):
+        parser.error(f"--out: expected a name in .png, .svg or .pdf, got '{args.out}'")
+    if not args.out.parent.is_dir():
+        parser.error(f"--out: expected a folder that exists, got '{args.out}'; make "
+                     f"{args.out.parent} first")
+    if not args.seed.isdecimal():
+        parser.error(f"--seed: expected a whole number from 0, got {args.seed!r}")
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print, draw; 1 where nothing could be drawn."""
+    args = options(argv)
     gap = missing()
     if gap:
         print(gap, file=sys.stderr)
     sizes = QUICK if args.quick else Sizes()
-    rows = study(args.layer, sizes, args.seed, progress, [args.sweep] if args.sweep else HEADS)
+    todo = [point for point in points(args.layer, sizes) if args.sweep in (None, point.sweep)]
+    rows = []
+    for point in todo:
+        rows.append(measured(args.layer, point, sizes, int(args.seed)))
+        progress(len(rows), len(todo))
     print(table(args.layer, rows), flush=True)
     if gap:
         return 1
-    out = args.out or Path(f"precision_{args.layer}.png")
     try:
-        draw(args.layer, rows, sizes).savefig(out)
+        draw(args.layer, rows, sizes).savefig(args.out)
     except OSError as error:  # after minutes of measuring: a line, as all is printed above
-        print(f"no picture: {out} cannot be written ({error.strerror}); choose another with --out",
-              file=sys.stderr)
+        print(f"no picture: {args.out} cannot be written ({error.strerror}); choose another with "
+              "--out", file=sys.stderr)
         return 1
-    print(f"\n{out}")
+    print(f"\n{args.out}")
     return 0
-
-
-def known(text: str) -> str:
-    """Reads a layer's name."""
-    if text in LAYERS:
-        return text
-    raise argparse.ArgumentTypeError(
-        f"expected one of {', '.join(LAYERS)}, got {text!r}; the others give "
-        "something else than (input - mean) / √(variance + eps)")
-
-
-def picture(text: str) -> Path:
-    """Reads where the picture goes."""
-    path = Path(text)
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise argparse.ArgumentTypeError(f"expected a name in .png, .svg or .pdf, got {text!r}")
-    if not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(
-            f"expected a folder that exists, got {text!r}; make {path.parent} first")
-    return path
-
-
-def seed(text: str) -> int:
-    """Reads a whole number from 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
-    return int(text)
 
 
 def progress(done: int, of: int) -> None:
@@ -94,7 +95,7 @@ def progress(done: int, of: int) -> None:
 
 def table(layer: str, rows: Sequence[Row]) -> str:
     """The largest absolute error of the standardized output, a column for each method."""
-    methods = [name for name in METHODS if any(name in row.errors for row in rows)]
+    names = methods(rows)
     lines = [f"{layer}: the largest error of the standardized output"]
     for sweep, head in HEADS.items():
         chosen = [row for row in rows if row.point.sweep == sweep]
@@ -102,9 +103,9 @@ def table(layer: str, rows: Sequence[Row]) -> str:
             continue
         width = max(len(place(row.point)) for row in chosen)
         lines += ["", f"Against {head} ({fixed(sweep, chosen)})",
-                  f"{'':8}  {'':{width}}" + "".join(f"{name:>10}" for name in methods)]
+                  f"{'':8}  {'':{width}}" + "".join(f"{name:>10}" for name in names)]
         for row in chosen:
-            cells = "".join(f"{number(row.errors.get(name)):>10}" for name in methods)
+            cells = "".join(f"{number(row.errors.get(name)):>10}" for name in names)
             lines.append(f"{row.point.dtype:8}  {place(row.point):>{width}}{cells}")
     return "\n".join(lines)
 

@@ -1,15 +1,12 @@
-"""How exact a normalization is: against the offset of the data, their number, their layout.
+"""The errors of a layer's standardized output, and of others' ways to it, at each point of a sweep.
 
-The layer's standardized output is compared with the same formula in a wider type on the same data,
-and so are three textbook ways to the statistics, and PyTorch's layer where PyTorch is installed.
-
-    python benchmarks/precision.py BatchNorm1d
+Exact is the same formula in a wider type, on the same data.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -73,6 +70,11 @@ class Row(NamedTuple):
     errors: dict[str, float]
 
 
+def methods(rows: Sequence[Row]) -> list[str]:
+    """Those that were measured at some point."""
+    return [name for name in METHODS if any(name in row.errors for row in rows)]
+
+
 def main_form(layer: str) -> Form:
     """The first form that the layer takes."""
     family = LAYERS[layer]
@@ -103,27 +105,7 @@ def memories(form: Form) -> tuple[str, ...]:
 # -- measuring -------------------------------------------------------------------------------------
 
 
-def study(
-    layer: str, sizes: Sizes, seed: int = 0, report: Callable[[int, int], None] | None = None,
-    sweeps: Collection[str] = ("offset", "N", "layout"),
-) -> list[Row]:
-    """The errors of every method at every point; ``report(done, of)`` is called after each.
-
-    Raises:
-        ValueError: there is no such layer here.
-    """
-    if layer not in LAYERS:
-        raise ValueError(f"precision: expected one of {', '.join(LAYERS)}, got {layer!r}")
-    todo = [point for point in points(layer, sizes) if point.sweep in sweeps]
-    rows = []
-    for point in todo:
-        with np.errstate(all="ignore"):  # what overflows is what is shown
-            rows.append(measured(layer, point, sizes, seed))
-        if report is not None:
-            report(len(rows), len(todo))
-    return rows
-
-
+@np.errstate(all="ignore")  # what overflows is what is shown
 def measured(layer: str, point: Point, sizes: Sizes, seed: int) -> Row:
     """The largest error of each method."""
     name = LAYERS[layer]
@@ -132,17 +114,13 @@ def measured(layer: str, point: Point, sizes: Sizes, seed: int) -> Row:
     values = np.random.default_rng(seed).standard_normal(shape)
     x = arranged((values + point.offset).astype(point.dtype), point.memory)
     view = (shape[0], 2, shape[1] // 2, *shape[2:]) if family.grouped else shape
-    expected = exact(x.reshape(view), form.axes, family.centred).reshape(shape)
-    errors = {}
+    grouped, errors = x.reshape(view), {}
+    expected = exact(grouped, form.axes, family.centred).reshape(shape)
     for method, statistics in TEXTBOOK.items():
-        if method == "Welford" and point.n > sizes.loop:
-            continue
-        if method == "two-pass" and not family.centred:
-            continue
-        grouped = x.reshape(view)
-        moments = statistics(grouped, form.axes, centred=family.centred)
-        y = textbook.standardized(grouped, moments, EPS).reshape(shape)
-        errors[method] = largest(y, expected)
+        if point.n <= sizes.loop if method == "Welford" else family.centred or method == "naive":
+            moments = statistics(grouped, form.axes, centred=family.centred)
+            y = textbook.standardized(grouped, moments, EPS).reshape(shape)
+            errors[method] = largest(y, expected)
     arguments = family.arguments(shape, form.axes)
     theirs = pytorch(name + form.suffix, arguments, family.settings, x)
     if theirs is not None:

@@ -8,20 +8,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from precision_errors import METHODS, OFFSETS, Row, Sizes, memories
+from precision_errors import METHODS, OFFSETS, Row, Sizes, memories, methods
 from precision_layers import FAMILIES, LAYERS
 
 COLORS = {"naive": "#c8553d", "two-pass": "#e0a030", "Welford": "#4f9d69", "PyTorch": "#8067b7",
           "ours": "#1f4e8c"}
-MARKERS = {"naive": "v", "two-pass": "s", "Welford": "D", "PyTorch": "X", "ours": "o"}
-LABELS = {"naive": "naive: E[x²] − E[x]²", "two-pass": "two-pass: E[(x − E[x])²]",
-          "Welford": "Welford", "PyTorch": "PyTorch", "ours": "ours"}
+MARKERS = dict(zip(COLORS, "vsDXo", strict=True))
+CENTRED = {"naive": "naive: E[x²] − E[x]²", "two-pass": "two-pass: E[(x − E[x])²]"}
 NOT_CENTRED = {"naive": "naive: Σx²/n", "Welford": "running mean of x²"}
 ABOVE = {"ours": 5, "PyTorch": 6}
 """What is drawn over the rest: PyTorch's dashes leave ours visible under them."""
-DASHES = {"PyTorch": (0, (3, 1.5))}
 SWEEPS = ("offset", "N", "layout")
-GREY, COARSE = "#6b7280", "#e6e9ee"
+INK, GREY, COARSE = "#1f2937", "#6b7280", "#e6e9ee"
 STRIP = 0.86
 """From here up, as a share of a panel's height, stands what is NaN or infinite."""
 
@@ -55,7 +53,8 @@ def draw(layer: str, rows: Sequence[Row], sizes: Sizes) -> Any:
             heading(axes, sweep, dtype, chosen)
             if not column:
                 axes.set_ylabel("largest error", color=GREY, fontsize=9)
-    title(figure, layer, rows)
+    figure.suptitle(f"{layer}: how far the standardized output is off", fontsize=14,
+                    fontweight="bold", color=INK)
     legend(figure, layer, rows, sizes)
     return figure
 
@@ -97,23 +96,19 @@ def frame(axes: Any, dtype: str, rows: Sequence[Row]) -> None:
 def curves(axes: Any, rows: Sequence[Row]) -> None:
     """Errors against the offset or N."""
     by_offset = rows[0].point.sweep == "offset"
-    x = np.array([row.point.offset if by_offset else row.point.n for row in rows])
+    x = [row.point.offset if by_offset else row.point.n for row in rows]
     axes.set_xscale("log")
     axes.set_xlim((0.5, 2e8) if by_offset else (8, 2e6))
     axes.minorticks_off()
-    for name in METHODS:
-        errors = np.array([row.errors.get(name, -1.0) for row in rows])
-        there = ~(errors < 0)
-        if there.any():
-            line(axes, name, x[there], errors[there], joined=True)
+    for name in methods(rows):
+        line(axes, name, x, rows, joined=True)
     if by_offset:
         coarse(axes, rows[0].point.dtype)
 
 
 def layouts(axes: Any, rows: Sequence[Row]) -> None:
     """Errors of each form in each memory layout, the methods side by side."""
-    names = [name for name in METHODS if any(name in row.errors for row in rows)]
-    places, at = [], 0.0
+    names, places, at = methods(rows), [], 0.0
     for i, row in enumerate(rows):
         if i and row.point.form is not rows[i - 1].point.form:
             axes.axvline(at, color="#dfe2e8", linewidth=0.9, zorder=0)
@@ -122,11 +117,7 @@ def layouts(axes: Any, rows: Sequence[Row]) -> None:
         at += 1.0
     for i, name in enumerate(names):
         shift = (i - (len(names) - 1) / 2) * 0.16
-        here = [(p + shift, row.errors[name]) for p, row in zip(places, rows, strict=True)
-                if name in row.errors]
-        if here:
-            x, errors = map(np.array, zip(*here, strict=True))
-            line(axes, name, x, errors, joined=False)
+        line(axes, name, [place + shift for place in places], rows, joined=False)
     axes.set_xlim(-0.25, at + 0.25)
     axes.set_xticks(places, [row.point.memory for row in rows], rotation=35, ha="right",
                     rotation_mode="anchor", fontsize=7.5)
@@ -136,20 +127,29 @@ def layouts(axes: Any, rows: Sequence[Row]) -> None:
                   transform=axes.get_xaxis_transform(), ha="center", va="bottom", fontsize=8.5)
 
 
-def line(axes: Any, name: str, x: np.ndarray, errors: np.ndarray, *, joined: bool) -> None:
+def style(name: str) -> dict[str, Any]:
+    """How the line of a method looks, in the panels and in the legend."""
+    return {"color": COLORS[name], "marker": MARKERS[name], "markeredgecolor": "white",
+            "linestyle": (0, (3, 1.5)) if name == "PyTorch" else "-",
+            "linewidth": 2.2 if name == "ours" else 1.4}
+
+
+def line(axes: Any, name: str, places: Sequence[float], rows: Sequence[Row], *, joined: bool
+         ) -> None:
     """One method: a line where it is finite, a marker at the edge where it is NaN, ∞ or 0."""
-    ours = name == "ours"
-    style = {"color": COLORS[name], "marker": MARKERS[name], "markersize": 5 if ours else 4.5,
-             "markeredgecolor": "white", "markeredgewidth": 0.5, "zorder": ABOVE.get(name, 3)}
+    x, errors = np.array([(place, row.errors[name]) for place, row in zip(places, rows, strict=True)
+                          if name in row.errors]).T
+    look = {**style(name), "markersize": 5 if name == "ours" else 4.5, "markeredgewidth": 0.5,
+            "zorder": ABOVE.get(name, 3)}
+    marks = {**look, "linestyle": ""}
     plain = np.isfinite(errors) & (errors > 0)
-    axes.plot(x, np.where(plain, errors, np.nan), linestyle=DASHES.get(name, "-") if joined else "",
-              linewidth=2.2 if ours else 1.4, label=name, **style)
+    axes.plot(x, np.where(plain, errors, np.nan), label=name, **(look if joined else marks))
     bottom, top = np.log10(axes.get_ylim())
     number = METHODS.index(name)  # not one upon the other
     above = STRIP + (1 - STRIP) * (1 - (number + 1) / (len(METHODS) + 1))
     for there, height in ((~np.isfinite(errors), above), (errors == 0, 0.012 + 0.013 * number)):
         edge = np.full(there.sum(), 10 ** (bottom + (top - bottom) * height))
-        axes.plot(x[there], edge, linestyle="", **style)
+        axes.plot(x[there], edge, **marks)
 
 
 def coarse(axes: Any, dtype: str) -> None:
@@ -181,16 +181,9 @@ def heading(axes: Any, sweep: str, dtype: str, rows: Sequence[Row]) -> None:
     axes.set_xlabel(along.get(sweep, ""), color=GREY, fontsize=9)
     pad = 22 if sweep == "layout" else 8
     axes.set_title(f"{dtype}: ours within {worst:.1e}", loc="left", fontsize=10.5, pad=pad + 12,
-                   fontweight="bold", color="#1f2937")
+                   fontweight="bold", color=INK)
     axes.annotate(what, (0, 1), (0, pad), xycoords="axes fraction", textcoords="offset points",
                   fontsize=8.5, color=GREY, va="bottom")
-
-
-def title(figure: Any, layer: str, rows: Sequence[Row]) -> None:
-    """What is seen."""
-    figure.suptitle(
-        f"{layer}: how far the standardized output is off", fontsize=14, fontweight="bold",
-        color="#1f2937")
 
 
 def legend(figure: Any, layer: str, rows: Sequence[Row], sizes: Sizes) -> None:
@@ -198,20 +191,15 @@ def legend(figure: Any, layer: str, rows: Sequence[Row], sizes: Sizes) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    names = [name for name in METHODS if any(name in row.errors for row in rows)]
-    centred = FAMILIES[LAYERS[layer]].centred
-    words = LABELS if centred else {**LABELS, **NOT_CENTRED}
-    handles: list[Any] = [
-        Line2D([], [], color=COLORS[n], marker=MARKERS[n], label=words[n], markeredgecolor="white",
-               linestyle=DASHES.get(n, "-"), linewidth=2.2 if n == "ours" else 1.4)
-        for n in names]
-    handles.append(Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)),
-                          label="machine epsilon"))
-    handles.append(Patch(color=COARSE, label="data rounded coarser than their spread"))
+    words = CENTRED if FAMILIES[LAYERS[layer]].centred else NOT_CENTRED
+    handles = [*(Line2D([], [], label=words.get(n, n), **style(n)) for n in methods(rows)),
+               Line2D([], [], color=GREY, linewidth=0.9, linestyle=(0, (4, 3)),
+                      label="machine epsilon"),
+               Patch(color=COARSE, label="data rounded coarser than their spread")]
     loop = f"{sizes.loop:,}".replace(",", " ")
     figure.legend(
         handles=handles, loc="outside lower center", ncols=len(handles), frameon=False,
-        fontsize=9, title_fontsize=8.5, labelcolor="#1f2937",
+        fontsize=9, title_fontsize=8.5, labelcolor=INK,
         title="Largest |y − exact| over four sets of N normal values of spread 1. Exact: float64 "
               "on the same data; for float64, long double.\nThe textbooks' ways compute in the "
               f"dtype itself; the one that loops over the values goes up to N = {loop}. Headings "
