@@ -10,7 +10,7 @@ import pytest
 import strict
 
 import tinygrad_norm as tn
-from tinygrad_norm.backend.array import BACKENDS, as_device
+from tinygrad_norm.backend.array import as_device, register
 
 
 def _missing_gpu() -> str | None:
@@ -24,7 +24,7 @@ def _missing_gpu() -> str | None:
     return "cuda is not available"
 
 
-BACKENDS["strict"] = strict.StrictBackend()
+register("strict", strict.StrictBackend())
 _REASON = _missing_gpu()
 CUDA = pytest.param("cuda", marks=[
     pytest.mark.cuda, pytest.mark.skipif(_REASON is not None, reason=str(_REASON))])

@@ -211,7 +211,7 @@ module = StrictModule()
 
 
 class StrictBackend:
-    """The entry in ``BACKENDS``."""
+    """The device "strict", which ``conftest.py`` registers."""
 
     def owns(self, array: Any) -> bool:
         return isinstance(array, StrictArray)

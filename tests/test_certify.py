@@ -18,7 +18,7 @@ from norm_cases import CASES, Case, Series, formula, randomize
 import tinygrad_norm as tn
 from tinygrad_norm import __main__
 from tinygrad_norm.autograd.graph import wrap
-from tinygrad_norm.proof import Jet, catalogue
+from tinygrad_norm.proof import Jet, catalogue, jets
 from tinygrad_norm.proof.catalogue import ENTRIES
 from tinygrad_norm.proof.certificate import LONGEST, WIDTH, Certificate, Row
 from tinygrad_norm.proof.certify_all import certified
@@ -76,11 +76,11 @@ def test_series_of_the_layers_are_those_of_the_textbook_formula(
     along = [random.standard_normal(m.shape) for m in (x, *(values[n] for n in names))]
     expected = formula(case, *(Series.line(m, v) for m, v in zip(
         (x, *(values[n] for n in names)), along, strict=True)), eps=EPS, statistics=statistics)
-    layer.to(device="jet")
-    for name, v in zip(names, along[1:], strict=True):
-        parameter = getattr(layer, name).requires_grad_(False)
-        parameter.array = Jet.line(values[name], v, ORDERS)
-    with tn.autograd.keep_statistics():
+    with jets(), tn.autograd.keep_statistics():
+        layer.to(device="jet")
+        for name, v in zip(names, along[1:], strict=True):
+            parameter = getattr(layer, name).requires_grad_(False)
+            parameter.array = Jet.line(values[name], v, ORDERS)
         y = layer(wrap(tn.Tensor, Jet.line(x, along[0], ORDERS))).array
     assert len(y.c) == ORDERS + 1
     for got, c in zip(y.c, expected.c, strict=True):
@@ -494,7 +494,8 @@ def test_the_command_refuses(
 
 
 def test_nothing_of_it_is_imported_before_it_is_asked_for() -> None:
-    code = ("import sys, tinygrad_norm as tn; assert not any('.study' in m for m in sys.modules); "
+    code = ("import sys, tinygrad_norm as tn; later = ('viz', 'study', 'proof'); "
+            "assert not any(f'tinygrad_norm.{name}' in sys.modules for name in later); "
             "tn.certify; assert 'torch' not in sys.modules; tn.proof.Jet; 'certify' in dir(tn)")
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True,
                    cwd=Path(tn.__file__).parent.parent)

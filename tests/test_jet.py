@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -17,9 +20,16 @@ import tinygrad_norm as tn
 from tinygrad_norm.autograd.graph import wrap
 from tinygrad_norm.backend.array import array_module, backend_of, device_of, is_array, to_device
 from tinygrad_norm.errors import DeviceError
-from tinygrad_norm.proof import Jet, jet_functions
+from tinygrad_norm.proof import Jet, jet_functions, jets
 
 ORDER = 6
+
+
+@pytest.fixture(autouse=True)
+def _jets_are_arrays() -> Iterator[None]:
+    with jets():
+        yield
+
 
 # -- functions of one variable, against mpmath -----------------------------------------------------
 
@@ -326,6 +336,49 @@ def test_it_is_a_device() -> None:
     with pytest.raises(DeviceError, match="there is one jet, got jet:1"):
         x.to(device="jet:1")
     np.testing.assert_array_equal((moved + x).cpu().numpy(), 2 * x.numpy())  # x is a constant
+
+
+OUTSIDE = """
+import threading
+import numpy as np, tinygrad_norm as tn
+from tinygrad_norm.backend.array import BACKENDS, is_array
+tn.certify(tn.nn.LayerNorm(2), tn.randn(3, 2), pytorch=False)
+def refused():
+    assert not is_array(x) and list(BACKENDS) == ["cpu", "cuda"]
+    try:
+        tn.ones(2, device="jet")
+    except tn.errors.DeviceError as error:
+        return "got 'jet'" in str(error)
+x = tn.proof.Jet.line(np.zeros(2), np.ones(2))
+assert refused()
+with tn.proof.jets():
+    with tn.proof.jets():
+        pass
+    assert is_array(x)
+    entered, leave, seen = threading.Event(), threading.Event(), []
+    def other():
+        with tn.proof.jets():
+            entered.set()
+            leave.wait()
+            seen.append(is_array(x))
+    thread = threading.Thread(target=other)
+    thread.start()
+    entered.wait()
+leave.set()
+thread.join()
+assert seen == [True] and refused()
+try:
+    with tn.proof.jets():
+        raise KeyError
+except KeyError:
+    assert refused()
+"""
+
+
+def test_it_is_one_where_it_is_asked_for_alone() -> None:
+    """Neither its import nor certify leaves it behind, and none takes it from another."""
+    subprocess.run([sys.executable, "-W", "error", "-c", OUTSIDE], check=True,
+                   cwd=Path(tn.__file__).parent.parent)
 
 
 def line() -> tn.Tensor:

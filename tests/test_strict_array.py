@@ -10,7 +10,16 @@ import pytest
 import strict
 from strict import StrictArray
 
-from tinygrad_norm.backend.array import BACKENDS, array_module, backend_of, device_of, is_array
+from tinygrad_norm.backend.array import (
+    array_module,
+    as_device,
+    backend_of,
+    device_of,
+    is_array,
+    register,
+    unregister,
+)
+from tinygrad_norm.errors import DeviceError
 
 
 @pytest.fixture
@@ -53,8 +62,21 @@ def test_it_computes_as_numpy_does(a: StrictArray) -> None:
 def test_the_backend_is_found_by_the_array(a: StrictArray) -> None:
     assert is_array(a)
     assert array_module(a) is strict.module
-    assert backend_of(a) is BACKENDS["strict"]
+    assert isinstance(backend_of(a), strict.StrictBackend)
     assert device_of(a) == strict.DEVICE
     assert not is_array([1])
     with pytest.raises(TypeError, match="expected a NumPy or CuPy array, got list"):
         backend_of([1])
+
+
+def test_a_device_is_registered_by_a_call() -> None:
+    backend = strict.StrictBackend()
+    with pytest.raises(ValueError, match="register: there is a device 'strict' already; unreg"):
+        register("strict", backend)
+    with pytest.raises(DeviceError, match="got 'other'"):
+        as_device("other")
+    register("other", backend)
+    assert as_device("other") == strict.DEVICE
+    unregister("other")
+    with pytest.raises(DeviceError, match="got 'other'"):
+        as_device("other")

@@ -1,7 +1,8 @@
 """Which module an array belongs to, which device it lies on, and how it moves.
 
 The array decides: there is no current device. Each kind of device is one entry of ``BACKENDS``,
-so a new one (the tests add a strict stand-in) is a class with six methods.
+so a new one (the tests add a strict stand-in) is a class with six methods and a call of
+:func:`register`.
 """
 
 from __future__ import annotations
@@ -120,11 +121,28 @@ class CupyBackend:
 
 
 BACKENDS: dict[str, Backend] = {"cpu": NumpyBackend(), "cuda": CupyBackend()}
+"""The kinds of devices by name. They are asked in this order whose an array is."""
+
+
+def register(name: str, backend: Backend) -> None:
+    """Make ``name`` a device, and what ``backend`` owns an array, for the whole process.
+
+    Raises:
+        ValueError: there is a device of that name.
+    """
+    if name in BACKENDS:
+        raise ValueError(f"register: there is a device {name!r} already; unregister it first")
+    BACKENDS[name] = backend
+
+
+def unregister(name: str) -> None:
+    """Undo :func:`register`; tensors that are still on that device can no longer be used."""
+    del BACKENDS[name]
 
 
 def backend_of(array: Array) -> Backend:
     """The backend whose module made ``array``."""
-    for backend in BACKENDS.values():
+    for backend in tuple(BACKENDS.values()):  # another thread may register one meanwhile
         if backend.owns(array):
             return backend
     raise TypeError(f"expected a NumPy or CuPy array, got {type(array).__name__}")
@@ -139,7 +157,8 @@ def array_module(array: Array) -> Any:
 
 def is_array(value: Any) -> bool:
     """Whether ``value`` is an array of some backend."""
-    return isinstance(value, np.ndarray) or any(b.owns(value) for b in BACKENDS.values())
+    return isinstance(value, np.ndarray) or any(
+        backend.owns(value) for backend in tuple(BACKENDS.values()))
 
 
 def device_of(array: Array) -> Device:
@@ -182,7 +201,7 @@ def to_numpy(array: Array) -> np.ndarray:
 
 
 def still(array: Array) -> Array:
-    """``array``, without derivatives of its own: Taylor series (``proof.Jet``) have them."""
+    """``array`` without the derivatives that it carries: one with a method ``detach`` has some."""
     detach = getattr(array, "detach", None)
     return array if detach is None else detach()
 

@@ -10,6 +10,6 @@
 """
 
 from .jet import Jet
-from .jet_backend import JetBackend
+from .jet_backend import JetBackend, jets
 
-__all__ = ["Jet", "JetBackend"]
+__all__ = ["Jet", "JetBackend", "jets"]

@@ -24,6 +24,7 @@ from ..tensors.random import get_rng_state, manual_seed, set_rng_state
 from ..tensors.tensor import Tensor
 from .certificate import Certificate, Row
 from .jet import Jet, stops
+from .jet_backend import jets
 from .reverse import Line, PyTorchReverse, Reverse, each, flat, floats, leaf, learned, pytorch_of
 
 FLOOR = 1e-3
@@ -145,6 +146,7 @@ def _worst(
     return [float(e) for e in np.max(errors, axis=0)]
 
 
+@jets()
 def _series(
     layer: Any, arrays: Any, line: Line, chosen: Settings
 ) -> tuple[np.ndarray, np.ndarray]:
