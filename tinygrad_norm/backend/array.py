@@ -121,7 +121,7 @@ class CupyBackend:
 
 
 BACKENDS: dict[str, Backend] = {"cpu": NumpyBackend(), "cuda": CupyBackend()}
-"""The kinds of devices by name. They are asked in this order whose an array is."""
+"""The kinds of devices by name. They are asked in this order whether an array is theirs."""
 
 
 def register(name: str, backend: Backend) -> None:
