@@ -1,4 +1,4 @@
-"""Experiments: each gives plain results, and from results a table or a picture."""
+"""The walk through a computation, forward and back, one formula at a time, and its page."""
 
 from typing import TYPE_CHECKING, Any
 
