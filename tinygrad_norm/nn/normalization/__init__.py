@@ -21,8 +21,11 @@
     FiLM, AdaptiveNorm none; those of its norm           from a condition   what its norm does
     DyT                none: no normalization  no        normalized_shape   nothing
 
-All of them are made of ``ops.normalize`` and ``ops.moments``, whose formulas and gradient stand in
-``backend/reference.py``.
+A file a norm, its function above, its layer below. Beside them: ``algebra.py``, what they are made
+of (``ops.normalize`` and ``ops.moments``, whose formulas and gradient stand in
+``backend/reference.py``); ``running.py``, running statistics; ``checks.py``, of inputs;
+``norm.py``, ``channel.py`` and ``lazy.py``, the bases of the layers; ``shards.py``, a batch in
+several places.
 """
 
 from importlib import import_module
