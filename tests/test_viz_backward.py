@@ -7,7 +7,7 @@ from viz_case import MLP, Chain, Normed, Shift, draws, edges, leaf, names, sound
 import tinygrad_norm as tn
 from tinygrad_norm import nn, viz
 from tinygrad_norm.autograd import Function
-from tinygrad_norm.autograd.backward import reachable
+from tinygrad_norm.autograd.walk import reachable
 from tinygrad_norm.proof.catalogue import ENTRIES
 from tinygrad_norm.viz.reverse import Walk
 
@@ -150,6 +150,33 @@ def test_a_users_function():
     sound(graph)
     assert groups(graph) == {"Scale": ["mul"]}
     assert ("b", "mul", (2,)) in edges(graph)  # what it saved is a tensor of its own
+
+
+def test_a_users_function_in_the_backward_of_another():
+    """Its inputs have no names: a constant among them is an input."""
+    class Masked(Function):
+        @staticmethod
+        def forward(ctx, dy, mask):
+            return dy * mask
+
+        @staticmethod
+        def backward(ctx, g):
+            return g, None
+
+    class Double(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, dy):
+            return Masked.apply(dy, np.ones(2, np.float32))
+
+    graph = viz.graph(Double.apply(leaf(2)), view="both").graph
+    sound(graph)
+    assert groups(graph) == {"Double": ["Masked"]}
+    assert edges(graph)[-3:] == [
+        ("d output", "Masked", (2,)), ("input", "Masked", (2,)), ("Masked", "d input", (2,))]
 
 
 def test_a_leaf_alone():

@@ -7,7 +7,7 @@ from viz_case import MLP, Normed, Shift, draws, edge, leaf, names, texts
 import tinygrad_norm as tn
 from tinygrad_norm import nn, viz
 from tinygrad_norm.autograd import Function
-from tinygrad_norm.autograd.backward import reachable
+from tinygrad_norm.autograd.walk import reachable
 from tinygrad_norm.viz.measures import SHOW, written_bytes
 from tinygrad_norm.viz.values import Values
 

@@ -1,19 +1,16 @@
-"""The reverse walk. It knows no operation: it sorts, sums, undoes broadcasting, and hands on."""
+"""``backward`` and ``grad``: where a walk begins, and what becomes of the gradients it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ..backend.array import Array, array_module, device_of
+from ..backend.array import array_module, device_of
 from ..errors import DeviceError, ShapeError
-from .anomaly import check_backward
-from .broadcasting import unbroadcast
-from .graph import Edge, Node, Value, tick, wrap
-from .mode import ANOMALY, GRAD, UNHOOKED, flags, set_grad_enabled
+from .graph import Edge, Value, wrap
+from .mode import GRAD, flags, set_grad_enabled
+from .observer import accumulate, hooked
+from .walk import walk
 
 Tensors = Value | Sequence[Value]
 
@@ -41,14 +38,13 @@ def backward(
     roots = _roots("backward", outputs, grad_tensors, create_graph)
     token = flags.set(flags.get() & ~GRAD | create_graph)
     try:
-        leaves = _walk(roots, graph=create_graph, keep=keep)
+        leaves = walk(roots, graph=create_graph, keep=keep)
     finally:
         flags.reset(token)
     for leaf, gradient in leaves.items():
         if leaf.hooks:
-            for hook in tuple(leaf.hooks.values()):
-                gradient = _hooked(hook, leaf.result_class, gradient, create_graph)
-        _accumulate(leaf, gradient, create_graph)
+            gradient = hooked(leaf.hooks, leaf.result_class, gradient, create_graph)
+        accumulate(leaf, gradient, create_graph)
 
 
 def grad(
@@ -88,7 +84,7 @@ def grad(
     roots = _roots("grad", outputs, grad_outputs, create_graph)
     targets: list[Any] = [v.edge or v for v in inputs]
     with set_grad_enabled(create_graph):
-        found = _walk(roots, graph=create_graph, keep=keep, targets=frozenset(targets))
+        found = walk(roots, graph=create_graph, keep=keep, targets=frozenset(targets))
     results = []
     for i, (variable, target) in enumerate(zip(inputs, targets, strict=True)):
         gradient = found.get(target)
@@ -99,165 +95,12 @@ def grad(
                 f"grad: input {i} of shape {variable.array.shape} is not part of the graph of the "
                 "outputs; pass allow_unused=True to get None for it"
             )
-        elif gradient is not None and not isinstance(target, tuple):
-            for hook in tuple((variable.hooks or {}).values()):
-                gradient = _hooked(hook, variable.result_class, gradient, create_graph)
+        elif gradient is not None and variable.hooks and not isinstance(target, tuple):
+            gradient = hooked(variable.hooks, variable.result_class, gradient, create_graph)
         if gradient is not None and not isinstance(gradient, Value):
             gradient = wrap(variable.result_class, array_module(gradient).asarray(gradient))
         results.append(gradient)
     return tuple(results)
-
-
-def reachable(edges: Iterable[Edge]) -> list[Node]:
-    """Every node that the edges lead to, each after all that depend on it."""
-    seen: set[Node] = set()
-    stack = [edge[0] for edge in edges if isinstance(edge, tuple)]
-    seen.update(stack)
-    while stack:
-        for edge in stack.pop().edges:
-            if edge.__class__ is tuple and edge[0] not in seen:
-                seen.add(edge[0])
-                stack.append(edge[0])
-    return sorted(seen, key=attrgetter("order"), reverse=True)
-
-
-def _walk(
-    roots: Sequence[tuple[Edge, Any]],
-    *,
-    graph: bool,
-    keep: bool,
-    targets: Set[Any] | None = None,
-) -> dict[Any, Any]:
-    """Carry gradients from the roots back.
-
-    Gradients are arrays, or tensors when ``graph`` (their arithmetic is then recorded). Returned
-    is the gradient of each leaf reached, or, with ``targets``, of those: leaves or (node, output).
-    What is returned shares no memory with anything else.
-    """
-    found: dict[Any, Any] = {}
-    pending: dict[Node, list[Any]] = {}
-    for edge, gradient in roots:
-        if isinstance(edge, tuple):
-            dys = pending.setdefault(edge[0], [None] * len(edge[0].shapes))
-            dys[edge[1]] = gradient if dys[edge[1]] is None else dys[edge[1]] + gradient
-        elif targets is None or edge in targets:
-            found[edge] = found[edge] + gradient if edge in found else _copy(gradient)
-    nodes = reachable(edge for edge, _ in roots)
-    ends: Set[Node] = frozenset()
-    if targets is not None:
-        nodes, ends = _towards(nodes, targets)
-    anomaly = flags.get() & ANOMALY
-    for node in nodes:
-        dys = pending.pop(node, None)  # type: ignore[arg-type]
-        if dys is None:
-            continue
-        if node.watched:
-            _look(node, dys, graph, retain=targets is None)
-        if targets is not None:
-            for i, dy in enumerate(dys):
-                if dy is not None and (node, i) in targets:
-                    found[node, i] = _copy(dy)
-            if node in ends:
-                continue
-        gradients = node.op.pull(node, dys, graph)
-        if anomaly:
-            check_backward(node, dys, gradients)
-        for edge, gradient in zip(node.edges, gradients):  # noqa: B905 (hot)
-            if edge is None or gradient is None:
-                continue
-            if edge.__class__ is tuple:
-                to, i = edge
-                if gradient.shape != to.shapes[i]:
-                    gradient = unbroadcast(gradient, to.shapes[i])
-                held = pending.get(to)
-                if held is None:
-                    held = pending[to] = [None] * len(to.shapes)
-                before = held[i]
-                held[i] = gradient if before is None else before + gradient
-            elif targets is None or edge in targets:
-                shape = edge.array.shape  # type: ignore[union-attr]
-                if gradient.shape != shape:
-                    gradient = unbroadcast(gradient, shape)
-                if edge in found:
-                    found[edge] = found[edge] + gradient
-                elif graph:  # written[1]: it shares memory
-                    shared = gradient is dys[0] or gradient.written[1]
-                    found[edge] = _copy(gradient) if shared else gradient
-                else:  # a rule's own new array is kept, dy itself or a view of it is copied
-                    new = gradient.base is None and gradient is not dys[0]
-                    found[edge] = gradient if new else gradient.copy()
-        if not keep and node.cells:  # shapes alone are kept, as in PyTorch
-            node.saved = None
-    return found
-
-
-def _copy(gradient: Any) -> Any:
-    return gradient.copy() if not isinstance(gradient, Value) else gradient.clone()  # type: ignore[attr-defined]
-
-
-def _towards(nodes: Sequence[Node], targets: Set[Any]) -> tuple[list[Node], Set[Node]]:
-    """Those of ``nodes`` that lead to a target, in the same order, and those where it ends."""
-    captured = {target[0] for target in targets if isinstance(target, tuple)}
-    leading: set[Node] = set()
-    for node in reversed(nodes):
-        if any(
-            edge[0] in leading or edge[0] in captured if isinstance(edge, tuple)
-            else edge in targets
-            for edge in node.edges
-            if edge is not None
-        ):
-            leading.add(node)
-    return [node for node in nodes if node in leading or node in captured], captured - leading
-
-
-def _look(node: Node, dys: list[Any], graph: bool, *, retain: bool) -> None:
-    """Run the hooks of a node's outputs and fill their retained gradients."""
-    for i, dy in enumerate(dys):
-        if dy is None:
-            continue
-        for hook in tuple((node.hooks or {}).get(i, {}).values()):
-            dy = dys[i] = _hooked(hook, Value.result_class, dy, graph)
-        reference = (node.retained or {}).get(i) if retain else None
-        variable = reference() if reference else None
-        if variable is not None:
-            _accumulate(variable, _copy(dy), graph)
-
-
-def _hooked(hook: Callable[[Any], Any], like: type[Value], gradient: Any, graph: bool) -> Any:
-    """What ``hook`` makes of a gradient; None leaves it as it is."""
-    if flags.get() & UNHOOKED:
-        return gradient
-    given = gradient if isinstance(gradient, Value) else wrap(like, _array(gradient))
-    result = hook(given)
-    if result is None:
-        return gradient
-    if not isinstance(result, Value):
-        raise TypeError(f"hook: expected a Tensor or None, got {type(result).__name__}")
-    if result.array.shape != given.array.shape:
-        raise ShapeError(
-            f"hook: expected a gradient of shape {given.array.shape}, got {result.array.shape}"
-        )
-    return result if graph else result.array
-
-
-def _accumulate(leaf: Value, gradient: Any, graph: bool) -> None:
-    """Add to ``leaf.grad``: in place, so that whoever holds it sees the sum."""
-    old = leaf._grad
-    if graph:
-        leaf._grad = gradient if old is None else old + gradient
-    elif old is None:
-        leaf._grad = wrap(leaf.result_class, _array(gradient))
-    elif old.tracked:
-        leaf._grad = old.detach() + wrap(leaf.result_class, gradient)
-    else:
-        array = old.array
-        array += gradient
-        old.written[0] = tick()
-
-
-def _array(value: Any) -> Array:
-    """NumPy's reductions give scalars; everywhere else an array without dimensions is meant."""
-    return np.asarray(value) if isinstance(value, np.generic) else value
 
 
 def _as_tuple(tensors: Tensors) -> tuple[Value, ...]:

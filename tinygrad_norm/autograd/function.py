@@ -7,18 +7,10 @@ from typing import Any
 
 from ..backend.array import array_module
 from ..errors import ShapeError
-from .anomaly import user_line
-from .graph import Node, Value, constant, wrap
-from .mode import (
-    ANOMALY,
-    GRAD,
-    WATCH,
-    flags,
-    function_forward,
-    no_grad,
-    set_grad_enabled,
-    watcher,
-)
+from .graph import Kept, Node, Value, constant, wrap
+from .mode import GRAD, flags, function_forward, no_grad, set_grad_enabled
+from .observer import Observer
+from .record import record
 
 
 class FunctionCtx:
@@ -100,17 +92,9 @@ class Function:
         ys = [_fresh(y, args) for y in given]
         edges = [(a.edge or a) if needed else None
                  for a, needed in zip(args, ctx.needs_input_grad, strict=True)]
-        saved = [_kept(s, given) for s in ctx._saved]
-        cells = [s.written for s in ctx._saved if isinstance(s, Value)]
-        ctx._saved = ()
         shapes = [y.array.shape if isinstance(y, Value) else () for y in ys]
-        node = Node(_Call(cls, ctx, args), edges, {}, shapes, None, saved, cells)
-        node.constants = tuple(constant(a) for a, edge in zip(args, edges, strict=True)
-                               if edge is None)
-        if flags.get() & ANOMALY:
-            node.trace = user_line()
-        if flags.get() & WATCH:
-            watcher.get()(node, args)
+        call = _Call(cls, ctx, args)
+        node = record(call, call, edges, {}, (), args, given, shapes, flags.get())
         for i, y in enumerate(ys):
             if isinstance(y, Value) and y.array.dtype.kind == "f" \
                     and id(given[i]) not in ctx._constant:
@@ -119,7 +103,18 @@ class Function:
         return tuple(ys) if many else ys[0]
 
 
-def _kept(value: Any, outputs: Sequence[Any]) -> tuple[Any, Any, int | None]:
+def _fresh(y: Any, inputs: Sequence[Any]) -> Any:
+    """An output as a tensor of its own: ``forward`` may hand an input through."""
+    if not isinstance(y, Value):
+        return y
+    alias = wrap(y.result_class, y.array)
+    alias.written = y.written
+    if any(y is x for x in inputs):
+        alias.written[1] = True
+    return alias
+
+
+def _saved(value: Any, outputs: Sequence[Any]) -> tuple[Any, Any, int | None]:
     """A saved tensor: its array, its place in the graph, and which output it is.
 
     An output is kept without its place, or it would keep itself alive. A tensor that an in-place
@@ -136,28 +131,43 @@ def _kept(value: Any, outputs: Sequence[Any]) -> tuple[Any, Any, int | None]:
     return value.array, alias, position
 
 
-def _fresh(y: Any, inputs: Sequence[Any]) -> Any:
-    """An output as a tensor of its own: ``forward`` may hand an input through."""
-    if not isinstance(y, Value):
-        return y
-    alias = wrap(y.result_class, y.array)
-    alias.written = y.written
-    if any(y is x for x in inputs):
-        alias.written[1] = True
-    return alias
-
-
 class _Call:
-    """The operation of one ``Function.apply``: calls the user's backward."""
+    """One ``Function.apply``: the operation, and also its plan; calls the user's backward."""
+
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     def __init__(self, function: type[Function], ctx: FunctionCtx, args: Sequence[Any]) -> None:
         self.name = function.__name__
         self.function = function
         self.ctx = ctx
-        self.inputs = [(a.array.shape, a.array.dtype) if needed else None
+        self.wanted = [(a.array.shape, a.array.dtype) if needed else None
                        for a, needed in zip(args, ctx.needs_input_grad, strict=True)]
 
-    def pull(self, node: Node, dys: Sequence[Any], graph: bool) -> Sequence[Any]:
+    def keep(
+        self, arrays: Sequence[Any], inputs: Sequence[Any], outputs: Sequence[Any]
+    ) -> tuple[list[Any], list[list[int]]]:
+        """What ``save_for_backward`` was given, and the ``written`` lists of the tensors in it."""
+        given, self.ctx._saved = self.ctx._saved, ()
+        return ([_saved(value, outputs) for value in given],
+                [value.written for value in given if isinstance(value, Value)])
+
+    def constants(self, inputs: Sequence[Any]) -> tuple[Any, ...]:
+        """The arguments that no gradient flows into, described."""
+        return tuple(constant(a) for a, needed in
+                     zip(inputs, self.ctx.needs_input_grad, strict=True) if not needed)
+
+    def kept(self, node: Node) -> list[Kept]:
+        """The arrays that it saved; which inputs or outputs they are is the user's affair."""
+        assert node.saved is not None
+        cells = iter(node.cells)
+        return [Kept(False, None, array,
+                     isinstance(value, Value) and next(cells)[0] > node.order)
+                for array, value, _ in node.saved]
+
+    def pull(
+        self, node: Node, dys: Sequence[Any], graph: bool, seen: Observer | None = None
+    ) -> Sequence[Any]:
         like = Value.result_class
         saved = []
         if node.saved is None:
@@ -192,14 +202,14 @@ class _Call:
 
     def _checked(self, results: Sequence[Any]) -> list[Any]:
         """One gradient for each argument of forward, of its shape (or broadcast) and dtype."""
-        count = len(self.inputs)
+        count = len(self.wanted)
         if len(results) < count or any(r is not None for r in results[count:]):
             raise RuntimeError(
                 f"{self.name}.backward: returned an incorrect number of gradients: expected "
                 f"{count}, one for each argument of forward, got {len(results)}"
             )
         checked: list[Any] = []
-        for i, (result, wanted) in enumerate(zip(results, self.inputs, strict=False)):
+        for i, (result, wanted) in enumerate(zip(results, self.wanted, strict=False)):
             if result is None or wanted is None:
                 checked.append(None)
                 continue

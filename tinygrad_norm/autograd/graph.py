@@ -13,9 +13,12 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 from ..backend.array import Array
+
+if TYPE_CHECKING:
+    from .observer import Observer
 
 tick: Callable[[], int] = itertools.count(1).__next__
 """One clock for the whole process: it numbers nodes and writes in place.
@@ -93,18 +96,46 @@ def constant(value: Any) -> Any:
     return value if value.__class__ in PLAIN else Constant(value)
 
 
+class Kept(NamedTuple):
+    """A value that an operation keeps for its rule.
+
+    output:  whether it is a result of the call; else it is an input
+    number:  which of them; None where a user's Function keeps it, which does not say
+    value:   the array, or what the call had in its place: a number, None
+    stale:   whether it was changed in place since
+    """
+
+    output: bool
+    number: int | None
+    value: Any
+    stale: bool
+
+
 class Operation(Protocol):
-    """What a node calls on the way back: a primitive, or a user's ``Function``."""
+    """What a node calls on the way back: a primitive, or a user's ``Function``.
+
+    name:     labels the graph
+    inputs:   the inputs' names; of a Function there are none
+    outputs:  the outputs' names, likewise
+    """
 
     name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
-    def pull(self, node: Node, dys: Sequence[Any], graph: bool) -> Sequence[Any]:
+    def pull(
+        self, node: Node, dys: Sequence[Any], graph: bool, seen: Observer | None = None
+    ) -> Sequence[Any]:
         """The gradients of the node's inputs from those of its outputs (None where unused)."""
+        ...
+
+    def kept(self, node: Node) -> list[Kept]:
+        """The values that the node saved."""
         ...
 
 
 class Node:
-    """One recorded call of an operation.
+    """One recorded call of an operation; ``record`` makes it.
 
     op:        what was called, with its rule
     edges:     one for each input: where its gradient goes; None for a constant
@@ -114,11 +145,22 @@ class Node:
     saved:     the values that the rule needs; None once they were freed
     cells:     the ``written`` lists of the tensors among them
     order:     when it was recorded, by the clock
+
+    Only the engine reads plan, saved and cells; whoever looks on asks :meth:`kept`.
     """
 
     # The rest lies in a dict that most nodes never get: 3 % of a small operation's time.
     __slots__ = ("__dict__", "__weakref__", "cells", "edges", "op", "order", "plan", "saved",
                  "settings", "shapes")
+
+    op: Operation
+    edges: Sequence[Edge]
+    settings: dict[str, Any]
+    shapes: Sequence[tuple[int, ...]]
+    plan: Any
+    saved: Sequence[Any] | None
+    cells: Sequence[list[int]]
+    order: int
 
     watched = False
     """Whether it has hooks or retained gradients."""
@@ -133,19 +175,20 @@ class Node:
     calls: tuple[Any, int, Any] | None = None
     """Modules that returned this node's output: (module, time of its call, next such)."""
 
-    def __init__(
-        self, op: Operation, edges: Sequence[Edge], settings: dict[str, Any],
-        shapes: Sequence[tuple[int, ...]], plan: Any, saved: Sequence[Any] | None,
-        cells: Sequence[list[int]],
-    ) -> None:
-        self.op = op
-        self.edges = edges
-        self.settings = settings
-        self.shapes = shapes
-        self.plan = plan
-        self.saved = saved
-        self.cells = cells
-        self.order = tick()
+    def inputs(self) -> list[Any]:
+        """For each input its edge, or what is known of a constant: a number, None, a Constant."""
+        constants = iter(self.constants)
+        return [next(constants, None) if edge is None else edge for edge in self.edges]
+
+    def input_shape(self, i: int) -> tuple[int, ...]:
+        """The shape of input i, which a gradient flows into."""
+        edge = self.edges[i]
+        assert edge is not None, "a constant"
+        return edge.array.shape if isinstance(edge, Value) else edge[0].shapes[edge[1]]
+
+    def kept(self) -> list[Kept] | None:
+        """The inputs and outputs that the rule will find again; None once they were freed."""
+        return None if self.saved is None else self.op.kept(self)
 
     def freed(self) -> RuntimeError:
         """The error for saved values that are gone."""

@@ -29,11 +29,13 @@ from numpy import asarray, generic
 
 from ..backend.array import array_module, device_of, is_array
 from ..errors import DeviceError, DimError, DtypeError, ShapeError
-from .anomaly import check_forward, user_line
-from .graph import PLAIN, Edge, Node, Value, _new, wrap
-from .mode import ANOMALY, GRAD, LOOKED_AT, WATCH, flags, watcher
+from .anomaly import check_forward
+from .graph import PLAIN, Edge, Kept, Node, Value, _new, wrap
+from .mode import ANOMALY, GRAD, flags
+from .observer import Observer
 from .plan import Names, Plan, Rule, Source, make_plan
 from .promotion import promoted
+from .record import record
 
 
 class Primitive:
@@ -142,63 +144,55 @@ class Primitive:
         state = flags.get()
         if state & ANOMALY:
             check_forward(self.name, arrays, results)
-        if self.single:
-            if isinstance(results, generic):
-                results = asarray(results)
-            y = _new(like)
-            y.array = results
-            if self.view and array_module(results).may_share_memory(results, arrays[0]):
-                y.written = inputs[0].written
-                y.written[1] = True
-            else:
-                y.written = [0, False]
-            if mask and state & GRAD and self.rules:
-                plan = self.plans.get(mask) or self.plan(mask, len(edges))
-                saved, cells = plan.keep(arrays, inputs, (y,))
-                node = Node(self, edges, settings, (results.shape,), plan, saved, cells)
-                if plan.constants or state & LOOKED_AT:
-                    self._annotate(node, inputs, state)
-                y.tracked = True
-                y.edge = (node, 0)
-            else:
-                y.tracked = False
-                y.edge = None
-            return y
+        plan = None
+        if mask and state & GRAD and self.rules:
+            plan = self.plans.get(mask) or self.plan(mask, len(edges))
+        if not self.single:
+            return self._many(results, like, plan, edges, settings, arrays, inputs, state)
+        if isinstance(results, generic):
+            results = asarray(results)
+        y = _new(like)
+        y.array = results
+        if self.view and array_module(results).may_share_memory(results, arrays[0]):
+            y.written = inputs[0].written
+            y.written[1] = True
+        else:
+            y.written = [0, False]
+        if plan is None:
+            y.tracked = False
+            y.edge = None
+        else:
+            shapes = (results.shape,)
+            node = record(self, plan, edges, settings, arrays, inputs, (y,), shapes, state)
+            y.tracked = True
+            y.edge = (node, 0)
+        return y
+
+    def _many(
+        self, results: Sequence[Any], like: type[Value], plan: Plan | None, edges: Sequence[Edge],
+        settings: dict[str, Any], arrays: Sequence[Any], inputs: Sequence[Any], state: int,
+    ) -> tuple[Any, ...]:
+        """The tensors of a call with several results."""
         ys: list[Any] = []
         for result in results:
-            y = wrap(like, None)
-            y.array = asarray(result) if isinstance(result, generic) else result
+            y = wrap(like, asarray(result) if isinstance(result, generic) else result)
             if result is arrays[0]:  # handed through: a view
                 y.written = inputs[0].written
                 y.written[1] = True
-            else:
-                y.written = [0, False]
             ys.append(y)
-        if mask and state & GRAD and self.rules:
-            plan = self.plans.get(mask) or self.plan(mask, len(edges))
-            saved, cells = plan.keep(arrays, inputs, ys)
+        if plan is not None:
             shapes = [y.array.shape for y in ys]
-            node = Node(self, edges, settings, shapes, plan, saved, cells)
-            if plan.constants or state & LOOKED_AT:
-                self._annotate(node, inputs, state)
+            node = record(self, plan, edges, settings, arrays, inputs, ys, shapes, state)
             for i, y in enumerate(ys):
                 y.tracked = True
                 y.edge = (node, i)
         return tuple(ys)
 
-    @staticmethod
-    def _annotate(node: Node, inputs: Sequence[Any], state: int) -> None:
-        """What drawings and error messages want to know."""
-        if node.plan.constants:
-            node.constants = node.plan.constants(inputs)
-        if state & ANOMALY:
-            node.trace = user_line()
-        if state & WATCH:
-            watcher.get()(node, inputs)
-
     # -- going back ----------------------------------------------------------------------------
 
-    def pull(self, node: Node, dys: Sequence[Any], graph: bool) -> Sequence[Any]:
+    def pull(
+        self, node: Node, dys: Sequence[Any], graph: bool, seen: Observer | None = None
+    ) -> Sequence[Any]:
         """The gradients of the inputs: on arrays, or recorded on tensors when ``graph``."""
         saved = node.saved
         if saved:
@@ -209,12 +203,12 @@ class Primitive:
             raise node.freed()
         plan = node.plan
         if graph:
-            saved = [self._placed(node, source, value)
+            saved = [self._placed(node, source, value, seen)
                      for source, value in zip(plan.sources, saved, strict=True)]
         return plan.pull(dys, saved, node.settings)
 
     @staticmethod
-    def _placed(node: Node, source: Source, value: Any) -> Any:
+    def _placed(node: Node, source: Source, value: Any, seen: Observer | None) -> Any:
         """A saved array as a tensor at its place in the graph."""
         edge: Edge = (node, source.number) if source.output else node.edges[source.number]
         if source.property or not is_array(value):
@@ -227,7 +221,17 @@ class Primitive:
         if edge is not None:
             tensor.tracked = True
             tensor.edge = edge
+        elif seen is not None:
+            seen.constant(node, source.number, tensor)
         return tensor
+
+    def kept(self, node: Node) -> list[Kept]:
+        """What the node's rule finds again, but for shapes, dtypes and devices."""
+        assert node.saved is not None
+        cells = iter(node.cells)
+        return [Kept(source.output, source.number, value, next(cells)[0] > node.order)
+                for source, value in zip(node.plan.sources, node.saved, strict=True)
+                if not source.property]
 
 
 @overload

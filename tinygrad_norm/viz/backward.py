@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..autograd.backward import reachable
 from ..autograd.graph import Node, Value
+from ..autograd.walk import reachable
 from .details import details
 from .model import (
     BACK,
@@ -95,7 +95,7 @@ class _Backward:
 
     def _constant(self, node: Node, operand: int, source: Any, group: int) -> Origin:
         """What a rule made without recording it, as a mask: named as the operation names it."""
-        names = getattr(node.op, "inputs", ())
+        names = node.op.inputs
         name = names[min(operand, len(names) - 1)] if names else INPUT
         at = self.tracing.add(id(source), GraphNode(INPUT, name, cluster=group,
                                                       attributes={"backward": True}))

@@ -15,11 +15,9 @@ def details(node: Node) -> tuple[str, ...]:
     Left out are None and False, which switch nothing on, and the shape of the result. A setting
     of several parts says by ``said()`` which of them are worth a word.
     """
-    names = [name for name in getattr(node.op, "inputs", ()) if isinstance(name, str)]
-    constants = iter(node.constants)
+    names = node.op.inputs
     found: list[tuple[str, Any]] = []
-    for i, edge in enumerate(node.edges):
-        value = next(constants, None) if edge is None else None
+    for i, value in enumerate(node.inputs()):
         if isinstance(value, int | float):
             found.append((names[min(i, len(names) - 1)] if names else f"input {i}", value))
     settings = [item for name, value in node.settings.items()

@@ -114,10 +114,8 @@ def _note_saved(tracing: Tracing) -> None:
 
 
 def _saved(node: Node) -> list[Any]:
-    """The arrays that an operation keeps: of a user's Function they come in threes."""
-    values = node.saved or ()
-    if node.plan is None:
-        values = [kept[0] for kept in values]
+    """The arrays that an operation keeps."""
+    values = [kept.value for kept in node.kept() or ()]
     return [v for v in values if is_array(v) and not isinstance(v, np.generic)]
 
 

@@ -72,13 +72,11 @@ def steps_of(node: Node, values: Values | None) -> Steps:
     """The formula of a fused operation, run on the values that it had, or on zeros."""
     given = values.given(node) if values is not None else None
     tensors: list[Any] = []
-    constants = iter(node.constants)
-    for i, edge in enumerate(node.edges):
-        constant = next(constants, None) if edge is None else None
-        shape = edge[0].shapes[edge[1]] if isinstance(edge, tuple) else (
-            edge.array.shape if edge is not None else getattr(constant, "shape", None))
+    for i, source in enumerate(node.inputs()):
+        shape = (node.input_shape(i) if node.edges[i] is not None
+                 else getattr(source, "shape", None))
         if shape is None:
-            tensors.append(constant)
+            tensors.append(source)
             continue
         array = np.zeros(shape) if given is None else given[i]
         tensors.append(wrap(Value.result_class, array))
@@ -87,7 +85,7 @@ def steps_of(node: Node, values: Values | None) -> Steps:
         found = FORMULAS[node.op.name](*tensors, **node.settings)
     tracing = Tracing(list(found.values())[-1], {})
     numbers = {id(tensor): i for i, tensor in enumerate(tensors) if isinstance(tensor, Value)}
-    outputs: tuple[str, ...] = node.op.outputs  # type: ignore[attr-defined]
+    outputs = node.op.outputs
     called = {"mu": "mean", "xmu": "xc"} | ({list(found)[-1]: "y"} if "y" in outputs else {})
     return Steps(
         tracing, {tracing.index[key]: i for key, i in numbers.items() if key in tracing.index},

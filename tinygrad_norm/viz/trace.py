@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..autograd.backward import reachable
 from ..autograd.graph import Node, Value
+from ..autograd.walk import reachable
 from .calls import calls_of, enclosed
 from .details import details
 from .model import (
@@ -144,7 +144,7 @@ class Tracing:
         """What an edge of the records leads to; a leaf seen for the first time gets its node."""
         if isinstance(source, tuple):
             node, i = source
-            outputs = getattr(node.op, "outputs", ())
+            outputs = node.op.outputs
             output = outputs[i] if 0 < i < len(outputs) else ""
             name = self._name(node) if i == 0 else ""
             return Origin(self.index[node], node.shapes[i], GRADIENT, output, name)
@@ -194,8 +194,6 @@ def _check(tensor: Any) -> None:
 
 def operands(node: Node) -> Iterator[tuple[int, Any]]:
     """(position, edge or constant) of each input that is a tensor or an array."""
-    constants = iter(node.constants)
-    for i, edge in enumerate(node.edges):
-        source = next(constants, None) if edge is None else edge
-        if edge is not None or getattr(source, "shape", None) is not None:
+    for i, source in enumerate(node.inputs()):
+        if node.edges[i] is not None or getattr(source, "shape", None) is not None:
             yield i, source

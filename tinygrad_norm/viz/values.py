@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Node, Value
+from ..autograd.op import Primitive
 from ..backend.array import is_array, to_numpy
 
 
@@ -47,29 +48,25 @@ class Values:
         return None if any(v is UNKNOWN for v in values) else values
 
     def _read_saved(self, node: Node) -> None:
-        if node.plan is None or not node.saved:
-            return
-        cells = iter(node.cells)
-        for source, value in zip(node.plan.sources, node.saved, strict=True):
-            if source.property or next(cells)[0] > node.order:
+        for output, i, value, stale in node.kept() or ():
+            if i is None or stale:
                 continue
-            if source.output:
-                self._made[node, source.number] = value
+            if output:
+                self._made[node, i] = value
                 continue
-            self._given[node, source.number] = value
-            edge = node.edges[source.number]
+            self._given[node, i] = value
+            edge = node.edges[i]
             if isinstance(edge, tuple):
                 self._made.setdefault(edge, value)
 
     def _compute(self, node: Node) -> None:
-        function = getattr(node.op, "function", None)
         missing = [i for i in range(len(node.shapes)) if (node, i) not in self._made]
-        if not missing or node.plan is None or function is None:
+        if not missing or not isinstance(node.op, Primitive):
             return
         given = self.given(node)
         if given is None:
             return
-        results = function(*given, **node.settings)
+        results = node.op.function(*given, **node.settings)
         results = results if isinstance(results, tuple) else (results,)
         for i in missing:
             self._made[node, i] = results[i]
@@ -77,16 +74,14 @@ class Values:
     def _operand(self, node: Node, i: int) -> Any:
         if (node, i) in self._given:
             return self._given[node, i]
-        edge = node.edges[i]
-        if isinstance(edge, tuple):
-            return self._made.get(edge, UNKNOWN)
-        if isinstance(edge, Value):
-            return edge.array if edge.written[0] <= node.order else UNKNOWN
-        place = sum(e is None for e in node.edges[:i])
-        constant: Any = node.constants[place] if place < len(node.constants) else None
-        if getattr(constant, "shape", None) is None:  # a number, or None itself
-            return constant
-        held = constant.variable() if constant.variable else None
+        source = node.inputs()[i]
+        if isinstance(source, tuple):
+            return self._made.get(source, UNKNOWN)
+        if isinstance(source, Value):
+            return source.array if source.written[0] <= node.order else UNKNOWN
+        if getattr(source, "shape", None) is None:  # a number, or None itself
+            return source
+        held = source.variable() if source.variable else None
         return held.array if held is not None and held.written[0] <= node.order else UNKNOWN
 
 

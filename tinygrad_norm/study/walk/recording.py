@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from ...autograd import keep_statistics
-from ...autograd.backward import reachable
 from ...autograd.graph import Node as Recorded
 from ...autograd.graph import Value, wrap
 from ...autograd.mode import watch
+from ...autograd.walk import reachable
 from ...backend.array import is_array, to_numpy
 from ...errors import DtypeError
 from ...nn.module import Module
@@ -107,7 +107,7 @@ class Run:
                     name = re.sub(r"\W", "_", known.get(id(edge), f"p{len(self.names)}"))
                     self.names[edge] = self._free(name if name.isidentifier() else f"m{name}")
         for count, node in enumerate(self.nodes, 1):
-            outputs = getattr(node.op, "outputs", ())
+            outputs = node.op.outputs
             for i in range(len(node.shapes)):
                 edge = (node, i)
                 if edge == self.y.edge:
