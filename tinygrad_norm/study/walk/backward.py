@@ -1,4 +1,4 @@
-"""The way back: from stages that know their own gradients to named parts, forks and sums.
+"""The way back: the engine's walk, looked on at, as named parts, forks and sums.
 
 A gradient is called d and its value's name. Where a value is used several times the parts that
 arrive are numbered in the order of their arrival: with the stages of BatchNorm these are the names
@@ -9,37 +9,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...autograd.graph import Node, Value
+from ...autograd.observer import Observer
+from ...autograd.walk import walk
 from .formula import Formula, Sums, formula
 from .study import Fork, Gradient, Read
 
-Pull = Callable[[Mapping[str, np.ndarray]], Sequence["Pulled"]]
 
+class Told(NamedTuple):
+    """What is to be said of the gradient that an operation gives back to one of its inputs."""
 
-class Pulled(NamedTuple):
-    """What a stage gives back to one of its inputs, and the expression of it."""
-
-    of: str
     expression: str
-    value: np.ndarray
     reads: Sequence[Read]
     sums: Sums
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One step of the way forward: the values it makes, and the gradients it gives back.
-
-    ``pull`` gets the gradients of the outputs by the outputs' names; those that nothing came back
-    to are missing.
-    """
-
-    outputs: tuple[str, ...]
-    pull: Pull
+Tell = Callable[[Node, int, Sequence[str], bool], Told]
+"""Of a node's input, given the outputs that a gradient came to, and whether broadcasting was undone
+in it."""
 
 
 class Event(NamedTuple):
@@ -47,69 +38,80 @@ class Event(NamedTuple):
 
     of: str
     through: str
-    pulled: Pulled | None
+    told: Told | None
     value: np.ndarray
 
 
+class _Events(Observer):
+    """Writes down what happens.
+
+    names:   of each edge's value
+    counts:  how many parts arrived at a value
+    """
+
+    def __init__(self, names: Mapping[Any, str], tell: Tell) -> None:
+        self.names = names
+        self.tell = tell
+        self.counts: Counter[str] = Counter()
+        self.events: list[Event] = []
+        self._given: list[str] = []
+
+    def node(self, node: Node, dys: list[Any]) -> None:
+        self._given = []
+        for i, dy in enumerate(dys):
+            if dy is not None:
+                name = self.names[node, i]
+                self._given.append(name)
+                if self.counts[name] > 1:
+                    self.events.append(Event(name, "", None, dy))
+
+    def flow(self, node: Node, i: int, gradient: Any) -> Any:
+        value = super().flow(node, i, gradient)
+        of = self.names[node.edges[i]]
+        self.counts[of] += 1
+        told = self.tell(node, i, self._given, value.size < gradient.size)
+        self.events.append(Event(of, self._given[0], told, value))
+        return value
+
+
 def backward(
-    stages: Sequence[Stage], output: str, given: np.ndarray, first: int
+    y: Value, given: np.ndarray, names: Mapping[Any, str], tell: Tell, first: int
 ) -> tuple[list[Gradient], list[Fork]]:
-    """Every gradient from that of ``output`` on, and the forks; the steps count from ``first``."""
-    events = _events(stages, output, given)
-    counts = Counter(e.of for e in events if e.pulled is not None)
+    """Every gradient from the one given to y on, and the forks; the steps count from ``first``."""
+    seen = _Events(names, tell)
+    leaves = walk([(y.edge, given)], graph=False, keep=True, seen=seen)
+    for leaf, total in leaves.items():
+        name = names[leaf]
+        if seen.counts[name] > 1:  # the sum stands behind the last part
+            last = max(i for i, e in enumerate(seen.events) if e.of == name)
+            seen.events.insert(last + 1, Event(name, "", None, total))
+    return _named(seen, names[y.edge], given, first)
+
+
+def _named(
+    seen: _Events, output: str, given: np.ndarray, first: int
+) -> tuple[list[Gradient], list[Fork]]:
+    """The events with their names, as gradients and forks."""
     arrived: Counter[str] = Counter()
     result = [_gradient(f"d{output}", output, "", "given", None, given, [], first)]
     forks = []
-    for event in events:
-        of, pulled, step = event.of, event.pulled, first + len(result)
+    for of, through, told, value in seen.events:
+        step = first + len(result)
         whole = f"d{of}"
-        if pulled is None:
-            parts = [f"{whole}{k + 1}" for k in range(counts[of])]
+        many = seen.counts[of] > 1
+        if told is None:
+            parts = [f"{whole}{k + 1}" for k in range(seen.counts[of])]
             forks.append(Fork(of, parts, whole, step))
             result.append(_gradient(
-                whole, of, "", "sum", formula(whole, " + ".join(parts), {}), event.value,
+                whole, of, "", "sum", formula(whole, " + ".join(parts), {}), value,
                 [Read(part) for part in parts], step))
             continue
         arrived[of] += 1
-        many = counts[of] > 1
         name = f"{whole}{arrived[of]}" if many else whole
         result.append(_gradient(
-            name, of, event.through, "part" if many else "whole",
-            formula(name, pulled.expression, pulled.sums), event.value, pulled.reads, step))
+            name, of, through, "part" if many else "whole",
+            formula(name, told.expression, told.sums), value, told.reads, step))
     return result, forks
-
-
-def _events(stages: Sequence[Stage], output: str, given: np.ndarray) -> list[Event]:
-    made = {name for stage in stages for name in stage.outputs}
-    held: dict[str, list[np.ndarray]] = {output: [given]}
-    events: list[Event] = []
-    for stage in reversed(stages):
-        found = {}
-        for name in stage.outputs:
-            if name in held:
-                found[name] = _summed(name, held[name], events)
-        if not found:
-            continue
-        through = next(iter(found))
-        for pulled in stage.pull(found):
-            held.setdefault(pulled.of, []).append(pulled.value)
-            events.append(Event(pulled.of, through, pulled, pulled.value))
-    for name in [name for name in held if name not in made]:  # leaves: when the last part is there
-        last = max(i for i, e in enumerate(events) if e.of == name)
-        tail = events[last + 1:]
-        del events[last + 1:]
-        _summed(name, held[name], events)
-        events += tail
-    return events
-
-
-def _summed(name: str, parts: list[np.ndarray], events: list[Event]) -> np.ndarray:
-    total = parts[0]
-    if len(parts) > 1:
-        for part in parts[1:]:
-            total = total + part
-        events.append(Event(name, "", None, total))
-    return total
 
 
 def _gradient(

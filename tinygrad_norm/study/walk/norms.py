@@ -5,18 +5,19 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...autograd.backward import grad
+from ...autograd.function import Function
 from ...autograd.graph import wrap
 from ...backend.array import to_numpy
 from ...tensors.tensor import Tensor
 from ...viz.norm_steps import evaluate
 from .arrangement import Norm, arranged
-from .backward import Pulled, Stage, backward
+from .backward import Told, backward
 from .formula import Sum, formula, names
 from .stages import Step, remembered, steps
 from .study import Arrangement, Fork, Gradient, Node, Read
@@ -100,6 +101,20 @@ def leaves(norm: Norm, x: np.ndarray) -> dict[str, np.ndarray]:
                      if value is not None and name in read}
 
 
+class Stage(Function):
+    """A step of the walk as an operation: the formulas of its value and of its gradients, run."""
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor, step: Step, run: Callable[..., Tensor]) -> Tensor:
+        ctx.step, ctx.run = step, run
+        return run(step.expression)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, ...]:
+        given = {f"d{ctx.step.name}": dy.array}
+        return tuple(ctx.run(formula, **given) for formula in ctx.step.gradients.values())
+
+
 def walk(layer: Any, kind: str, x: np.ndarray, dy: np.ndarray) -> Walk:
     """``layer``, in float64, on x, with the gradient dy of its output."""
     norm = arranged(layer, kind, x.shape)
@@ -108,29 +123,31 @@ def walk(layer: Any, kind: str, x: np.ndarray, dy: np.ndarray) -> Walk:
     main = list(steps(norm))
     output = main[-1].name
     known, written = functions(norm.arrangement), sums(norm.arrangement)
+    tensors = {name: wrap(Tensor, value).requires_grad_() for name, value in values.items()}
+
+    def run(expression: str, **given: np.ndarray) -> Any:
+        return wrap(Tensor, np.asarray(evaluate(expression, {**values, **given}, known)))
+
     for number, step in enumerate([*main, *remembered(norm)]):
-        value = values[step.name] = np.asarray(evaluate(step.expression, values, known))
+        y = Stage.apply(*(tensors[of] for of in step.gradients), step=step, run=run)
+        tensors[step.name], values[step.name] = y, y.array
         role = "value" if number < len(main) else "statistic"
         forward.append(Node(
             step.name, role, "", step.says, formula(step.name, step.expression, written),
-            list(value.shape), value.tolist(), bool(np.isfinite(value).all()),
+            list(y.shape), y.tolist(), bool(np.isfinite(y.array).all()),
             reads(step.expression), number))
-    gradients: dict[str, np.ndarray] = {}
 
-    def stage(step: Step) -> Stage:
-        def pull(given: Mapping[str, np.ndarray]) -> Sequence[Pulled]:
-            gradients.update((f"d{name}", value) for name, value in given.items())
-            scope = {**values, **gradients}
-            return [Pulled(of, expression, np.asarray(evaluate(expression, scope, known)),
-                           reads(expression), written)
-                    for of, expression in step.gradients.items()]
+    expressions = {step.name: list(step.gradients.values()) for step in main}
 
-        return Stage((step.name,), pull)
+    def tell(node: Any, k: int, given: Sequence[str], summed: bool) -> Told:
+        expression = expressions[given[0]][k]
+        return Told(expression, reads(expression), written)
 
-    back, forks = backward([stage(s) for s in main], output,
-                           dy.reshape(norm.arrangement.view), sum(n.step >= 0 for n in forward))
+    edges = {y.edge or y: name for name, y in tensors.items()}
+    back, forks = backward(tensors[output], dy.reshape(norm.arrangement.view), edges, tell,
+                           sum(n.step >= 0 for n in forward))
     attach(forward, back)
-    gradients.update((g.name, np.asarray(g.value)) for g in back)
+    gradients = {g.name: np.asarray(g.value) for g in back}
     return Walk(norm, values, gradients, forward, back, forks, output)
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ...autograd.backward import grad
-from ...autograd.broadcasting import unbroadcast
 from ...autograd.graph import Node as Recorded
 from ...autograd.graph import Value, wrap
 from ...backend.array import is_array, to_numpy
@@ -19,7 +18,7 @@ from ...nn.module import Module
 from ...tensors.tensor import Tensor
 from ...viz.details import details
 from . import cells
-from .backward import Pulled, Stage, backward
+from .backward import Told, backward
 from .findings import Truth
 from .formula import Formula, Sum, formula, names, parsed
 from .limits import check_size, outward
@@ -52,8 +51,7 @@ def _filled(template: str, by: Mapping[str, str]) -> str:
 
 
 class Operation:
-    """A recorded operation with the names of its values: its formulas, what it reads, its way back.
-    """
+    """A recorded operation with the names of its values: its formulas, and what it reads."""
 
     def __init__(self, run: Run, node: Recorded) -> None:
         self.node = node
@@ -63,7 +61,7 @@ class Operation:
                         if (node, i) in run.names}
         self.targets = [None if edge is None else run.names[edge] for edge in node.edges]
         self.rule = RULES.get(cells.known(node.op))
-        inputs = getattr(node.op, "inputs", ())
+        inputs = node.op.inputs
         self.inputs = inputs if len(inputs) == len(self.held) else tuple(
             f"x{i}" for i in range(len(self.held)))
         first = self.held[0]
@@ -95,35 +93,23 @@ class Operation:
                     result[name] = cells.both(result.get(name, own), own)
         return [Read(name, own) for name, own in result.items()]
 
-    def pull(self, given: Mapping[str, np.ndarray]) -> list[Pulled]:
-        """The engine's own rule, with its formula."""
-        dys = [given.get(self.outputs.get(i, "")) for i in range(len(self.node.shapes))]
-        gradients = self.node.op.pull(self.node, dys, False)
-        found = []
-        for k, (edge, name, gradient) in enumerate(
-                zip(self.node.edges, self.targets, gradients, strict=True)):
-            if edge is None or name is None or gradient is None:
-                continue
-            value = np.array(unbroadcast(to_numpy(np.asarray(gradient)), self.held[k].shape))
-            expression = self._back(k, given, value.size < np.asarray(gradient).size)
-            found.append(Pulled(name, expression, value, self._read_back(k, expression, given),
-                                self.sums))
-        return found
+    def back(self, k: int, given: Sequence[str], summed: bool) -> Told:
+        """Of the gradient of input k, as the engine's own rule gives it."""
+        expression = self._back(k, given, summed)
+        return Told(expression, self._read_back(k, expression, given), self.sums)
 
-    def _back(self, k: int, given: Mapping[str, np.ndarray], summed: bool) -> str:
+    def _back(self, k: int, given: Sequence[str], summed: bool) -> str:
         names_of = [f"d{name}" for name in given]
         template = self.rule.back.get(self.inputs[k]) if self.rule else None
         if "T" in (template or "") and any(a.ndim != 2 for a in self.held[:2]):
             template = None  # of more axes than two a transposed matrix is not all there is to say
-        if template is None or "None" in self.operands or list(given) != [self.outputs.get(0)]:
+        if template is None or "None" in self.operands or given != [self.outputs.get(0)]:
             arguments = [*names_of, *(o for o in self.operands if o != "None")]
             return f"{_called(self.node.op.name)}_back({', '.join(arguments)})"
         text = _filled(template, {**self.by, "y": self.outputs[0], "dy": names_of[0]})
         return f"total({text})" if summed else text
 
-    def _read_back(
-        self, k: int, expression: str, given: Mapping[str, np.ndarray]
-    ) -> list[Read]:
+    def _read_back(self, k: int, expression: str, given: Sequence[str]) -> list[Read]:
         arrays = [a for a in self.held if is_array(a)]
         place = [i for i, a in enumerate(self.held) if is_array(a)].index(k)
         found = []
@@ -164,8 +150,12 @@ def study(function: Any, arrays: Sequence[np.ndarray], grad_output: Any) -> Stud
     dout = outward(grad_output, run.y.array.shape)
     last = run.names[run.y.edge]
     steps = [node.name for node in forward if node.step >= 0]
-    back, forks = backward([Stage(tuple(o.outputs.values()), o.pull) for o in operations], last,
-                           dout, len(steps))
+    of = {operation.node: operation for operation in operations}
+
+    def tell(node: Recorded, k: int, given: Sequence[str], summed: bool) -> Told:
+        return of[node].back(k, given, summed)
+
+    back, forks = backward(run.y, dout, run.names, tell, len(steps))
     attach(forward, back)
     title = repr(function) if isinstance(function, Module) else getattr(
         function, "__name__", type(function).__name__)
