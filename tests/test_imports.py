@@ -160,6 +160,22 @@ def test_numpy_is_asked_for_at_the_seams(path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+INNER = {"plan", "saved", "cells", "sources", "pull"}
+"""Of a node and its operation: how the engine keeps what a rule needs, and runs it."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(ROOT)) for p in FILES])
+def test_only_the_engine_knows_how_a_node_keeps_its_values(path: Path) -> None:
+    """Whoever looks on has ``node.kept()`` and an Observer; own attributes may be called so."""
+    if path.parent == ROOT / "autograd" or not any(
+            one.own and part(one.module) == "autograd" for one in imports(path)):
+        return
+    read = [node for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute) and node.attr in INNER
+            and not (isinstance(node.value, ast.Name) and node.value.id == "self")]
+    assert not read, ", ".join(f"line {node.lineno}: {ast.unparse(node)}" for node in read)
+
+
 def test_no_file_is_a_drawer() -> None:
     for path in FILES:
         assert path.stem not in {"utils", "helpers", "common", "misc"}, path
