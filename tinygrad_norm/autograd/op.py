@@ -174,14 +174,15 @@ class Primitive:
     ) -> tuple[Any, ...]:
         """The tensors of a call with several results."""
         ys: list[Any] = []
+        shapes: list[tuple[int, ...]] = []
         for result in results:
             y = wrap(like, asarray(result) if isinstance(result, generic) else result)
             if result is arrays[0]:  # handed through: a view
                 y.written = inputs[0].written
                 y.written[1] = True
             ys.append(y)
+            shapes.append(y.array.shape)
         if plan is not None:
-            shapes = [y.array.shape for y in ys]
             node = record(self, plan, edges, settings, arrays, inputs, ys, shapes, state)
             for i, y in enumerate(ys):
                 y.tracked = True
