@@ -7,10 +7,16 @@ demo: .venv/demo    ## train an MLP with BatchNorm on handwritten digits
 lessons: .venv/demo    ## run every lesson, and write docs/lessons.md: ten minutes
 	.venv/bin/python docs/lessons.py
 
-test: .venv/test    ## lint, types, and all tests; matrices this small are slower with BLAS threads
+# matrices as small as those of the tests are slower with BLAS threads
+PYTEST = OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest
+
+test: .venv/test    ## lint, types, and the tests
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m mypy
-	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-all: test    ## and every lesson, trained twice
+	$(PYTEST) -m slow
 
 clean:    ## remove what was installed and what tools left behind; runs/ stays
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -27,4 +33,4 @@ clean:    ## remove what was installed and what tools left behind; runs/ stays
 	$(PIP) -e '.[dev]'
 	touch $@
 
-.PHONY: demo lessons test clean
+.PHONY: demo lessons test test-all clean

@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Asked for with ``-m cuda`` they are skipped one by one.
     """
-    if _REASON is None or config.option.markexpr:
+    if _REASON is None or "cuda" in config.option.markexpr:
         return
     _LEFT_OUT[:] = [item for item in items if item.get_closest_marker("cuda")]
     items[:] = [item for item in items if not item.get_closest_marker("cuda")]

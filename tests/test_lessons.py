@@ -18,6 +18,7 @@ from kit import main, scripts
 
 import tinygrad_norm as tn
 
+pytestmark = pytest.mark.slow
 pytest.importorskip("sklearn", reason="the lessons train on scikit-learn's digits")
 pytest.importorskip("matplotlib", reason="the lessons draw with matplotlib")
 
