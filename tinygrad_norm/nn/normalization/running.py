@@ -140,10 +140,10 @@ def update(momentum: Any, *updates: Update) -> Any:
             keeper, spread = buffer, value
     if keeper is None or not flags.get() & STATISTICS:
         return None
-    array = keeper.array
+    array, flat = keeper.array, spread.reshape(-1)
     ask = expect(type(array))
-    if (ask is None or array.ndim > 1 or spread.size != array.size
-            or spread.dtype is not array.dtype or not ask(spread.max(initial=0.0) < FAR)):
+    if (ask is None or array.ndim > 1 or flat.size != array.size
+            or flat.dtype is not array.dtype or not ask(flat.max(initial=0.0) < FAR)):
         return _write_if_finite(updates, momentum, ask)
     keep = 1 - momentum
     for buffer, value, factor in updates:
@@ -156,7 +156,7 @@ def update(momentum: Any, *updates: Update) -> Any:
 
 
 FAR = 2.0**80
-"""Below it a variance is far enough from the end of float32 that nothing can overflow."""
+"""A variance below it is far enough from the end of float32, 2**128, for averages to be finite."""
 
 
 @np.errstate(over="ignore", invalid="ignore")
