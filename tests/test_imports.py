@@ -122,7 +122,7 @@ def test_the_backend_is_all_that_the_engine_knows() -> None:
 
 NUMPY_ASKED = {"backend/choose.py", "backend/array.py"}
 """Where it may be asked whether an array is NumPy's: the two seams, and what knows the devices."""
-UNCHANGED = ("optim/", "proof/")
+UNCHANGED = ("optim/",)
 """What is not yet held to it."""
 
 

@@ -254,6 +254,7 @@ class Jet:
 
 def fits(value: Any) -> bool:
     """Whether it may stand beside a jet."""
+    # host memory: a constant beside a jet is an array of NumPy
     return isinstance(value, Jet | np.ndarray | np.generic | int | float)
 
 

@@ -210,7 +210,7 @@ class Grid:
 
 def outside(result: Any) -> Any:
     """NumPy's arrays as constants."""
-    if isinstance(result, np.ndarray | np.generic):
+    if isinstance(result, np.ndarray | np.generic):  # host memory: a constant of NumPy
         return Jet([result])
     return tuple(map(outside, result)) if isinstance(result, tuple | list) else result
 
