@@ -251,3 +251,15 @@ def test_over_a_whole_ramp_training_and_inference_meet() -> None:
     assert gaps[-1] < 1e-13
     assert layer.clipped == (0, 0)
     close(array(y), array(F.batch_norm(x, None, None, training=True, eps=EPS)))
+
+
+def test_numbers_are_those_of_the_next_batch() -> None:
+    """What changes from step to step comes from one method, before the step and without it."""
+    layer = tn.nn.BatchRenorm1d(3, momentum=None, rmax=step_number, dmax=a_tenth)
+    x = tensor(batch(0).astype("float32"))
+    for step in range(4):
+        for _ in range(2):  # asking changes nothing
+            numbers = layer.numbers()
+            assert numbers == {"momentum": 1 / (step + 1), "rmax": 1.0 + step, "dmax": step / 10}
+        layer(x)
+    assert tn.nn.BatchNorm1d(3, momentum=0.25).numbers() == {"momentum": 0.25}
