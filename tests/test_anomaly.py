@@ -57,6 +57,15 @@ def test_anomaly_in_the_backward() -> None:
         (x.sqrt() * 0.0).sum().backward()
 
 
+def test_anomaly_in_a_norm_names_the_callers_line() -> None:
+    """And none of NumPy's, whose errstate() the norm is called through."""
+    x = leaf([[1.0, np.nan], [2.0, 3.0]])
+    with tn.autograd.detect_anomaly():
+        line, y = _here(), tn.nn.functional.layer_norm(x, (2,))
+        with pytest.raises(RuntimeError, match=rf"{__file__}:{line}: "):
+            y.sum().backward()
+
+
 def test_anomaly_in_a_function() -> None:
     class Bad(Function):
         @staticmethod

@@ -418,6 +418,10 @@ def test_several_inputs_and_outputs_without_numbers() -> None:
     assert "differs by - (relative RMS)" in str(result)
 
 
+def test_one_sample_without_n_is_one_call() -> None:
+    assert len(diagnose(nn.InstanceNorm1d(3, track_running_stats=True), tn.randn(3, 9)).layers) == 1
+
+
 def test_a_model_without_norms() -> None:
     result = diagnose(nn.Linear(3, 2), tn.randn(4, 3))
     assert (result.layers, result.output_error) == ([], 0)

@@ -199,6 +199,11 @@ BAD: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "function none instance": (
         lambda: F.instance_norm(ones(2, 4, 3), use_input_stats=False), RuntimeError,
         "instance_norm: expected running_mean and running_var when use_input_stats is False"),
+    "function instance, no places": (
+        lambda: F.instance_norm(ones(2, 4), ones(4), ones(4), use_input_stats=False), RuntimeError,
+        "instance_norm: expected input (N, C, *spatial), got (2, 4)"),
+    "function ghost": (lambda: F.ghost_batch_norm(np.ones((2, 4)), ones(4), ones(4)), TypeError,
+                       "ghost_batch_norm: expected input to be a Tensor, got ndarray"),
 }  # fmt: skip
 
 
@@ -234,6 +239,13 @@ def test_each_layer_of_the_catalogue_is_a_norm() -> None:
     layers = [getattr(tn.nn, entry.name, None) for entry in ENTRIES]
     others = [kind.__name__ for kind in layers if kind and not issubclass(kind, Norm)]
     assert others == ["AdaptiveNorm"]
+
+
+@pytest.mark.parametrize("layer", [tn.nn.BatchNorm1d(0), tn.nn.LazyBatchNorm1d()], ids=repr)
+def test_no_channels(layer: Any) -> None:
+    x = tn.ones(6, 0, requires_grad=True)
+    layer(x).sum().backward()
+    assert x.grad.shape == (6, 0)
 
 
 EMPTY = [c for c in CASES if (0 not in c.axes or c.remembers) and c.beside[0] == 1]

@@ -134,6 +134,29 @@ def test_the_ends_of_float32_as_in_float64(
         assert np.abs(got - expected).max() < 2e-6 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("eps", [1e-5, 1e-30])
+@pytest.mark.parametrize(("name", "training"), [
+    ("evonorm b0", True), *((name, mode) for mode in (True, False)
+                            for name in ("switchable", "switchable vectors"))], ids=str)
+def test_a_sample_unlike_the_others(name: str, training: bool, eps: float, device: str) -> None:
+    """Constant, large among small ones or small among large ones; with the gradients."""
+    normal = np.random.default_rng(0).standard_normal((6, 4, 5))
+    for own, size in ((1e30, 1), (5, 1e30), (1e30, 0)):
+        x = normal * size
+        x[0] = own
+        results = []
+        for dtype in ("float32", "float64"):
+            layer = OTHERS[name](dtype=dtype, eps=eps).to(device).train(training)
+            layer.load_state_dict(layer.state_dict())
+            leaf = tensor(x.astype("float32").astype(dtype), device, grad=True)
+            with tn.autograd.keep_statistics():
+                y = layer(leaf)
+            y.backward(tensor(np.cos(np.arange(x.size)).reshape(x.shape).astype(dtype), device))
+            results.append((array(y), array(leaf.grad)))
+        for got, expected in zip(*results, strict=True):
+            assert np.abs(got - expected).max() <= 1e-5 * np.abs(expected).max(), (own, size)
+
+
 @pytest.mark.parametrize("value", [1e30, -3.4e38, 1e-38])
 @pytest.mark.parametrize("size", [3, 300])
 @pytest.mark.parametrize("make", [

@@ -163,6 +163,28 @@ def test_backward_after_the_statistics_moved_on() -> None:
     np.testing.assert_allclose(array(x.grad), np.broadcast_to(expected, (8, 3)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["BatchNorm1d", "GhostBatchNorm", "SyncBatchNorm",
+                                  "ConditionalBatchNorm1d", "InstanceNorm1d"])
+def test_turned_off_later_they_stand_still(name: str) -> None:
+    """Whatever they hold: in training nothing reads them."""
+    settings: dict[str, Any] = {
+        "GhostBatchNorm": {"ghost_batch_size": 2}, "ConditionalBatchNorm1d": {"num_classes": 1},
+        "InstanceNorm1d": {"track_running_stats": True}}.get(name, {})
+    layer, x = getattr(tn.nn, name)(3, **settings), tn.randn(4, 3, 2)
+    inputs = (x, tn.zeros(4).long()) if "Conditional" in name else (
+        [x[:1], x[1:]] if "Sync" in name else x,)
+    layer(*inputs)
+    layer.track_running_stats = False
+    if name != "InstanceNorm1d":
+        layer.running_mean = layer.running_mean.double()
+    before = buffers(layer)
+    layer(*inputs)
+    assert buffers(layer) == before
+    layer.track_running_stats, layer.running_mean = True, layer.running_mean.float()
+    layer(*inputs)
+    assert layer.num_batches_tracked.item() == 2
+
+
 def test_shared_statistics_need_no_copies() -> None:
     """state_dict shares memory; a loaded one copies."""
     one, other = tn.nn.BatchNorm1d(3), tn.nn.BatchNorm1d(3)

@@ -6,10 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backend.array import array_module, is_array
 from .graph import Node, Value
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_INSIDE = tuple(os.path.dirname(os.path.abspath(file)) + os.sep
+                for file in (os.path.dirname(__file__), np.__file__))
+"""This package, and NumPy's, whose errstate() stands between two functions of ours."""
 
 
 def has_nan(value: Any) -> bool:
@@ -22,11 +26,11 @@ def has_nan(value: Any) -> bool:
 
 
 def user_line() -> str:
-    """The innermost line of the stack outside this package: ``file.py:12: y = x.log()``."""
+    """The innermost line of the stack that is a caller's: ``file.py:12: y = x.log()``."""
     import traceback
 
     for frame in reversed(traceback.extract_stack()):
-        if not os.path.abspath(frame.filename).startswith(_PACKAGE):
+        if not os.path.abspath(frame.filename).startswith(_INSIDE):
             return f"{frame.filename}:{frame.lineno}: {frame.line}"
     return "(called from inside tinygrad_norm)"
 

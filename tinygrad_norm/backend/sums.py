@@ -79,9 +79,10 @@ def _adder(mean: bool) -> Callable[..., np.ndarray]:
         if axes == FIRST and x.ndim == 2:
             if by is not None:
                 x = x * by
-            if n <= few:  # where a division would be felt
-                return ones(n, dtype, 1 / n if mean else 1.0).dot(x)
-            sums = wide_column_sums(x) if n > BLOCK else ones(n, dtype).dot(x)
+            count = len(x)  # n, but where there are no columns
+            if count <= few:  # where a division would be felt
+                return ones(count, dtype, 1 / n if mean else 1.0).dot(x)
+            sums = wide_column_sums(x) if count > BLOCK else ones(count, dtype).dot(x)
         elif (runs := runs_of(x.shape, axes)) and x.flags.c_contiguous and (
                 by is None or by.flags.c_contiguous):
             length, parts, over, result = runs

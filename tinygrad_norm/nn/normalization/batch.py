@@ -86,6 +86,8 @@ class BatchNorm(ChannelNorm):
             y = batch_norm(x, running_mean, running_var, self.weight, self.bias, eps=self.eps)
             self.use_statistics()
             return y
+        if self.training and not self.track_running_stats:  # turned off since
+            running_mean = running_var = None
         if not self.eps:
             raise not_positive("batch_norm", self.eps)
         y, n, mean, var = standardize_batch("batch_norm", x, self.weight, self.bias, self.eps,

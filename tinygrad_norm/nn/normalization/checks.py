@@ -73,6 +73,11 @@ def check_vector(who: str, name: str, x: Any, vector: Any, shape: tuple[int, ...
                          "bring them to one dtype with .to(dtype)")
 
 
+def no_places(who: str, shape: tuple[int, ...]) -> ShapeError:
+    """The error for an input without a spatial axis."""
+    return ShapeError(f"{who}: expected input (N, C, *spatial), got {shape}")
+
+
 def not_positive(who: str, eps: float, when: str = " when training") -> ValueError:
     """The error for eps = 0, at which a constant input has no derivative."""
     return ValueError(f"{who}: expected eps > 0{when}, got {eps}")

@@ -124,6 +124,8 @@ class ConditionalBatchNorm(ChannelNorm):
         check_channels(self, x)
         mean, var = self.running_mean, self.running_var
         own = self.training or mean is None
+        if self.training and not self.track_running_stats:  # turned off since
+            mean = var = None
         y, updates = scaled_by_class(x, labels, mean, var, self.weight, self.bias, own, self.eps)
         if not own:
             self.use_statistics()

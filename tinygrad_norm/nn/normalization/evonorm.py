@@ -6,15 +6,14 @@ import math
 from typing import Any
 
 from ...backend.reference import grouped
-from ...errors import ShapeError
 from ...ops import normalize as ops
 from ...tensors.creation import ones
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..checks import as_count, check_weight, does_not_divide
-from .algebra import batch_axes, in_range, per_channel, widened
+from .algebra import batch_axes, deviation, in_range, per_channel, widened
 from .channel import ChannelNorm
-from .checks import check_channels, check_input, check_vector, not_positive, too_few
+from .checks import check_channels, check_input, check_vector, no_places, not_positive, too_few
 from .running import Update, update, warn_skipped
 
 
@@ -50,33 +49,36 @@ def divided_by_batch(
     if v is None:
         return _affine(x, weight, bias).to(dtype), ()
     if len(shape) < 3:
-        raise ShapeError(f"{who}: expected input (N, C, *spatial), got {shape}")
+        raise no_places(who, shape)
     axes = batch_axes(len(shape))
-    if not training:
-        if wide_var is None:
-            raise RuntimeError(f"{who}: expected running_var when not training")
+    updates: tuple[Update, ...] = ()
+    if training:
+        if not eps:
+            raise not_positive(who, eps, "")
+        n = math.prod(shape) // shape[1] if shape[1] else 2
+        if n < 2:
+            raise too_few(who, x, n, "value per channel")
+        std, var = deviation(x, axes=axes, eps=eps)
+        updates = ((running_var, var.array, n / (n - 1)),)
+    elif wide_var is None:
+        raise RuntimeError(f"{who}: expected running_var when not training")
+    else:
         std = per_channel((wide_var + eps).sqrt(), x)
-        y, _ = in_range(_over_larger, (0, 2), x, v, also=(std,), axes=axes, eps=eps)
-        return _affine(y, weight, bias).to(dtype), ()
-    if not eps:
-        raise not_positive(who, eps, "")
-    n = math.prod(shape) // shape[1] if shape[1] else 2
-    if n < 2:
-        raise too_few(who, x, n, "value per channel")
-    y, var = in_range(_over_larger, (0, 2), x, v, axes=axes, eps=eps)
-    return _affine(y, weight, bias).to(dtype), ((running_var, var.array, n / (n - 1)),)
+    own = deviation(x, axes=axes[1:], eps=eps)[0]
+    y, _ = in_range(_over_larger, (0, 2), x, v, also=(std, own), axes=axes, eps=eps, centred=False)
+    return _affine(y, weight, bias).to(dtype), updates
 
 
 def _over_larger(
-    x: Tensor, *given: Tensor, axes: tuple[int, ...], eps: Any, centred: bool
+    x: Tensor, std: Tensor, own: Tensor, v: Tensor, *, axes: tuple[int, ...], eps: Any,
+    centred: bool,
 ) -> tuple[Tensor, Tensor]:
-    """x / max(std, v x + own std), and the variance that was looked at: of the channel, or, where
-    the channel's std is given, of each sample's own."""
-    *std, v = given
-    own = ops.moments(x, axes=axes[1:], centred=centred)[2]
-    var = own if std else ops.moments(x, axes=axes, centred=centred)[2]
-    larger = std[0] if std else (var + eps).sqrt()
-    return x / larger.maximum(per_channel(v, x) * x + (own + eps).sqrt()), var
+    """x / max(std, v x + own), and the square of ``own``, each sample's deviation, to be looked at.
+
+    Each deviation was taken in units of its own: in those of a channel, one sample's may vanish
+    beside another's.
+    """
+    return x / std.maximum(per_channel(v, x) * x + own), own.detach().square()
 
 
 def evonorm_s0(

@@ -10,6 +10,7 @@ import numpy as np
 
 from ...autograd.mode import statistics_enabled
 from ...backend.array import Array, array_module
+from ...errors import not_a_tensor
 from ...tensors.creation import cat
 from ...tensors.tensor import Tensor
 from ..checks import as_count, check_weight
@@ -37,7 +38,9 @@ def ghost_batch_norm(
     """
     who = "ghost_batch_norm"
     size = as_count(who, "ghost_batch_size", ghost_batch_size, 1)
-    if not training or (isinstance(input, Tensor) and len(input.array) < 2 * size):
+    if not isinstance(input, Tensor):
+        raise not_a_tensor(who, input)
+    if not training or len(input.array) < 2 * size:
         return batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     check_input(who, input, eps, running_mean, running_var, weight, bias)
     check_weight(who, momentum)
@@ -163,14 +166,16 @@ class GhostBatchNorm(BatchNorm):
         own = self.training or self.running_mean is None
         if not own or len(x.array) < 2 * self.ghost_batch_size:
             return super().forward(x)
-        check_input("ghost_batch_norm", x, self.eps, self.running_mean, self.running_var,
-                    self.weight, self.bias)
+        mean, var = self.running_mean, self.running_var
+        if self.training and not self.track_running_stats:  # turned off since
+            mean = var = None
+        check_input("ghost_batch_norm", x, self.eps, mean, var, self.weight, self.bias)
         y, moments = standardize_ghosts(x, self.weight, self.bias, self.eps, self.ghost_batch_size)
         if self.training and self.track_running_stats and statistics_enabled():
-            weight, mean, var = as_one(moments, self.numbers()["momentum"],
-                                       in_turn=self.momentum is not None)
-            self.statistics.take(weight, (self.running_mean, mean, 1.0),
-                                 (self.running_var, var, 1.0), batches=self.num_batches_tracked)
+            weight, new_mean, new_var = as_one(moments, self.numbers()["momentum"],
+                                               in_turn=self.momentum is not None)
+            self.statistics.take(weight, (mean, new_mean, 1.0), (var, new_var, 1.0),
+                                 batches=self.num_batches_tracked)
         return y
 
     def extra_repr(self) -> str:

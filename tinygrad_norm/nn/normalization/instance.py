@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...errors import ShapeError
 from ...tensors.tensor import Tensor
 from ..checks import check_weight
 from .algebra import apply_statistics, standardize
 from .channel import ChannelNorm
-from .checks import check_channels, check_input, too_few
+from .checks import check_channels, check_input, no_places, too_few
 from .running import Update, update, warn_skipped
 
 
@@ -34,6 +33,8 @@ def instance_norm(
         warn_skipped(who, update(momentum, *updates))
         return y
     check_input(who, input, eps, running_mean, running_var, weight, bias)
+    if input.array.ndim < 3:
+        raise no_places(who, input.array.shape)
     if running_mean is None or running_var is None:
         raise RuntimeError(f"{who}: expected running_mean and running_var when use_input_stats is "
                            "False")
@@ -53,7 +54,7 @@ def standardize_samples(
     check_input(who, x, eps, running_mean, running_var, weight, bias)
     samples, c, *spatial = x.array.shape
     if not spatial:
-        raise ShapeError(f"{who}: expected input (N, C, *spatial), got {x.array.shape}")
+        raise no_places(who, x.array.shape)
     n = math.prod(spatial)
     if n < 2:
         raise too_few(who, x, n, "spatial element", "use a larger input, or a norm that takes its "
@@ -86,13 +87,14 @@ class InstanceNorm(ChannelNorm):
     def forward(self, x: Tensor) -> Tensor:
         check_channels(self, x)
         if x.array.ndim not in self.dims:  # one sample, without N
-            return self.forward(x.unsqueeze(0)).squeeze(0)
+            return InstanceNorm.forward(self, x.unsqueeze(0)).squeeze(0)
         mean, var = self.running_mean, self.running_var
         if not self.training and self.track_running_stats:
             y = instance_norm(x, mean, var, self.weight, self.bias, False, eps=self.eps)
             self.use_statistics()
             return y
-        check_weight("instance_norm", self.momentum)
+        if self.training:
+            check_weight("instance_norm", self.momentum)
         y, updates = standardize_samples(x, mean, var, self.weight, self.bias, self.eps)
         if self.training and self.track_running_stats:
             self.statistics.take(self.numbers()["momentum"], *updates,

@@ -118,7 +118,8 @@ def are_initial(mean: Tensor | None, spread: Tensor, batches: Tensor | None) -> 
         return False
     if mean is not None and to_numpy(mean.array).any():
         return False
-    return spread.ndim > 1 or bool((to_numpy(spread.array) == 1).all())
+    one = 1 if spread.ndim == 1 else np.eye(spread.shape[-1])
+    return bool((to_numpy(spread.array) == one).all())
 
 
 def update(momentum: Any, *updates: Update) -> Any:

@@ -61,7 +61,9 @@ def mixed(
     # means would lose the digits of a large offset; and means that are large beside their
     # differences would lose the digits of these, which are all that the switches learn from.
     whole = using_bn and training
-    x, start, unit = from_means(x, eps, whole=whole)
+    # A running variance, of the size of 1 or so, stands beside those of x: none is too small.
+    least = 1.0 if using_bn and not training else eps
+    x, start, unit = from_means(x, least, whole=whole)
     axes = tuple(range(2, x.array.ndim))
     instance = moments(x, axes) if axes else Moments(1, x, x.detach() * 0)
     if axes:  # the mean that is subtracted is another: x less it has been rounded
@@ -93,7 +95,7 @@ def from_means(x: Tensor, eps: float, *, whole: bool) -> tuple[Tensor, Tensor, T
     one = wrap(Tensor, array_module(x.array).ones((1,) * ndim, x.array.dtype))
     away, start, unit, _ = in_range(
         _from_mean, (0, 0, 0, 0), x, also=(one,), axes=tuple(range(0 if whole else 1, ndim)),
-        eps=eps, centred=False, about=(*[0] * whole, *range(2, ndim)))
+        eps=eps, about=(*[0] * whole, *range(2, ndim)))
     return away, start, unit
 
 
@@ -101,7 +103,7 @@ def _from_mean(
     x: Tensor, one: Tensor, *, axes: tuple[int, ...], eps: Any, centred: bool,
     about: tuple[int, ...],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x less its mean ``about`` some axes, this mean, the unit, and the mean square of the first.
+    """x less its mean ``about`` some axes, this mean, the unit, and the variance over all axes.
 
     By way of the first value: of copies of one number exactly 0 is left.
     """
@@ -110,8 +112,8 @@ def _from_mean(
         first = start[tuple(slice(0, 1) if i in about else slice(None) for i in range(x.ndim))]
         start = first + (start - first).mean(about, keepdim=True)
     away = x - start
-    squares = away.detach().square().sum(axes, keepdim=True)
-    return away, start, one, squares * (squares.array.size / max(x.array.size, 1))
+    between = (start - start.mean(axes, keepdim=True)).square().mean(axes, keepdim=True)
+    return away, start, one, away.detach().square().mean(axes, keepdim=True) + between
 
 
 def layer_moments(part: Moments, gap: Tensor) -> Moments:

@@ -174,6 +174,8 @@ class SyncBatchNorm(BatchNorm):
             ys = sync_batch_norm(shards, mean, var, self.weight, self.bias, eps=self.eps)
             self.use_statistics()
             return ys
+        if self.training and not self.track_running_stats:  # turned off since
+            mean = var = None
         ys, updates = standardize_shards(shards, mean, var, self.weight, self.bias, self.eps,
                                          self.process_group)
         if self.training and self.track_running_stats:
