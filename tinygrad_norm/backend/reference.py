@@ -145,8 +145,8 @@ def grouped(shape: tuple[int, ...], groups: int) -> tuple[int, ...]:
 
 
 def flat(v: Any, beside: tuple[int, ...]) -> Any:
-    """The gradient of what stood beside x as that of (C,): (*, *beside) -> (*, C). The engine sums
-    over the axes before the last."""
+    """(*, *beside) -> (*, C): the gradient of a weight that was seen in the shape ``beside``. The
+    engine sums over the axes before the last."""
     return v.reshape((*v.shape[:v.ndim - len(beside)], math.prod(beside)))
 
 
@@ -205,9 +205,9 @@ def multiply_in_place(x: np.ndarray, by: np.ndarray) -> np.ndarray:
 def unit(x: Array, *, axes: tuple[int, ...], eps: float, centred: bool) -> Array:
     """A power of two for each mean, of the size of 1/√(var + eps): 1/half the range of the values.
 
-    Multiplying by it is exact and brings x, its squares and the powers of its deviation that are
-    in derivatives within the range of the dtype. Copies of one number have no range: what counts
-    is eps, unless they themselves would be too large.
+    Multiplying by it is exact. The product, its squares and the powers of its deviation, as
+    derivatives have them, are within the range of the dtype. Copies of one number have no range:
+    what counts is eps, unless they themselves would be too large.
     """
     module = array_module(x)
     beside = not (axes == FIRST and x.ndim == 2)

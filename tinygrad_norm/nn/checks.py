@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import ShapeError
 
 NUMBERS: frozenset[type] = frozenset((int, float, np.float64, np.float32))
-"""What a momentum is when it is no value on a device, which is not looked at."""
+"""The types of a momentum that is checked; a value on a device is not looked at."""
 
 
 def as_int(who: str, name: str, value: Any) -> int:

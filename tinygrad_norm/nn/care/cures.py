@@ -63,7 +63,7 @@ def _values(layer: LayerDiagnosis) -> Iterator[Finding]:
 
 
 def _counts(layer: LayerDiagnosis) -> Iterator[Finding]:
-    """What so few values do."""
+    """What a small number of values does."""
     if layer.n == 2:
         yield Finding("two values for each channel become +1 and -1 whatever they are, and their "
                       "gradient nearly 0", f"larger batches; or {NO_BATCH}")
@@ -75,7 +75,7 @@ def _counts(layer: LayerDiagnosis) -> Iterator[Finding]:
 
 
 def _averages(layer: LayerDiagnosis) -> Iterator[Finding]:
-    """What the averages have seen."""
+    """How well the averages have followed the batches."""
     w, m = layer.initial_share, layer.momentum
     if m == 0:
         yield Finding("momentum 0: the statistics never move", "momentum 0.1, or None for the "

@@ -33,7 +33,7 @@ class LayerDiagnosis:
     name: str
     kind: str
     n: int
-    """So many values are normalized together in training."""
+    """The number of values that are normalized together in training."""
     batches: int
     momentum: float | None
     frozen: bool

@@ -194,7 +194,7 @@ def _pairs(model: Module) -> Iterator[tuple[str, str, str, Any, ChannelNorm]]:
 
 
 NORM_DIMS: dict[type[Module], int] = {Linear: 2, Conv1d: 3, Conv2d: 4}
-"""Of the results that the layer has the norm take: the number of dimensions."""
+"""The number of dimensions of what a layer hands on to its norm."""
 
 
 def _is_pair(layer: Any, norm: Any) -> bool:
@@ -204,12 +204,13 @@ def _is_pair(layer: Any, norm: Any) -> bool:
 
 
 def _kind(layer: Any) -> Any:
-    """Which of the layers it is; Linear of what is none."""
+    """The class of :data:`NORM_DIMS` that the layer is of; Linear where it is of none."""
     return next((kind for kind in NORM_DIMS if isinstance(layer, kind)), Linear)
 
 
 def _is_plain(layer: Any, kind: type[Module]) -> bool:
-    """One of its kind, also with its weight parametrized, but none with a forward of its own."""
+    """Whether the layer is of that class and has the class's forward; its weight may be
+    parametrized."""
     return isinstance(layer, kind) and type(layer).forward is kind.forward
 
 

@@ -22,7 +22,7 @@ FEW = 8
 
 
 CHANCE = 3.0
-"""So many standard errors, RMS over channels, are still taken for chance."""
+"""Up to this many standard errors, RMS over channels, a drift is taken for chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +67,10 @@ class BatchMoments:
     """What a batch says of each channel, in float64; ``_error`` is the standard error."""
 
     n: int
-    """So many values are normalized together in training."""
+    """The number of values that are normalized together in training."""
     samples: int
     updates: int
-    """So often the running averages move for a batch like this."""
+    """The number of times that a batch like this moves the running averages."""
     mean: np.ndarray
     var: np.ndarray
     """Biased, as it normalizes."""

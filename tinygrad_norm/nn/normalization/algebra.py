@@ -37,7 +37,8 @@ def in_range(
     Where the variance is too large or too small for powers of the deviation, as derivatives have
     them, x is taken in units: powers of two, one for each mean. x u with eps u² has the same
     quotients, no square of it overflows or vanishes, and u is a factor like any other, so that
-    every derivative is right. A device that would have to wait for the question takes units always.
+    every derivative is right. On a device, which would have to wait for the question, x is always
+    taken in units.
 
     Args:
         run: computes with the keywords axes, eps, centred and ``settings``.
@@ -88,7 +89,7 @@ WIDE = (2.0**340, 2.0**-340)
 def is_moderate(var: Any, eps: float, ask: Callable[[Any], bool]) -> bool:
     """Whether √(var + eps) can be taken to some powers, as derivatives do. NaN is not."""
     high, low = MODERATE.get(var.itemsize, WIDE)
-    flat = var.reshape(-1)  # whose sum of squares is asked in two thirds of the time of .max()
+    flat = var.reshape(-1)  # the sum of squares takes two thirds of the time of .max()
     return ask(flat.dot(flat) < high * high) and (
         eps >= low or ask(flat.min(initial=high) >= low))
 

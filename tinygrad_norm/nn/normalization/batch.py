@@ -45,9 +45,11 @@ def standardize_batch(
     who: str, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float,
     *running: Tensor | None,
 ) -> tuple[Tensor, int, Tensor, Tensor]:
-    """x (N, C, *spatial) with the moments of the batch: y, the number of values behind each mean,
-    mean and (biased) var. In eval where nothing is remembered too. ``running`` averages are checked
-    only: they must fit x.
+    """(y, n, mean, var): x (N, C, *spatial) with the moments of the batch, in training, and in eval
+    where no averages are kept.
+
+    n is the number of values behind each mean; var is biased. The ``running`` averages must fit x,
+    and are not used.
 
     Raises:
         ValueError: fewer than two values for each channel.

@@ -129,8 +129,8 @@ def renormalized(
     input: Tensor, running_mean: Any, running_std: Any, weight: Any, bias: Any, eps: float,
     rmax: float, dmax: float,
 ) -> tuple[Tensor, Correction, tuple[Update, ...]]:
-    """:func:`batch_renorm` in training, how far r and d were from their bounds, and by what the
-    running averages move."""
+    """:func:`batch_renorm` in training, how far r and d were from their bounds, and the
+    updates of the running averages."""
     who = "batch_renorm"
     check_input(who, input, eps, running_mean, running_std, weight, bias)
     if not (rmax >= 1 and dmax >= 0):

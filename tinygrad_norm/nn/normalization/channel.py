@@ -65,7 +65,7 @@ class ChannelNorm(Norm):
             self.statistics.fresh = False
 
     def numbers(self) -> dict[str, Any]:
-        """What may change from one training step to the next, as the step now reads it.
+        """The numbers that a training step reads; they may be others at the next step.
 
         momentum: the weight of the next batch's statistics; 1/batches where it is None.
         """
@@ -76,14 +76,14 @@ class ChannelNorm(Norm):
         return {"momentum": momentum}
 
     def use_statistics(self) -> None:
-        """Eval has used the running statistics: what is to be said of them is said, once."""
+        """Eval has used the running statistics: where they are unset, that is said once."""
         self.statistics.use(self.running_mean, getattr(self, self.spread),
                             self.num_batches_tracked)
 
     @property
     def skipped_batches(self) -> int:
-        """So many batches with NaN or Inf, or with statistics that the dtype cannot hold, have
-        left the running statistics as they were since these were reset. Reading waits for a GPU.
+        """The number of batches since the last reset that were left out of the running statistics,
+        for NaN or Inf, or as the dtype cannot hold their moments. Reading waits for a GPU.
         """
         return self.statistics.skipped()
 

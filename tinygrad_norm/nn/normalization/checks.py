@@ -60,8 +60,11 @@ def check_input(
 
 
 def check_vector(who: str, name: str, x: Any, vector: Any, shape: tuple[int, ...]) -> None:
-    """An array must be of ``shape``, on the device of x and of its dtype, as :func:`check_input`
-    has it, which raises the same."""
+    """``vector`` must have ``shape`` and the device and dtype of x (beside float16 also float32).
+
+    Raises:
+        ShapeError, DeviceError, DtypeError: what does not fit.
+    """
     if vector.shape != shape:
         raise ShapeError(f"{who}: expected {name} of shape {shape} for an input of shape "
                          f"{x.shape}, got {vector.shape}")

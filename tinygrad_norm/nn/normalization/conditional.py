@@ -45,7 +45,7 @@ def scaled_by_class(
     x: Tensor, labels: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor, bias: Tensor | None, training: bool, eps: float,
 ) -> tuple[Tensor, tuple[Update, ...]]:
-    """:func:`conditional_batch_norm`, and by what the running averages move."""
+    """:func:`conditional_batch_norm`, and the updates of the running averages."""
     who = "conditional_batch_norm"
     check_input(who, x, eps, running_mean, running_var, None, None)
     shape, classes = x.array.shape, weight.array.shape[:1]

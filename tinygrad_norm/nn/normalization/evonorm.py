@@ -42,7 +42,7 @@ def divided_by_batch(
     x: Tensor, running_var: Tensor | None, v: Tensor | None, weight: Tensor | None,
     bias: Tensor | None, training: bool, eps: float,
 ) -> tuple[Tensor, tuple[Update, ...]]:
-    """:func:`evonorm_b0`, and by what the running average moves."""
+    """:func:`evonorm_b0`, and the updates of the running average."""
     who = "evonorm_b0"
     shape, dtype = _check(who, x, eps, v, running_var, weight, bias), x.dtype
     x, wide_var, v, weight, bias = widened((x, running_var, v, weight, bias))
@@ -140,7 +140,7 @@ def _check(
 
 
 class EvoNorm(ChannelNorm):
-    """What both have: v, and the form without it."""
+    """What EvoNormB0 and EvoNormS0 share: v, and the form without v."""
 
     def __init__(
         self, num_features: int, eps: float, momentum: float | None, affine: bool,

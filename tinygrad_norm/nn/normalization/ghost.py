@@ -30,8 +30,8 @@ def ghost_batch_norm(
 
     Args:
         input: (N, C, *spatial).
-        ghost_batch_size: so many samples make one ghost batch, in order; those left over join the
-            last one. With fewer than two ghost batches it is :func:`batch_norm`.
+        ghost_batch_size: the number of samples in one ghost batch, in order; those left over join
+            the last one. With fewer than two ghost batches it is :func:`batch_norm`.
         momentum, in_turn: the weight of each ghost batch, one after the other; or, if not
             ``in_turn``, that of the whole batch, in which all ghost batches count alike.
         Else as :func:`batch_norm`.
@@ -55,8 +55,8 @@ def ghost_batch_norm(
 def standardize_ghosts(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, size: int
 ) -> tuple[Tensor, list[tuple[int, Array, Array]]]:
-    """Each ghost batch with its own moments; and these, for one piece or more at a time: the number
-    of values behind each mean, the means and the (biased) variances, (G, C).
+    """y, each ghost batch with its own moments; and a list of these moments, an entry for all ghost
+    batches of one size: the number of values behind each mean, means and biased variances (G, C).
 
     Raises:
         ValueError: eps = 0, or one value for each channel of a ghost batch.

@@ -45,7 +45,7 @@ def standardize_samples(
     x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None,
     bias: Tensor | None, eps: float,
 ) -> tuple[Tensor, tuple[Update, ...]]:
-    """Each sample with its own moments, and by what the running averages move.
+    """Each sample with its own moments, and the updates of the running averages.
 
     Raises:
         ShapeError: no spatial axis. ValueError: one value for each channel of a sample.

@@ -44,7 +44,7 @@ def whitened(
     x: Tensor, running_mean: Tensor | None, running_wm: Tensor | None, weight: Tensor | None,
     bias: Tensor | None, training: bool, eps: float, groups: int, steps: int,
 ) -> tuple[Tensor, tuple[Update, ...]]:
-    """:func:`iter_norm`, and by what the running averages move."""
+    """:func:`iter_norm`, and the updates of the running averages."""
     who = "iter_norm"
     _check(who, x, running_mean, running_wm, weight, bias, eps, groups, steps)
     shape, dtype = x.array.shape, x.dtype

@@ -20,7 +20,7 @@ def local_response_norm(
 
     Args:
         input: (N, C, *spatial) with at least one spatial axis.
-        size: so many neighbouring channels.
+        size: the number of neighbouring channels.
         alpha, beta, k: the paper took size 5, alpha 5e-4, beta 0.75, k 2.
     """
     if not isinstance(input, Tensor):

@@ -10,7 +10,7 @@ from ..module import Module
 
 
 class Norm(Module):
-    """Its errors bear its own name, not that of the function it calls."""
+    """A layer whose errors bear the layer's name, not that of the function that it calls."""
 
     functions: ClassVar[tuple[str, ...]] = ()
     """The functions of ``nn.functional`` that its forward calls."""

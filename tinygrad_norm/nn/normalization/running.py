@@ -22,7 +22,7 @@ from ...tensors.tensor import Tensor
 from ..checks import NUMBERS, outside_of_range
 
 Update = tuple[Tensor | None, Any, float]
-"""A running average, the new value, and by what this is multiplied."""
+"""(running average, new value, factor of the new value)"""
 
 
 class RunningStatistics:
@@ -73,8 +73,8 @@ class RunningStatistics:
         return taken
 
     def skipped(self) -> int:
-        """So many batches were left out; with a warning where that was not known: this waits for a
-        GPU."""
+        """The number of batches that were left out. On a GPU this waits, and warns of those that
+        were not known of."""
         if not isinstance(self._skipped, int):
             self._skipped = int(to_numpy(self._skipped))
             if self._skipped > self._told:
@@ -82,11 +82,11 @@ class RunningStatistics:
         return self._skipped
 
     def use(self, mean: Tensor | None, spread: Tensor, batches: Tensor | None) -> None:
-        """They are used in eval: warn once where neither training nor loading has written them.
+        """Warn once where eval uses averages that neither training nor loading has written.
 
         On a GPU this waits after training, to hear of batches that were skipped, and once where
-        nothing was trained or loaded. Inside ``autograd.keep_statistics()`` nothing is said: who
-        only looks is not told.
+        nothing was trained or loaded. Inside ``autograd.keep_statistics()``, where somebody only
+        looks at the layer, nothing is said.
         """
         if not flags.get() & STATISTICS:
             return
@@ -101,7 +101,8 @@ class RunningStatistics:
                     stacklevel=outside())
 
     def _skip(self, why: str) -> None:
-        """One more, with a warning when there are 1, 2, 4, 8 …: all of a run may be bad."""
+        """Count a batch that was left out. Of the 1st, 2nd, 4th, 8th … a warning tells, as all
+        batches of a run may be bad."""
         self._skipped = self.skipped() + 1
         if self._skipped & (self._skipped - 1) == 0:
             self._warn(why)

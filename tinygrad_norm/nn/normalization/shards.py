@@ -63,7 +63,7 @@ class Merged(NamedTuple):
 
 
 def is_one(unit: Tensor) -> bool:
-    """Whether nothing has to be multiplied by it, where asking costs nothing."""
+    """Whether the unit is known to be 1 and need not be multiplied by. No device is asked."""
     ask = expect(type(unit.array))
     return ask is not None and ask((unit.array == 1).all())
 

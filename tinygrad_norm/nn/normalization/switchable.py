@@ -30,7 +30,7 @@ def switchable_norm(
 
     Args:
         input: (N, C, *spatial).
-        running_mean, running_var: (C,) or None; updated in place when ``training``, and the
+        running_mean, running_var: (C,) or None; updated in place when ``training``; used as the
             batch's statistics when not.
         mean_weight, var_weight: (K,), a logit for each of instance, layer and batch statistics
             that is used; layer statistics always are.
@@ -51,7 +51,7 @@ def mixed(
     var_weight: Tensor, weight: Tensor | None, bias: Tensor | None, training: bool, eps: float,
     using_in: bool, using_bn: bool,
 ) -> tuple[Tensor, tuple[Update, ...]]:
-    """:func:`switchable_norm`, and by what the running averages move."""
+    """:func:`switchable_norm`, and the updates of the running averages."""
     _check(input, running_mean, running_var, mean_weight, var_weight, weight, bias, eps,
            using_in, using_bn, training)
     x, mean, var, mean_weight, var_weight, weight, bias = widened(
@@ -117,8 +117,8 @@ def _from_mean(
 
 
 def layer_moments(part: Moments, gap: Tensor) -> Moments:
-    """Of each sample. ``gap`` is how far apart its channels were before each was measured from its
-    own mean; the mean is given as it is seen from there."""
+    """The moments of each sample. Each channel was measured from a mean of its own; ``gap`` is how
+    far these lie from that of the first. The result's mean is measured as each channel is."""
     layer = pooled(part._replace(mean=part.mean + gap), 1)
     return layer._replace(mean=layer.mean - gap)
 

@@ -68,7 +68,7 @@ def standardize_shards(
     shards: Sequence[Tensor], running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None, bias: Tensor | None, eps: float, group: Group | None,
 ) -> tuple[list[Tensor], tuple[Update, ...]]:
-    """The shards with the moments of all together, and by what the running averages move."""
+    """The shards with the moments of all together, and the updates of the running averages."""
     device = check_shards(shards, running_mean, running_var, weight, bias, eps)
     if not eps:
         raise not_positive(WHO, eps)
