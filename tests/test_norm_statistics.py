@@ -164,25 +164,47 @@ def test_backward_after_the_statistics_moved_on() -> None:
 
 
 @pytest.mark.parametrize("name", ["BatchNorm1d", "GhostBatchNorm", "SyncBatchNorm",
-                                  "ConditionalBatchNorm1d", "InstanceNorm1d"])
+                                  "ConditionalBatchNorm1d"])
 def test_turned_off_later_they_stand_still(name: str) -> None:
     """Whatever they hold: in training nothing reads them."""
     settings: dict[str, Any] = {
-        "GhostBatchNorm": {"ghost_batch_size": 2}, "ConditionalBatchNorm1d": {"num_classes": 1},
-        "InstanceNorm1d": {"track_running_stats": True}}.get(name, {})
+        "GhostBatchNorm": {"ghost_batch_size": 2},
+        "ConditionalBatchNorm1d": {"num_classes": 1}}.get(name, {})
     layer, x = getattr(tn.nn, name)(3, **settings), tn.randn(4, 3, 2)
     inputs = (x, tn.zeros(4).long()) if "Conditional" in name else (
         [x[:1], x[1:]] if "Sync" in name else x,)
     layer(*inputs)
     layer.track_running_stats = False
-    if name != "InstanceNorm1d":
-        layer.running_mean = layer.running_mean.double()
+    layer.running_mean = layer.running_mean.double()
     before = buffers(layer)
     layer(*inputs)
     assert buffers(layer) == before
     layer.track_running_stats, layer.running_mean = True, layer.running_mean.float()
     layer(*inputs)
     assert layer.num_batches_tracked.item() == 2
+
+
+def test_instance_norms_move_on_and_are_not_counted_when_turned_off_later() -> None:
+    """So it is in PyTorch."""
+    layer, x = tn.nn.InstanceNorm1d(3, track_running_stats=True), tn.randn(4, 3, 2)
+    layer(x)
+    before = array(layer.running_mean).copy()
+    layer.track_running_stats = False
+    layer(x)
+    np.testing.assert_allclose(array(layer.running_mean), before * 1.9, rtol=1e-5)
+    assert layer.num_batches_tracked.item() == 1
+
+
+@pytest.mark.parametrize("name", ["BatchNorm1d", "InstanceNorm1d"])
+def test_batches_are_counted_without_averages_too(name: str) -> None:
+    """So it is in PyTorch, for BatchNorm."""
+    layer = getattr(tn.nn, name)(3, track_running_stats=True)
+    layer.running_var = None
+    layer(tn.randn(4, 3, 2))
+    assert layer.num_batches_tracked.item() == 1
+    with tn.autograd.keep_statistics():
+        layer(tn.randn(4, 3, 2))
+    assert layer.num_batches_tracked.item() == 1
 
 
 def test_shared_statistics_need_no_copies() -> None:

@@ -96,9 +96,9 @@ class InstanceNorm(ChannelNorm):
         if self.training:
             check_weight("instance_norm", self.momentum)
         y, updates = standardize_samples(x, mean, var, self.weight, self.bias, self.eps)
-        if self.training and self.track_running_stats:
-            self.statistics.take(self.numbers()["momentum"], *updates,
-                                 batches=self.num_batches_tracked)
+        if self.training and mean is not None:  # also when turned off since, as in PyTorch
+            counted = self.num_batches_tracked if self.track_running_stats else None
+            self.statistics.take(self.numbers()["momentum"], *updates, batches=counted)
         return y
 
 

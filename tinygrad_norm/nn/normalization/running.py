@@ -133,15 +133,18 @@ def update(momentum: Any, *updates: Update) -> Any:
         updates: the spread last. A mean that is not finite makes its spread NaN.
 
     Returns:
-        True; the reason as a text where the batch was left out; None where there is nothing to
-        move. On a GPU, which is not asked, whether the batch was taken: selected there.
+        True, also where there is nothing to move; the reason as a text where the batch was left
+        out; None inside ``keep_statistics()``. On a GPU, which is not asked, whether the batch was
+        taken: selected there.
     """
+    if not flags.get() & STATISTICS:
+        return None
     keeper = None
     for buffer, value, _ in updates:
         if buffer is not None:
             keeper, spread = buffer, value
-    if keeper is None or not flags.get() & STATISTICS:
-        return None
+    if keeper is None:
+        return True
     array, flat = keeper.array, spread.reshape(-1)
     ask = expect(type(array))
     if (ask is None or array.ndim > 1 or flat.size != array.size
