@@ -1,11 +1,11 @@
 """Optimizers, and schedules of their learning rate.
 
-    optimizer.py     Optimizer, the base class: groups of parameters, state dicts
-    param_groups.py  norms and biases apart, which weight decay leaves alone
+    optimizer.py     Optimizer, the base class: the step around a rule, state dicts
     sgd.py           SGD: gradient descent with momentum
     adam.py          Adam, AdamW: a step of its own size for each coordinate
-    together.py      many small parameters updated as one array
-    blocks.py        large parameters updated in blocks
+    groups.py        what may be in a group of parameters
+    param_groups.py  norms and biases apart, which weight decay leaves alone
+    saved.py         what of a saved state fits
     lr_scheduler/    how the learning rate changes from epoch to epoch
 """
 

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
-from ..autograd.graph import tick, wrap
 from ..backend.array import Array, array_module
-from ..tensors.tensor import Tensor
-from .blocks import SMALL, Blocks
-from .optimizer import Group, Optimizer, elsewhere, plain
-from .together import STEP, Together, gathered
+from .groups import Group, plain
+from .optimizer import Optimizer
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
-HIGHEST = "max_exp_avg_sq"
+
+def adam(
+    p: Array, g: Array, m: Array, v: Array, highest: Array | None = None, *, lr: float,
+    beta1: float, beta2: float, correction1: float, root_correction2: float, eps: float,
+    weight_decay: float = 0.0, decoupled: bool = False, maximize: bool = False,
+) -> tuple[Array, ...]:
+    """One step of :class:`Adam`: (what is subtracted from p, the next m, v and highest v).
+
+    ``correction1`` is 1 - β₁ᵗ and ``root_correction2`` √(1 - β₂ᵗ). They are multiplied with numbers
+    rather than arrays (Kingma and Ba, end of section 2). The decoupled decay is a part of the
+    change: in float32, p times 1 - lr weight_decay would lose its digits. ``highest`` is None
+    without amsgrad.
+    """
+    if maximize:
+        g = -g
+    if weight_decay and not decoupled:
+        g = g + weight_decay * p
+    m = m + (1 - beta1) * (g - m)
+    v = beta2 * v + (1 - beta2) * (g * g)
+    module = array_module(v)
+    if highest is not None:
+        highest = module.maximum(highest, v)
+    root = module.sqrt(v if highest is None else highest)
+    change = lr * root_correction2 / correction1 * (m / (root + eps * root_correction2))
+    if weight_decay and decoupled:
+        change = change + lr * weight_decay * p
+    return change, m, v, highest
 
 
 class Adam(Optimizer):
@@ -56,8 +77,9 @@ class Adam(Optimizer):
     [0.75, -199.75]
     """
 
-    stepped = False
+    rule = staticmethod(adam)
     counted = True
+    stepped = False
 
     def __init__(
         self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
@@ -70,8 +92,6 @@ class Adam(Optimizer):
                     "amsgrad": amsgrad, "maximize": maximize, "foreach": foreach,
                     "capturable": capturable, "differentiable": differentiable, "fused": fused,
                     "decoupled_weight_decay": decoupled_weight_decay}
-        self._together: dict[int, Together | None] = {}
-        self._blocks = Blocks()
         super().__init__(params, self._checked(defaults))
 
     def add_param_group(self, param_group: Group) -> None:
@@ -79,27 +99,26 @@ class Adam(Optimizer):
             param_group = self._checked(param_group)
         super().add_param_group(param_group)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient.
+    def kept(self, group: Group) -> tuple[str, ...]:
+        names = ("exp_avg", "exp_avg_sq")
+        return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
 
-        Args:
-            closure: computes the loss and its gradients anew; its result is returned.
-        """
-        loss = None if closure is None else self.evaluated(closure)
-        self.stepped = True
-        for i, group in enumerate(self.param_groups):
-            rule = Rule.of(group)
-            names = (*MOMENTS, HIGHEST) if group["amsgrad"] else MOMENTS
-            parameters = group["params"]
-            together = None if group["foreach"] is False else gathered(
-                self._together, i, parameters, self.state, names, SMALL, counted=True)
-            if together is not None:
-                together.step(partial(_change_of_all, rule, together.count()))
-                parameters = together.rest
-            for parameter in parameters:
-                if parameter._grad is not None:
-                    self._step_one(parameter, rule, names)
-        return loss
+    def settings(self, group: Group) -> dict[str, Any]:
+        return {"eps": float(group["eps"]), "weight_decay": float(group["weight_decay"]),
+                "decoupled": group["decoupled_weight_decay"], "maximize": group["maximize"]}
+
+    def numbers_at(self, group: Group, step: float) -> dict[str, float]:
+        beta1, beta2 = map(float, group["betas"])
+        return {"lr": float(group["lr"]), "beta1": beta1, "beta2": beta2,
+                "correction1": 1 - beta1**step, "root_correction2": math.sqrt(1 - beta2**step)}
+
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
+    def apply_rule(self) -> None:
+        super().apply_rule()
+
+    @staticmethod
+    def dtype_of_state(dtype: np.dtype) -> np.dtype:
+        return np.dtype(np.float32) if dtype == np.float16 else dtype
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the options and a copy of the state, also from PyTorch's Adam or AdamW.
@@ -113,37 +132,6 @@ class Adam(Optimizer):
         super().load_state_dict(state_dict)
         for group in self.param_groups:
             group.update(capturable=False, differentiable=False, fused=None)
-
-    @staticmethod
-    def dtype_of_state(dtype: np.dtype) -> np.dtype:
-        return np.dtype(np.float32) if dtype == np.float16 else dtype
-
-    def _step_one(self, parameter: Tensor, rule: Rule, names: tuple[str, ...]) -> None:
-        array, values = parameter.array, self.state[parameter]
-        self._begin(array, values, names)
-        now, buffers = tick(), []
-        for name in names:
-            held = values[name]
-            if type(held.array) is not type(array):
-                raise elsewhere(self, parameter, name, held)
-            held.written[0] = now
-            buffers.append(held.array)
-        count = values[STEP]
-        count.array += 1
-        count.written[0] = now
-        self._blocks.run(partial(_update, rule, count.array.item()), SMALL, array,
-                         parameter._grad.array, *buffers)
-        parameter.written[0] = now
-
-    def _begin(self, array: Array, values: Group, names: tuple[str, ...]) -> None:
-        """The state of a parameter before its first step, where it lacks."""
-        if STEP not in values:
-            values[STEP] = wrap(Tensor, np.zeros((), np.float32))
-        for name in names:
-            if values.get(name) is None:
-                zeros = array_module(array).zeros_like(
-                    array, dtype=self.dtype_of_state(array.dtype))
-                values[name] = wrap(Tensor, zeros)
 
     def _checked(self, options: Group) -> Group:
         """The options of a group with plain numbers, which are in their ranges."""
@@ -207,79 +195,6 @@ WAYS = {
                       "parameters as tensors from autograd.grad(..., create_graph=True)",
     "fused": "there is no fused kernel; leave it out",
 }
-
-
-class Rule(NamedTuple):
-    """The options of a group as plain numbers."""
-
-    lr: float
-    beta1: float
-    beta2: float
-    eps: float
-    decay: float
-    decoupled: bool
-    maximize: bool
-
-    @classmethod
-    def of(cls, group: Group) -> Rule:
-        beta1, beta2 = group["betas"]
-        return cls(float(group["lr"]), beta1, beta2, group["eps"], group["weight_decay"],
-                   group["decoupled_weight_decay"], group["maximize"])
-
-
-def _update(
-    rule: Rule, step: float, module: Any, s: Array | None, t: Array | None, p: Array, g: Array,
-    *buffers: Array,
-) -> None:
-    """One step of one array, in place; s and t are for temporaries, None to allocate them."""
-    dtype = buffers[0].dtype
-    wide, g = (a if a.dtype == dtype else a.astype(dtype) for a in (p, g))
-    if t is None:
-        t = module.empty_like(buffers[0])
-    p -= _change(rule, step, module, s, t, wide, g, *buffers)
-
-
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def _change(
-    rule: Rule, step: float, module: Any, s: Array | None, t: Array, p: Array, g: Array,
-    m: Array, v: Array, highest: Array | None = None,
-) -> Array:
-    """What is subtracted from p, in t; the moments move on.
-
-    The divisors of m̂ and v̂ are folded into lr and eps (Kingma and Ba, end of section 2), and the
-    decoupled decay is added to the change: 1 - lr weight_decay would lose its digits in float32.
-    """
-    multiply = module.multiply
-    if rule.maximize:
-        g = module.negative(g, out=s)
-    if rule.decay and not rule.decoupled:
-        g = module.add(g, multiply(p, rule.decay, out=t), out=s)
-    module.subtract(g, m, out=t)
-    t *= 1 - rule.beta1
-    m += t
-    multiply(g, g, out=t)
-    t *= 1 - rule.beta2
-    v *= rule.beta2
-    v += t
-    if highest is not None:
-        v = module.maximum(highest, v, out=highest)
-    root = math.sqrt(1 - rule.beta2**step)
-    module.sqrt(v, out=t)
-    t += rule.eps * root
-    module.divide(m, t, out=t)
-    t *= rule.lr * root / (1 - rule.beta1**step)
-    if rule.decay and rule.decoupled:
-        t += multiply(p, rule.lr * rule.decay, out=s)
-    return t
-
-
-def _change_of_all(
-    rule: Rule, step: float, arrays: Sequence[np.ndarray], g: np.ndarray, out: np.ndarray,
-    *buffers: np.ndarray,
-) -> None:
-    """:func:`_change` of many arrays in one, gathered only where they are needed."""
-    p = np.concatenate([a.reshape(-1) for a in arrays]) if rule.decay else g
-    _change(rule, step, np, g, out, p, g, *buffers)
 
 
 def _number(who: str, what: str, name: str, value: Any, end: float | None = None) -> float:

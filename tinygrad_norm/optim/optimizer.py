@@ -1,30 +1,37 @@
-"""What every optimizer has: groups of parameters with their options, and a state for each."""
+"""What every optimizer has: groups of parameters, a state for each, and the step around a rule."""
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..autograd.graph import Value, wrap
+from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import enable_grad
-from ..backend.array import device_of, is_array, to_device
-from ..errors import DeviceError
+from ..backend.array import array_module
 from ..tensors.tensor import Tensor
-from .together import STEP
+from .groups import Group as Group
+from .groups import new_group, plain
+from .saved import STEP, elsewhere, fitting, matched
 
-Group = dict[str, Any]
+Numbers = tuple[float, dict[str, float]]
 
 
 class Optimizer:
-    """Base class of optimizers: a subclass defines ``step``.
+    """Base class of optimizers: a subclass defines ``rule`` and its arguments, or ``step``.
 
     ``param_groups`` is a list of dicts, each with its ``"params"`` and an entry for each option;
     ``state`` holds a dict for each parameter that has been stepped.
+
+    The rule is a pure function of arrays and numbers, elementwise: of a parameter p, its gradient g
+    and its state; of numbers, which change from step to step; and of the settings of the group::
+
+        change, *next_state = rule(p, g, *state, **numbers, **settings)        p ← p - change
+
+    It is made of operators and elementwise functions of the arrays' module, asks for no value, and
+    writes to none of its arguments: the step writes, in place.
 
     Args:
         params: tensors, (name, tensor) pairs, or dicts with ``"params"`` and options of their own.
@@ -35,16 +42,16 @@ class Optimizer:
             computed and no leaf, or one in two groups.
     """
 
-    stepped: bool | None = None
-    """Whether ``step`` was ever called; None when a subclass does not say. Schedulers look."""
+    rule: ClassVar[Any] = None
 
-    counted = False
+    start: ClassVar[float | None] = 0.0
+    """What the rule gets for a state that has not begun."""
+
+    counted: ClassVar[bool] = False
     """Whether the state of a parameter has its number of steps, as ``"step"``."""
 
-    @staticmethod
-    def dtype_of_state(dtype: np.dtype) -> np.dtype:
-        """In which dtype the state of a parameter of ``dtype`` is kept."""
-        return dtype
+    stepped: bool | None = None
+    """Whether ``step`` was ever called; None when a subclass does not say. Schedulers look."""
 
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
         who = type(self).__name__
@@ -66,9 +73,99 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
+    # -- the step --------------------------------------------------------------------------------
+
+    def kept(self, group: Group) -> tuple[str, ...]:
+        """The names of the arrays in the state of a parameter, in the rule's order."""
+        return ()
+
+    @staticmethod
+    def dtype_of_state(dtype: np.dtype) -> np.dtype:
+        """In which dtype the state of a parameter of ``dtype`` is kept, and the rule computes."""
+        return dtype
+
+    def settings(self, group: Group) -> dict[str, Any]:
+        """The arguments of the rule that stay from step to step."""
+        return {}
+
+    def numbers_at(self, group: Group, step: float) -> dict[str, float]:
+        """The arguments of the rule at a parameter's step number ``step``, counted from 1."""
+        return {"lr": float(group["lr"])}
+
+    def numbers(self) -> list[list[Numbers]]:
+        """What the next step gives to the rule and the one after may not: plain Python numbers.
+
+        For each group, for each of its parameters, a pair: the number of the step that it is about
+        to take (0 where steps are not counted), and a dict of keyword arguments of the rule, such
+        as lr and the divisors of averages. Parameters at the same step share a pair. Nothing moves
+        on by the call. Every ``step`` reads the numbers once, at its beginning, so that it sees
+        what a schedule or the user wrote; who records a step to run it again reads them each time.
+        """
+        return [self._numbers_of(group, group["params"]) for group in self.param_groups]
+
+    def _numbers_of(self, group: Group, parameters: list[Tensor]) -> list[Numbers]:
+        if not self.counted:
+            return [(0.0, self.numbers_at(group, 0.0))] * len(parameters)
+        get, nothing = self.state.get, Group()
+        counts = [get(p, nothing).get(STEP) for p in parameters]
+        steps = [1.0 if count is None else count.array.item() + 1 for count in counts]
+        if len({*parameters}) < len(parameters):  # one that is there twice takes two
+            steps = [step + sum(p is q for q in parameters[:i])
+                     for i, (p, step) in enumerate(zip(parameters, steps, strict=True))]
+        pairs = {step: (step, self.numbers_at(group, step)) for step in {*steps}}
+        return [*map(pairs.__getitem__, steps)]
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change the parameters once, along their gradients."""
-        raise NotImplementedError(f"{type(self).__name__}: define step(self, closure=None)")
+        """Change every parameter that has a gradient, once.
+
+        Args:
+            closure: computes the loss and its gradients anew; its result is returned.
+        """
+        if self.rule is None:
+            raise NotImplementedError(f"{type(self).__name__}: define step(self, closure=None)")
+        loss = None if closure is None else self.evaluated(closure)
+        self.stepped = True
+        self.apply_rule()
+        return loss
+
+    def apply_rule(self) -> None:
+        """Apply the rule to every parameter that has a gradient."""
+        for group, numbers in zip(self.param_groups, self.numbers(), strict=True):
+            parameters, names, settings = group["params"], self.kept(group), self.settings(group)
+            for parameter, pair in zip(parameters, numbers, strict=True):
+                if parameter._grad is not None:
+                    self._step_one(parameter, names, settings, *pair)
+
+    def _step_one(
+        self, parameter: Tensor, names: tuple[str, ...], settings: Group, step: float,
+        numbers: dict[str, float],
+    ) -> None:
+        array, gradient = parameter.array, parameter._grad.array
+        dtype, module = self.dtype_of_state(array.dtype), array_module(array)
+        values: Group = self.state[parameter] if names else {}
+        if self.counted and STEP not in values:
+            values[STEP] = wrap(Tensor, np.zeros((), np.float32))
+        state: list[Any] = []
+        for name in names:
+            tensor = values.get(name)
+            if tensor is None:
+                values[name] = wrap(Tensor, module.zeros_like(array, dtype=dtype))
+                state.append(self.start)
+            elif type(tensor.array) is type(array):
+                state.append(tensor.array)
+            else:
+                raise elsewhere(type(self).__name__, parameter, name, tensor)
+        p, g = array.astype(dtype, copy=False), gradient.astype(dtype, copy=False)
+        change, *moved = self.rule(p, g, *state, **numbers, **settings)
+        array -= change
+        for name, new in zip(names, moved, strict=False):
+            values[name].array[...] = new
+        now = parameter.written[0] = tick()
+        if self.counted:
+            values[STEP].array[()] = step
+            values[STEP].written[0] = now
+        for name in names:
+            values[name].written[0] = now
 
     @staticmethod
     def evaluated(closure: Callable[[], Any]) -> Any:
@@ -85,35 +182,15 @@ class Optimizer:
                 elif parameter._grad is not None:
                     parameter._grad = parameter._grad.detach().zero_()
 
+    # -- groups and state dicts ------------------------------------------------------------------
+
     def add_param_group(self, param_group: Group) -> None:
         """Optimize more parameters, with options of their own.
 
         Args:
             param_group: ``"params"`` and any of the options.
         """
-        who = type(self).__name__
-        if not isinstance(param_group, dict):
-            raise TypeError(f"{who}: expected a param_group dict, got {type(param_group).__name__}")
-        if "params" not in param_group:
-            raise ValueError(f"{who}: a parameter group needs the key 'params', got "
-                             f"{', '.join(map(repr, param_group)) or 'no keys'}")
-        params, names = _listed(who, param_group["params"])
-        group = {**self.defaults, **{k: plain(v) for k, v in param_group.items()},
-                 "params": params}
-        if names:
-            group["param_names"] = names
-        if self.param_groups and bool(names) != ("param_names" in self.param_groups[0]):
-            raise ValueError(f"{who}: expected all parameter groups with names or all without, got "
-                             f"both; pass named_parameters() or parameters() everywhere")
-        if len(set(params)) != len(params):
-            warnings.warn(f"{who}: a parameter group holds a parameter twice, which is then "
-                          "stepped twice", stacklevel=3)
-        taken = {id(p) for other in self.param_groups for p in other["params"]}
-        for i, parameter in enumerate(params):
-            if id(parameter) in taken:
-                raise ValueError(
-                    f"{who}: some parameters appear in more than one parameter group: number {i} "
-                    f"of group {len(self.param_groups)}, of shape {parameter.array.shape}")
+        group = new_group(type(self).__name__, param_group, self.defaults, self.param_groups)
         self.param_groups.append(group)
 
     def state_dict(self) -> Group:
@@ -142,60 +219,17 @@ class Optimizer:
             ValueError: the state of another model: groups of other sizes, tensors of other shapes.
         """
         who = type(self).__name__
-        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
-            raise ValueError(f"{who}: expected a state dict with the keys 'state' and "
-                             "'param_groups', as state_dict() returns it")
-        saved = state_dict["param_groups"]
-        if not all(isinstance(group, Mapping) and "params" in group for group in saved):
-            raise ValueError(f"{who}: expected each of 'param_groups' to be a dict with 'params'")
-        sizes = [len(group["params"]) for group in self.param_groups]
-        got = [len(group["params"]) for group in saved]
-        if len(sizes) != len(got):
-            raise ValueError(
-                f"{who}: loaded state dict has a different number of parameter groups: expected "
-                f"{len(sizes)}, got {len(got)}; is it of another model?")
-        if sizes != got:
-            raise ValueError(
-                f"{who}: loaded state dict contains a parameter group that doesn't match the size "
-                f"of optimizer's group: expected {sizes} parameters, got {got}; is it of another "
-                "model?")
-        own = dict(zip(chain.from_iterable(group["params"] for group in saved),
-                       chain.from_iterable(group["params"] for group in self.param_groups),
-                       strict=True))
+        own = matched(who, state_dict, self.param_groups)
         state: defaultdict[Tensor, Group] = defaultdict(dict)
         for number, values in state_dict["state"].items():
-            if number not in own:
-                raise ValueError(f"{who}: loaded state dict has a state for parameter {number!r}, "
-                                 f"but its groups hold {', '.join(map(str, own))}")
-            state[own[number]] = dict(self._fitting(number, own[number], values))
+            parameter = own[number]
+            dtype = self.dtype_of_state(parameter.array.dtype)
+            state[parameter] = dict(
+                fitting(who, number, parameter, values, dtype, self.counted))
         self.state = state
         self.param_groups = [
             {**group, **loaded, "params": group["params"]}
-            for group, loaded in zip(self.param_groups, saved, strict=True)]
-
-    def _fitting(
-        self, number: Any, parameter: Tensor, values: Mapping[str, Any]
-    ) -> Iterator[tuple[str, Any]]:
-        """A copy of a parameter's saved state; its tensors have the parameter's shape."""
-        who = type(self).__name__
-        for name, value in values.items():
-            if name == STEP and self.counted:
-                value = _count(who, number, value)
-            elif isinstance(value, Value) or is_array(value):
-                held = value.array if isinstance(value, Value) else value
-                if held.shape != parameter.array.shape:
-                    raise ValueError(
-                        f"{who}: loaded state dict has a {name} of shape {held.shape} for "
-                        f"parameter {number}: expected {parameter.array.shape}; is it of another "
-                        "model?")
-                array = to_device(held, device_of(parameter.array))
-                dtype = self.dtype_of_state(parameter.array.dtype)
-                value = wrap(Tensor, array.astype(dtype, copy=True))
-            elif hasattr(value, "shape") and not isinstance(value, np.generic):
-                raise TypeError(f"{who}: expected as {name} of parameter {number} a tensor or an "
-                                f"array, got a {type(value).__name__} of {value.dtype}; "
-                                "tensor(value.numpy()) makes one of PyTorch's")
-            yield name, value
+            for group, loaded in zip(self.param_groups, state_dict["param_groups"], strict=True)]
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -203,57 +237,3 @@ class Optimizer:
             lines.append(f"Parameter Group {i}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])
-
-
-def plain(value: Any) -> Any:
-    """A NumPy number or a tensor of one value as a Python number, which takes the dtype of the
-    arrays it is multiplied with; anything else unchanged."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, Value) and value.array.size == 1:
-        return value.array.item()
-    return value
-
-
-def _listed(who: str, params: Any) -> tuple[list[Any], list[str]]:
-    """The leaves of one group, and their names when they came with names."""
-    if isinstance(params, set | frozenset):
-        raise TypeError(f"{who}: expected an ordered collection of tensors, got a set, whose order "
-                        "changes between runs; use a list")
-    entries: list[Any] = [params] if isinstance(params, Value) else list(params)
-    names = [entry[0] for entry in entries if isinstance(entry, tuple)]
-    if names and len(names) != len(entries):
-        raise ValueError(f"{who}: expected all parameters with names or all without, got "
-                         f"{len(names)} names for {len(entries)} parameters")
-    leaves: list[Any] = [entry[1] for entry in entries] if names else entries
-    for i, parameter in enumerate(leaves):
-        if not isinstance(parameter, Value):
-            raise TypeError(f"{who}: optimizer can only optimize tensors, got "
-                            f"{type(parameter).__name__} at position {i}")
-        if parameter.edge is not None:
-            raise ValueError(
-                f"{who}: can't optimize a non-leaf tensor: number {i}, of shape "
-                f"{parameter.array.shape}, was computed by {parameter.edge[0].op.name}; "
-                "pass what it was computed from, or its detach().requires_grad_()")
-    return leaves, names
-
-
-def _count(who: str, number: Any, value: Any) -> Tensor:
-    """The number of steps taken, from a tensor or a number, as PyTorch keeps it: on the cpu, where
-    reading it waits for no device."""
-    value = plain(value)
-    if not isinstance(value, int | float) or not value >= 0:
-        raise ValueError(f"{who}: loaded state dict has a step of {value!r} for parameter "
-                         f"{number}: expected one number >= 0")
-    count: Tensor = wrap(Tensor, np.array(value, np.float32))
-    return count
-
-
-def elsewhere(
-    optimizer: Optimizer, parameter: Tensor, name: str, held: Tensor
-) -> DeviceError:
-    """What is raised when a parameter has moved since its state began."""
-    return DeviceError(
-        f"{type(optimizer).__name__}: a parameter of shape {parameter.shape} is on "
-        f"{parameter.device}, its {name} on {held.device}; move the model first and make the "
-        "optimizer then, or load_state_dict(state_dict()) to move its state after it")

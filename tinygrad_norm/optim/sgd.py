@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
+from ..backend.array import Array
+from .groups import Group, plain
+from .optimizer import Optimizer
 
-from ..autograd.graph import tick, wrap
-from ..backend.array import Array, array_module
-from ..tensors.tensor import Tensor
-from .blocks import SMALL, Blocks
-from .optimizer import Group, Optimizer, elsewhere, plain
-from .together import Together, gathered
 
-BUFFER = "momentum_buffer"
+def sgd(
+    p: Array, g: Array, b: Array | None = None, *, lr: float, momentum: float | None = None,
+    dampening: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False,
+    maximize: bool = False,
+) -> tuple[Array, Array | None]:
+    """One step of :class:`SGD`: (lr d, the next b).
+
+    b is None at the first step, and momentum where there is none.
+    """
+    if maximize:
+        g = -g
+    if weight_decay:
+        g = g + weight_decay * p
+    if momentum is not None:
+        new = (1 - dampening) * g if dampening else g
+        b = g if b is None else momentum * b + new
+        g = g + momentum * b if nesterov else b
+    return lr * g, b
 
 
 class SGD(Optimizer):
@@ -48,6 +60,8 @@ class SGD(Optimizer):
     [0.5, 1.0]
     """
 
+    rule = staticmethod(sgd)
+    start = None
     stepped = False
 
     def __init__(
@@ -60,8 +74,6 @@ class SGD(Optimizer):
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError(f"SGD: Nesterov momentum requires a momentum and zero dampening, got "
                              f"momentum={momentum}, dampening={dampening}")
-        self._together: dict[int, Together | None] = {}
-        self._blocks = Blocks()
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: Group) -> None:
@@ -69,88 +81,17 @@ class SGD(Optimizer):
             _check(param_group)
         super().add_param_group(param_group)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient.
+    def kept(self, group: Group) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] else ()
 
-        Args:
-            closure: computes the loss and its gradients anew; its result is returned.
-        """
-        loss = None if closure is None else self.evaluated(closure)
-        self.stepped = True
-        for i, group in enumerate(self.param_groups):
-            options = (float(group["lr"]), group["momentum"], group["dampening"],
-                       group["weight_decay"], group["nesterov"], group["maximize"])
-            parameters = group["params"]
-            names = (BUFFER,) if options[1] else ()
-            together = gathered(self._together, i, parameters, self.state, names, SMALL)
-            if together is not None:
-                together.step(partial(_change_of_all, options))
-                parameters = together.rest
-            for parameter in parameters:
-                if parameter._grad is not None:
-                    self._step_one(parameter, options)
-        return loss
+    def settings(self, group: Group) -> dict[str, Any]:
+        return {"dampening": float(group["dampening"]),
+                "weight_decay": float(group["weight_decay"]),
+                "nesterov": group["nesterov"], "maximize": group["maximize"]}
 
-    def _step_one(self, parameter: Tensor, options: tuple[Any, ...]) -> None:
-        array, buffers, first = parameter.array, [], False
-        if options[1]:
-            held = self.state[parameter].get(BUFFER)
-            if held is None:
-                held, first = self._begin(parameter), True
-            if type(held.array) is not type(array):
-                raise elsewhere(self, parameter, "momentum buffer", held)
-            held.written[0] = tick()
-            buffers.append(held.array)
-        rule = partial(_update, options, first)
-        self._blocks.run(rule, SMALL, array, parameter._grad.array, *buffers)
-        parameter.written[0] = tick()
-
-    def _begin(self, parameter: Tensor) -> Any:
-        """A momentum buffer for ``parameter``, still to be filled."""
-        buffer = wrap(Tensor, array_module(parameter.array).empty_like(parameter.array))
-        self.state[parameter][BUFFER] = buffer
-        return buffer
-
-
-def _update(
-    options: tuple[Any, ...], first: bool, module: Any, s: Array | None, t: Array | None,
-    p: Array, g: Array, b: Array | None = None,
-) -> None:
-    """One step of one array, in place; s and t are for temporaries, None to allocate them."""
-    lr, *rest = options
-    d = _direction(module, p, g, b, first, s, t, *rest)
-    p -= module.multiply(d, lr, out=t)
-
-
-def _direction(
-    module: Any, p: Array, g: Array, b: Array | None, first: bool, s: Array | None,
-    t: Array | None, momentum: float, dampening: float, decay: float, nesterov: bool,
-    maximize: bool,
-) -> Array:
-    """What lr is multiplied with; the momentum buffer b moves on."""
-    multiply, add = module.multiply, module.add
-    if maximize:
-        g = module.negative(g, out=s)
-    if decay:
-        g = add(g, multiply(p, decay, out=t), out=s)
-    if b is not None:
-        if first:
-            b[...] = g
-        else:
-            b *= momentum
-            b += multiply(g, 1 - dampening, out=t) if dampening else g
-        g = add(g, multiply(b, momentum, out=t), out=s) if nesterov else b
-    return g
-
-
-def _change_of_all(
-    options: tuple[Any, ...], arrays: Sequence[np.ndarray], g: np.ndarray, out: np.ndarray,
-    b: np.ndarray | None = None,
-) -> None:
-    """lr times :func:`_direction` of many arrays in one, gathered only where they are needed."""
-    lr, *rest = options
-    p = np.concatenate([a.reshape(-1) for a in arrays]) if options[3] else None
-    np.multiply(_direction(np, p, g, b, False, None, None, *rest), lr, out=out)
+    def numbers_at(self, group: Group, step: float) -> dict[str, float]:
+        lr, momentum = float(group["lr"]), group["momentum"]
+        return {"lr": lr, "momentum": float(momentum)} if momentum else {"lr": lr}
 
 
 def _check(options: Group) -> None:

@@ -1,0 +1,219 @@
+"""The rules of the optimizers alone, pure functions, and the numbers that a step gives them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import strict
+from test_optim import parameters, same, set_gradients, values
+
+import tinygrad_norm as tn
+from tinygrad_norm.optim import SGD, Adam, Optimizer, lr_scheduler
+from tinygrad_norm.optim.adam import adam
+from tinygrad_norm.optim.sgd import sgd
+
+
+def sgd_by_hand(p: float, g: float, b: float, o: dict[str, Any]) -> tuple[float, ...]:
+    """Sutskever et al. 2013 as PyTorch has it, on single numbers."""
+    g = (-g if o.get("maximize") else g) + o.get("weight_decay", 0) * p
+    if "momentum" not in o:
+        return (o["lr"] * g,)
+    b = o["momentum"] * b + (1 - o.get("dampening", 0)) * g
+    return o["lr"] * (g + o["momentum"] * b if o.get("nesterov") else b), b
+
+
+def adam_by_hand(
+    p: float, g: float, m: float, v: float, high: float | None, o: dict[str, Any]
+) -> tuple[float, ...]:
+    """Algorithm 1 of Kingma and Ba 2015, on single numbers; AdamW, amsgrad as PyTorch has them."""
+    g = -g if o.get("maximize") else g
+    decay = o.get("weight_decay", 0)
+    g = g if o.get("decoupled") else g + decay * p
+    m = o["beta1"] * m + (1 - o["beta1"]) * g
+    v = o["beta2"] * v + (1 - o["beta2"]) * g**2
+    high = None if high is None else max(high, v)
+    m_hat = m / o["correction1"]
+    v_hat = (v if high is None else high) / o["root_correction2"] ** 2
+    change = o["lr"] * m_hat / (math.sqrt(v_hat) + o["eps"])
+    change += o["lr"] * decay * p if o.get("decoupled") else 0
+    return (change, m, v) if high is None else (change, m, v, high)
+
+
+class Case(NamedTuple):
+    """A rule, how many arrays a state has, and its numbers and settings."""
+
+    rule: Callable[..., Any]
+    by_hand: Callable[..., Any]
+    states: int
+    numbers: dict[str, float]
+    settings: dict[str, Any]
+
+
+MOMENTUM = {"lr": 0.1, "momentum": 0.9}
+ADAM = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "correction1": 1 - 0.9**3,
+        "root_correction2": math.sqrt(1 - 0.99**3)}
+CASES = {
+    "sgd": Case(sgd, sgd_by_hand, 0, {"lr": 0.1}, {}),
+    "sgd decay maximize": Case(sgd, sgd_by_hand, 0, {"lr": 0.1},
+                               {"weight_decay": 0.2, "maximize": True}),
+    "momentum": Case(sgd, sgd_by_hand, 1, MOMENTUM, {}),
+    "dampening": Case(sgd, sgd_by_hand, 1, MOMENTUM, {"dampening": 0.3, "maximize": True}),
+    "nesterov": Case(sgd, sgd_by_hand, 1, MOMENTUM, {"nesterov": True, "weight_decay": 0.2}),
+    "adam": Case(adam, adam_by_hand, 2, ADAM, {"eps": 1e-2}),
+    "adam decay maximize": Case(adam, adam_by_hand, 2, ADAM,
+                                {"eps": 1e-8, "weight_decay": 0.2, "maximize": True}),
+    "adamw": Case(adam, adam_by_hand, 2, ADAM,
+                  {"eps": 1e-8, "weight_decay": 0.2, "decoupled": True}),
+    "amsgrad": Case(adam, adam_by_hand, 3, ADAM, {"eps": 1e-8}),
+    "amsgrad adamw": Case(adam, adam_by_hand, 3, ADAM, {
+        "eps": 1e-8, "weight_decay": 0.2, "decoupled": True, "maximize": True}),
+}
+
+
+def arrays(case: Case, dtype: str = "float64") -> list[np.ndarray]:
+    """p, g, and the arrays of a state; the second and later ones of Adam are not negative."""
+    random = np.random.default_rng(0)
+    made = [random.normal(size=(3, 4)).astype(dtype) for _ in range(2 + case.states)]
+    return [abs(a) if i > 2 else a for i, a in enumerate(made)]
+
+
+def applied(case: Case, given: list[Any]) -> list[Any]:
+    """The change and the next state."""
+    return list(case.rule(*given, **case.numbers, **case.settings))[: 1 + case.states]
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_rule_is_pure_and_is_the_formula(case: Case) -> None:
+    given = arrays(case)
+    before = [a.copy() for a in given]
+    for a in given:
+        a.setflags(write=False)
+    results = applied(case, given)
+    assert same(given, before)
+    again = applied(case, before)
+    assert same(results, again)
+    options = {**case.numbers, **case.settings}
+    padded = [*given, *[None] * (3 - case.states)] if case.rule is adam else given
+    for at in itertools.product(range(3), range(4)):
+        single = [None if a is None else a[at].item() for a in padded[: 5 if case.rule is adam
+                                                                      else 3]]
+        if case.rule is sgd and not case.states:
+            single.append(0.0)
+        expected = case.by_hand(*single, options)
+        np.testing.assert_allclose([r[at] for r in results], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_rule_keeps_the_dtype(case: Case, dtype: str) -> None:
+    assert {str(r.dtype) for r in applied(case, arrays(case, dtype))} == {dtype}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_rule_asks_for_no_value_on_a_device(case: Case) -> None:
+    given = arrays(case)
+    strict.traffic.clear()
+    results = applied(case, [strict.StrictArray(a.copy()) for a in given])
+    assert not strict.traffic
+    assert same([r.hidden for r in results], applied(case, given))
+
+
+# -- numbers -------------------------------------------------------------------------------------
+
+
+class Spied(Adam):
+    """Remembers the numbers that its rule was given."""
+
+    seen: list[dict[str, Any]] = []  # noqa: RUF012
+
+    @staticmethod
+    def rule(*arrays: Any, **given: Any) -> Any:
+        if type(arrays[0]) is np.ndarray:  # and not while it is written down
+            Spied.seen.append(given)
+        return adam(*arrays, **given)
+
+
+def test_a_step_uses_its_numbers_and_sees_what_a_schedule_wrote() -> None:
+    """At its first step a state begins, and the rule itself is called."""
+    Spied.seen.clear()
+    expected = []
+    for epoch in range(3):
+        p, q = parameters(shapes=[(2,), (3,)])
+        optimizer = Spied([{"params": [p]}, {"params": [q], "lr": 0.5}], lr=0.25,
+                          betas=(0.5, 0.75))
+        schedule = lr_scheduler.ExponentialLR(optimizer, 0.5)
+        set_gradients([p, q])
+        optimizer.stepped = True
+        for _ in range(epoch):
+            schedule.step()
+        numbers = optimizer.numbers()
+        assert numbers == optimizer.numbers(), "reading moves nothing on"
+        assert [pairs[0][1]["lr"] for pairs in numbers] == [0.25 / 2**epoch, 0.5 / 2**epoch]
+        expected += [pairs[0][1] for pairs in numbers]
+        optimizer.step()
+    assert [{k: given[k] for k in expected[0]} for given in Spied.seen] == expected
+
+
+def test_numbers_are_plain_and_count_the_steps_of_each_parameter() -> None:
+    params = parameters(shapes=[(2,)] * 6)
+    optimizer = Adam(params, lr=np.float64(0.5), betas=(0.5, 0.75))
+    for step in range(3):
+        set_gradients(params, step)
+        if step == 1:
+            params[2].grad = None
+        optimizer.step()
+    optimizer.param_groups[0]["lr"] = tn.tensor(0.125)
+    pairs, = optimizer.numbers()
+    assert [step for step, _ in pairs] == [4, 4, 3, 4, 4, 4]
+    for step, given in pairs:
+        assert given == {"lr": 0.125, "beta1": 0.5, "beta2": 0.75, "correction1": 1 - 0.5**step,
+                         "root_correction2": math.sqrt(1 - 0.75**step)}
+        assert {type(value) for value in given.values()} == {float}
+    plain, = SGD(params, lr=0.5).numbers()
+    assert plain == [(0, {"lr": 0.5})] * 6
+    heavy, = SGD(params, lr=0.5, momentum=0.75).numbers()
+    assert heavy[0] == (0, {"lr": 0.5, "momentum": 0.75})
+
+
+@pytest.mark.filterwarnings("ignore:.*a parameter twice")
+def test_a_parameter_twice_is_at_two_steps() -> None:
+    p, q = parameters(shapes=[(2,), (2,)])
+    optimizer = Adam([p, q, p])
+    assert [step for step, _ in optimizer.numbers()[0]] == [1, 1, 2]
+    set_gradients([p, q])
+    optimizer.step()
+    assert [optimizer.state[x]["step"].item() for x in (p, q)] == [2, 1]
+    assert [step for step, _ in optimizer.numbers()[0]] == [3, 2, 4]
+
+
+class Sign(Optimizer):
+    """A user's rule: two lines."""
+
+    @staticmethod
+    def rule(p: Any, g: Any, *, lr: float) -> tuple[Any]:
+        return (lr * g / (g * g) ** 0.5,)
+
+
+def test_a_users_rule_needs_no_more() -> None:
+    params = parameters(shapes=[(3,)] * 6)
+    before = values(params)
+    optimizer = Sign(params, {"lr": 0.5})
+    set_gradients(params)
+    optimizer.step()
+    for p, old in zip(params, before, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), old - 0.5 * np.sign(p.grad.numpy()))
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_a_group_may_be_empty(kind: Callable[..., Optimizer]) -> None:
+    p = tn.ones(2, requires_grad=True)
+    optimizer = kind([{"params": []}, {"params": [p]}], lr=0.5)
+    p.grad = tn.ones(2)
+    optimizer.step()
+    assert p.tolist() == [0.5, 0.5]
+    assert optimizer.numbers()[0] == []
