@@ -16,6 +16,7 @@ import tinygrad_norm as tn
 from tinygrad_norm.backend.array import to_numpy
 from tinygrad_norm.checkpoint import load, save
 from tinygrad_norm.optim import SGD, Adam, AdamW, lr_scheduler
+from tinygrad_norm.optim.blocks import BLOCK, SMALL
 
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -68,6 +69,29 @@ def test_steps_follow_the_formula_on_every_device(
     for got, want in zip(values(params), expected, strict=True):
         np.testing.assert_allclose(got, want.p, rtol=1e-12)
     assert optimizer.state[params[0]]["step"].device.type == "cpu"
+
+
+LARGE = [(BLOCK + 1,), (3, SMALL), (300, 300), (1, 2 * BLOCK)]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_all_ways_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], dtype: str
+) -> None:
+    """In blocks, whole, many as one array, one by one."""
+    results = []
+    for small, foreach in ((0, None), (SMALL, None), (10**9, True), (10**9, False)):
+        monkeypatch.setattr("tinygrad_norm.optim.blocks.SMALL", small)
+        tn.manual_seed(1)
+        params = parameters(shapes=[*LARGE, *MANY], dtype=dtype)
+        optimizer = Adam(params, lr=0.1, foreach=foreach, **options)
+        for step in range(3):
+            set_gradients(params, step)
+            optimizer.step()
+        results.append(values(params))
+    for other in results[1:]:
+        assert same(results[0], other)
 
 
 @pytest.mark.parametrize("kind", [Adam, AdamW])

@@ -13,6 +13,7 @@ import strict
 import tinygrad_norm as tn
 from tinygrad_norm.backend.array import to_numpy
 from tinygrad_norm.optim import SGD, Optimizer
+from tinygrad_norm.optim.blocks import BLOCK, SMALL
 
 SHAPES = [(3, 4), (4,), ()]
 
@@ -72,6 +73,27 @@ def test_steps_follow_the_formula_on_every_device(device: str, options: dict[str
         assert not strict.traffic, "a step moves nothing between devices"
     for got, want in zip(values(params), expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-12)
+
+
+LARGE = [(BLOCK + 1,), (3, SMALL), (300, 300), (1, 2 * BLOCK), (2, 0)]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_blocks_give_the_bits_of_whole_arrays(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], dtype: str
+) -> None:
+    results = []
+    for small in (0, 10**9):
+        monkeypatch.setattr("tinygrad_norm.optim.blocks.SMALL", small)
+        tn.manual_seed(1)
+        params = parameters(shapes=[*LARGE, (5, 7)], dtype=dtype)
+        optimizer = SGD(params, lr=0.1, **options)
+        for step in range(3):
+            set_gradients(params, step)
+            optimizer.step()
+        results.append(values(params))
+    assert same(*results)
 
 
 def test_arrays_out_of_order_are_stepped_too() -> None:

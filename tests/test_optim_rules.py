@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from test_optim import parameters, same, set_gradients, values
 import tinygrad_norm as tn
 from tinygrad_norm.optim import SGD, Adam, Optimizer, lr_scheduler
 from tinygrad_norm.optim.adam import adam
+from tinygrad_norm.optim.in_place import in_place
 from tinygrad_norm.optim.sgd import sgd
 
 
@@ -121,6 +123,91 @@ def test_a_rule_asks_for_no_value_on_a_device(case: Case) -> None:
     results = applied(case, [strict.StrictArray(a.copy()) for a in given])
     assert not strict.traffic
     assert same([r.hidden for r in results], applied(case, given))
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+def test_in_place_the_bits_are_those_of_the_rule(case: Case, dtype: str) -> None:
+    p, g, *states = arrays(case, dtype)
+    expected = applied(case, [p, g, *states])
+    quick = in_place(np, case.rule, tuple(case.settings.items()), tuple(case.numbers), case.states)
+    change, *others = np.full((len(quick.temporaries), *p.shape), np.nan, dtype)
+    for a in (p, g):
+        a.setflags(write=False)
+    quick.update(*case.numbers.values(), p, g, *states, change, *others)
+    assert same([change, *states], expected), quick.text
+    assert len(quick.temporaries) <= 2
+    assert quick.reads_p is ("weight_decay" in case.settings)
+
+
+def swapping(p: Any, g: Any, a: Any, b: Any, *, lr: float) -> tuple[Any, ...]:
+    """Old states are read after their successors are known; one is handed on, one in twice."""
+    c, d = a + g, b + a
+    return p * lr - c, d, d - a
+
+
+def handing_on(p: Any, g: Any, a: Any, b: Any, *, lr: float) -> tuple[Any, ...]:
+    return g, g, a
+
+
+def twice(p: Any, g: Any, a: Any, b: Any, *, lr: float) -> tuple[Any, ...]:
+    c = lr * g
+    return c, c, c
+
+
+def staying(p: Any, g: Any, a: Any, b: Any, *, lr: float) -> tuple[Any, ...]:
+    return b * 2 - a, a, b
+
+
+@pytest.mark.parametrize("rule", [swapping, handing_on, twice, staying])
+def test_any_elementwise_rule_can_be_run_in_place(rule: Callable[..., Any]) -> None:
+    random = np.random.default_rng(1)
+    p, g, a, b = random.normal(size=(4, 5))
+    expected = [r.copy() for r in rule(p, g, a, b, lr=0.5)]
+    quick = in_place(np, rule, (), ("lr",), 2)
+    temporaries = np.empty((len(quick.temporaries), 5))
+    quick.update(0.5, p, g, a, b, *temporaries)
+    assert same([temporaries[0], a, b], expected), quick.text
+
+
+def drawn(seed: int) -> Callable[..., Any]:
+    """A rule of a few random operations."""
+
+    def rule(p: Any, g: Any, a: Any, b: Any, *, lr: float) -> list[Any]:
+        random = np.random.default_rng(seed)
+        known = [p, g, a, b]
+        for _ in range(random.integers(1, 9)):
+            operation = (operator.add, operator.sub, operator.mul)[random.integers(3)]
+            others = [*known, lr, lr * 2 - 1, 0.75]
+            known.append(operation(known[random.integers(len(known))],
+                                   others[random.integers(len(others))]))
+        return [known[i] for i in random.integers(len(known), size=3)]
+
+    return rule
+
+
+def test_drawn_rules_can_be_run_in_place() -> None:
+    for seed in range(300):
+        p, g, a, b = np.random.default_rng(seed).normal(size=(4, 5))
+        expected = [r.copy() for r in drawn(seed)(p, g, a, b, lr=0.5)]
+        quick = in_place(np, drawn(seed), (), ("lr",), 2)
+        temporaries = np.empty((len(quick.temporaries), 5))
+        quick.update(0.5, p, g, a, b, *temporaries)
+        assert same([temporaries[0], a, b], expected), quick.text
+
+
+@pytest.mark.parametrize("rule", [
+    lambda p, g, *, lr: (lr * g / (g * g).sum(),),
+    lambda p, g, *, lr: (np.where(g > 0, lr, -lr),),
+], ids=["sum", "where"])
+def test_a_rule_that_may_not_be_elementwise_is_refused(rule: Callable[..., Any]) -> None:
+    with pytest.raises(TypeError):
+        in_place(np, rule, (), ("lr",), 0)
+
+
+def test_the_text_of_a_rule_can_be_read() -> None:
+    text = in_place(np, sgd, (), ("lr", "momentum"), 1).text
+    assert text in (in_place.__doc__ or "").replace("\n        ", "\n")
 
 
 # -- numbers -------------------------------------------------------------------------------------

@@ -7,6 +7,11 @@
     param_groups.py  norms and biases apart, which weight decay leaves alone
     saved.py         what of a saved state fits
     lr_scheduler/    how the learning rate changes from epoch to epoch
+
+A rule is a pure function of arrays and numbers. How it is run fast on NumPy, it does not see::
+
+    in_place.py      the rule as calls that write into given arrays
+    blocks.py        large parameters, in blocks
 """
 
 from . import lr_scheduler

@@ -12,8 +12,10 @@ from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import enable_grad
 from ..backend.array import array_module
 from ..tensors.tensor import Tensor
+from .blocks import Blocks
 from .groups import Group as Group
 from .groups import new_group, plain
+from .in_place import InPlace, in_place
 from .saved import STEP, elsewhere, fitting, matched
 
 Numbers = tuple[float, dict[str, float]]
@@ -64,6 +66,7 @@ class Optimizer:
         self.defaults = {name: plain(value) for name, value in defaults.items()}
         self.state: defaultdict[Tensor, Group] = defaultdict(dict)
         self.param_groups: list[Group] = []
+        self.__setstate__({})
         groups = list(params)
         if not groups:
             raise ValueError(f"{who}: optimizer got an empty parameter list; does the model have "
@@ -130,36 +133,51 @@ class Optimizer:
 
     def apply_rule(self) -> None:
         """Apply the rule to every parameter that has a gradient."""
-        for group, numbers in zip(self.param_groups, self.numbers(), strict=True):
+        for i, (group, numbers) in enumerate(zip(self.param_groups, self.numbers(), strict=True)):
+            if not numbers:
+                continue
             parameters, names, settings = group["params"], self.kept(group), self.settings(group)
+            given = names, settings
+            if i not in self._in_place or self._in_place[i][0] != given:
+                self._in_place[i] = given, in_place(
+                    array_module(parameters[0].array), self.rule, tuple(settings.items()),
+                    tuple(numbers[0][1]), len(names))
+            quick = self._in_place[i][1]
             for parameter, pair in zip(parameters, numbers, strict=True):
                 if parameter._grad is not None:
-                    self._step_one(parameter, names, settings, *pair)
+                    self._step_one(parameter, names, quick, settings, *pair)
 
     def _step_one(
-        self, parameter: Tensor, names: tuple[str, ...], settings: Group, step: float,
-        numbers: dict[str, float],
+        self, parameter: Tensor, names: tuple[str, ...], quick: InPlace, settings: Group,
+        step: float, numbers: dict[str, float],
     ) -> None:
+        """Apply the rule to one parameter."""
         array, gradient = parameter.array, parameter._grad.array
         dtype, module = self.dtype_of_state(array.dtype), array_module(array)
         values: Group = self.state[parameter] if names else {}
         if self.counted and STEP not in values:
             values[STEP] = wrap(Tensor, np.zeros((), np.float32))
         state: list[Any] = []
+        complete = module is quick.module
         for name in names:
             tensor = values.get(name)
             if tensor is None:
                 values[name] = wrap(Tensor, module.zeros_like(array, dtype=dtype))
                 state.append(self.start)
-            elif type(tensor.array) is type(array):
-                state.append(tensor.array)
-            else:
+                complete = False
+                continue
+            if type(tensor.array) is not type(array):
                 raise elsewhere(type(self).__name__, parameter, name, tensor)
-        p, g = array.astype(dtype, copy=False), gradient.astype(dtype, copy=False)
-        change, *moved = self.rule(p, g, *state, **numbers, **settings)
-        array -= change
-        for name, new in zip(names, moved, strict=False):
-            values[name].array[...] = new
+            state.append(tensor.array)
+            complete = complete and tensor.array.dtype == dtype
+        if complete:
+            self._blocks.update(quick, numbers.values(), dtype, array, gradient, *state)
+        else:
+            p, g = array.astype(dtype, copy=False), gradient.astype(dtype, copy=False)
+            change, *moved = self.rule(p, g, *state, **numbers, **settings)
+            array -= change
+            for name, new in zip(names, moved, strict=False):
+                values[name].array[...] = new
         now = parameter.written[0] = tick()
         if self.counted:
             values[STEP].array[()] = step
@@ -230,6 +248,16 @@ class Optimizer:
         self.param_groups = [
             {**group, **loaded, "params": group["params"]}
             for group, loaded in zip(self.param_groups, state_dict["param_groups"], strict=True)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made from: all but what is there for speed."""
+        return {key: value for key, value in vars(self).items()
+                if key not in ("_blocks", "_in_place")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._blocks = Blocks()
+        self._in_place: dict[int, tuple[Any, InPlace]] = {}
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
