@@ -82,7 +82,8 @@ def test_all_ways_give_the_same_bits(
     """In blocks, whole, many as one array, one by one."""
     results = []
     for small, foreach in ((0, None), (SMALL, None), (10**9, True), (10**9, False)):
-        monkeypatch.setattr("tinygrad_norm.optim.blocks.SMALL", small)
+        for file in ("blocks", "together"):
+            monkeypatch.setattr(f"tinygrad_norm.optim.{file}.SMALL", small)
         tn.manual_seed(1)
         params = parameters(shapes=[*LARGE, *MANY], dtype=dtype)
         optimizer = Adam(params, lr=0.1, foreach=foreach, **options)

@@ -85,7 +85,8 @@ def test_blocks_give_the_bits_of_whole_arrays(
 ) -> None:
     results = []
     for small in (0, 10**9):
-        monkeypatch.setattr("tinygrad_norm.optim.blocks.SMALL", small)
+        for file in ("blocks", "together"):
+            monkeypatch.setattr(f"tinygrad_norm.optim.{file}.SMALL", small)
         tn.manual_seed(1)
         params = parameters(shapes=[*LARGE, (5, 7)], dtype=dtype)
         optimizer = SGD(params, lr=0.1, **options)

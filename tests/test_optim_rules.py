@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import operator
@@ -14,7 +15,7 @@ import strict
 from test_optim import parameters, same, set_gradients, values
 
 import tinygrad_norm as tn
-from tinygrad_norm.optim import SGD, Adam, Optimizer, lr_scheduler
+from tinygrad_norm.optim import SGD, Adam, AdamW, Optimizer, lr_scheduler
 from tinygrad_norm.optim.adam import adam
 from tinygrad_norm.optim.in_place import in_place
 from tinygrad_norm.optim.sgd import sgd
@@ -304,3 +305,68 @@ def test_a_group_may_be_empty(kind: Callable[..., Optimizer]) -> None:
     optimizer.step()
     assert p.tolist() == [0.5, 0.5]
     assert optimizer.numbers()[0] == []
+
+
+# -- where states lie ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [AdamW, lambda params: SGD(params, momentum=0.9)])
+def test_the_arrays_of_a_state_stay_where_they_began(kind: Callable[..., Optimizer]) -> None:
+    """Those of small parameters are parts of one array, which nobody need know."""
+    params = parameters(shapes=[(2, 3)] * 5)
+    optimizer = kind(params)
+    for loaded in (False, True):
+        if loaded:
+            optimizer.load_state_dict(optimizer.state_dict())
+        else:
+            set_gradients(params)
+            optimizer.step()
+        held = [(t, t.array) for p in params for t in optimizer.state[p].values()]
+        before = [array.copy() for _, array in held]
+        for step in range(1, 4):
+            set_gradients(params, step)
+            optimizer.step()
+        assert all(tensor.array is array for tensor, array in held)
+        assert not any(np.array_equal(a, b)
+                       for a, (_, b) in zip(before, held, strict=True) if a.size)
+    twin = copy.deepcopy(optimizer)
+    theirs = [t.array for values in twin.state.values() for t in values.values()]
+    assert not any(np.shares_memory(a, b) for a in theirs for _, b in held)
+    before = [array.copy() for _, array in held]
+    set_gradients(twin.param_groups[0]["params"])
+    twin.step()
+    assert same(before, [array for _, array in held])
+
+
+def test_changes_on_the_way_are_followed() -> None:
+    """A parameter's array, the settings, a state and the order in the group, each replaced."""
+    results = []
+    for foreach in (None, False):
+        tn.manual_seed(5)
+        params = parameters(shapes=[(2, 3)] * 8)
+        optimizer = Adam(params, lr=0.1, foreach=foreach)
+        group = optimizer.param_groups[0]
+        for step in range(12):
+            set_gradients(params, step)
+            if step == 2:
+                params[1].data = params[1].detach() * 2
+            if step == 3:
+                params[0].data = tn.from_numpy(params[0].detach().numpy().copy(order="F"))
+            if step == 4:
+                group["weight_decay"] = 0.5
+            if step == 5:
+                optimizer.state[params[2]]["exp_avg"] = tn.ones(2, 3, dtype="float64")
+            if step == 6:
+                optimizer.state[params[3]].clear()
+            if step == 7:
+                group["params"] = params[1:]
+            if step == 8:
+                group["params"] = params
+            if step == 9:
+                optimizer.state.clear()
+            if step == 10:
+                params[4].data = params[4].detach().float()
+                params[4].grad = params[4].grad.float()
+            optimizer.step()
+        results.append(values(params))
+    assert same(*results)

@@ -12,6 +12,7 @@ A rule is a pure function of arrays and numbers. How it is run fast on NumPy, it
 
     in_place.py      the rule as calls that write into given arrays
     blocks.py        large parameters, in blocks
+    together.py      many small parameters, as one array
 """
 
 from . import lr_scheduler

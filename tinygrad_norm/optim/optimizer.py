@@ -17,6 +17,7 @@ from .groups import Group as Group
 from .groups import new_group, plain
 from .in_place import InPlace, in_place
 from .saved import STEP, elsewhere, fitting, matched
+from .together import Together, side_by_side
 
 Numbers = tuple[float, dict[str, float]]
 
@@ -143,22 +144,28 @@ class Optimizer:
                     array_module(parameters[0].array), self.rule, tuple(settings.items()),
                     tuple(numbers[0][1]), len(names))
             quick = self._in_place[i][1]
-            for parameter, pair in zip(parameters, numbers, strict=True):
-                if parameter._grad is not None:
-                    self._step_one(parameter, names, quick, settings, *pair)
+            done = {j for one in self._together[i]
+                    if one.step(quick, names, parameters, numbers, self.state) for j in one.at}
+            if len(done) == len(parameters):
+                continue
+            begun = [j for j, parameter in enumerate(parameters)
+                     if j not in done and parameter._grad is not None
+                     and self._step_one(parameter, names, quick, settings, *numbers[j])]
+            if begun:
+                self._lay_out(i, begun)
 
     def _step_one(
         self, parameter: Tensor, names: tuple[str, ...], quick: InPlace, settings: Group,
         step: float, numbers: dict[str, float],
-    ) -> None:
-        """Apply the rule to one parameter."""
+    ) -> bool:
+        """Apply the rule to one parameter. True if its state begins with that."""
         array, gradient = parameter.array, parameter._grad.array
         dtype, module = self.dtype_of_state(array.dtype), array_module(array)
         values: Group = self.state[parameter] if names else {}
         if self.counted and STEP not in values:
             values[STEP] = wrap(Tensor, np.zeros((), np.float32))
         state: list[Any] = []
-        complete = module is quick.module
+        begun, complete = 0, module is quick.module
         for name in names:
             tensor = values.get(name)
             if tensor is None:
@@ -169,6 +176,7 @@ class Optimizer:
             if type(tensor.array) is not type(array):
                 raise elsewhere(type(self).__name__, parameter, name, tensor)
             state.append(tensor.array)
+            begun += 1
             complete = complete and tensor.array.dtype == dtype
         if complete:
             self._blocks.update(quick, numbers.values(), dtype, array, gradient, *state)
@@ -184,6 +192,17 @@ class Optimizer:
             values[STEP].written[0] = now
         for name in names:
             values[name].written[0] = now
+        return not begun and bool(names)
+
+    def _lay_out(self, i: int, at: Iterable[int]) -> None:
+        """Let the small parameters at these places of a group, whose states are new, be updated
+        together from now on."""
+        group, at = self.param_groups[i], {*at}
+        if self.rule is not None and group.get("foreach") is not False:
+            self._together[i] = [
+                *(one for one in self._together[i] if at.isdisjoint(one.at)),
+                *side_by_side(group["params"], sorted(at), self.state, self.kept(group),
+                              self.dtype_of_state, self.counted)]
 
     @staticmethod
     def evaluated(closure: Callable[[], Any]) -> Any:
@@ -210,6 +229,7 @@ class Optimizer:
         """
         group = new_group(type(self).__name__, param_group, self.defaults, self.param_groups)
         self.param_groups.append(group)
+        self._lay_out(len(self.param_groups) - 1, range(len(group["params"])))
 
     def state_dict(self) -> Group:
         """``{"state": {number: values}, "param_groups": [...]}``.
@@ -248,16 +268,20 @@ class Optimizer:
         self.param_groups = [
             {**group, **loaded, "params": group["params"]}
             for group, loaded in zip(self.param_groups, state_dict["param_groups"], strict=True)]
+        self.__setstate__({})
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy is made from: all but what is there for speed."""
         return {key: value for key, value in vars(self).items()
-                if key not in ("_blocks", "_in_place")}
+                if key not in ("_blocks", "_in_place", "_together")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._blocks = Blocks()
         self._in_place: dict[int, tuple[Any, InPlace]] = {}
+        self._together: defaultdict[int, list[Together]] = defaultdict(list)
+        for i, group in enumerate(self.param_groups):
+            self._lay_out(i, range(len(group["params"])))
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
