@@ -122,8 +122,6 @@ def test_the_backend_is_all_that_the_engine_knows() -> None:
 
 NUMPY_ASKED = {"backend/choose.py", "backend/array.py"}
 """Where it may be asked whether an array is NumPy's: the two seams, and what knows the devices."""
-UNCHANGED = ("optim/",)
-"""What is not yet held to it."""
 
 
 def asks_for_numpy(node: ast.AST) -> bool:
@@ -151,7 +149,7 @@ def test_numpy_is_asked_for_at_the_seams(path: Path) -> None:
     """Which implementation computes is asked through ``kernel``, whether a value may be looked at
     through ``expect``; a test for memory of this computer says so, on its line or above it."""
     name = path.relative_to(ROOT).as_posix()
-    if name in NUMPY_ASKED or name.startswith(UNCHANGED):
+    if name in NUMPY_ASKED:
         return
     lines = path.read_text().splitlines()
     wrong = [f"{name}:{node.lineno} {lines[node.lineno - 1].strip()}"

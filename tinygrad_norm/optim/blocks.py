@@ -58,4 +58,5 @@ class Blocks:
 
 def fit(*arrays: Array) -> bool:
     """Whether all are NumPy's, and in memory in one order."""
+    # host memory: blocks are cut to fit its cache
     return all(type(a) is np.ndarray and a.flags.c_contiguous for a in arrays)

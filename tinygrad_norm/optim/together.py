@@ -70,7 +70,7 @@ class Together:
             return False
         step, given = numbers[self.at[0]]
         if quick is not self.quick:
-            if quick.module is not np:
+            if quick.module is not np:  # host memory: small arrays are joined there
                 return False
             self._prepare(quick)
         gradients = [p._grad.array for p in self.small]
