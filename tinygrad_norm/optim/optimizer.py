@@ -135,13 +135,14 @@ class Optimizer:
     def apply_rule(self) -> None:
         """Apply the rule to every parameter that has a gradient."""
         for i, (group, numbers) in enumerate(zip(self.param_groups, self.numbers(), strict=True)):
-            if not numbers:
-                continue
             parameters, names, settings = group["params"], self.kept(group), self.settings(group)
             given = names, settings
             if i not in self._in_place or self._in_place[i][0] != given:
+                first = next((p for p in parameters if p._grad is not None), None)
+                if first is None:  # lazy ones have no array before they have a gradient
+                    continue
                 self._in_place[i] = given, in_place(
-                    array_module(parameters[0].array), self.rule, tuple(settings.items()),
+                    array_module(first.array), self.rule, tuple(settings.items()),
                     tuple(numbers[0][1]), len(names))
             quick = self._in_place[i][1]
             done = {j for one in self._together[i]
