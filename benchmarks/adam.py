@@ -3,7 +3,8 @@
     python benchmarks/adam.py [--rounds 5]
 
 The MLPs with BatchNorm of train_step.py in float32, batch 32; the optimizers have their defaults.
-``foreach`` is PyTorch's with foreach=True, which updates many parameters in few calls.
+``foreach`` is PyTorch's with foreach=True, which updates many parameters in few calls. ``rule`` is
+ours with the pure rule called for each parameter: what the machinery of optim/ has to beat.
 """
 
 from __future__ import annotations
@@ -63,6 +64,27 @@ def torch(case: str) -> Callable[[], object]:
     return prepared(library, case)
 
 
+def by_the_rule(optimizer: Any) -> None:
+    """In place of ``optimizer.apply_rule``, for parameters whose state has begun."""
+    for group, numbers in zip(optimizer.param_groups, optimizer.numbers(), strict=True):
+        settings = optimizer.settings(group)
+        for p, (_, given) in zip(group["params"], numbers, strict=True):
+            state = [optimizer.state[p][name].array for name in optimizer.kept(group)]
+            change, *new = optimizer.rule(p.array, p.grad.array, *state, **given, **settings)
+            p.array -= change
+            for array, moved in zip(state, new, strict=False):
+                array[...] = moved
+
+
+def rule(case: str) -> Callable[[], object]:
+    import tinygrad_norm
+
+    step = prepared(tinygrad_norm, case)
+    step()
+    tinygrad_norm.optim.Adam.apply_rule = by_the_rule  # type: ignore[method-assign]
+    return step
+
+
 def foreach(case: str) -> Callable[[], object]:
     import torch as library
 
@@ -75,8 +97,8 @@ def main() -> None:
         name, case = chosen.worker
         print(json.dumps(median_step(globals()[name](case))))
         return
-    rivals = ["torch", "foreach"] if has("torch") else []
-    if not rivals:
+    rivals = ["rule", *(["torch", "foreach"] if has("torch") else [])]
+    if len(rivals) == 1:
         print("PyTorch is not installed: no rival", file=sys.stderr)
     names = ["ours", *rivals]
     for case in CASES:

@@ -136,30 +136,29 @@ class Optimizer:
         """Apply the rule to every parameter that has a gradient."""
         for i, (group, numbers) in enumerate(zip(self.param_groups, self.numbers(), strict=True)):
             parameters, names, settings = group["params"], self.kept(group), self.settings(group)
-            given = names, settings
-            if i not in self._in_place or self._in_place[i][0] != given:
-                first = next((p for p in parameters if p._grad is not None), None)
-                if first is None:  # lazy ones have no array before they have a gradient
+            written, quick = self._in_place.get(i, (None, None))
+            if written != (names, settings):
+                ready = [p for p in parameters if p._grad is not None]
+                if not ready:
                     continue
-                self._in_place[i] = given, in_place(
-                    array_module(first.array), self.rule, tuple(settings.items()),
-                    tuple(numbers[0][1]), len(names))
-            quick = self._in_place[i][1]
-            done = {j for one in self._together[i]
+                quick = in_place(array_module(ready[0].array), self.rule, tuple(settings.items()),
+                                 tuple(numbers[0][1]), len(names))
+                self._in_place[i] = (names, settings), quick
+            done = {j for one in self._together.get(i, ())
                     if one.step(quick, names, parameters, numbers, self.state) for j in one.at}
             if len(done) == len(parameters):
                 continue
             begun = [j for j, parameter in enumerate(parameters)
                      if j not in done and parameter._grad is not None
                      and self._step_one(parameter, names, quick, settings, *numbers[j])]
-            if begun:
+            if begun and (names or i not in self._together):
                 self._lay_out(i, begun)
 
     def _step_one(
         self, parameter: Tensor, names: tuple[str, ...], quick: InPlace, settings: Group,
         step: float, numbers: dict[str, float],
     ) -> bool:
-        """Apply the rule to one parameter. True if its state begins with that."""
+        """Apply the rule to one parameter. True if it had no state before."""
         array, gradient = parameter.array, parameter._grad.array
         dtype, module = self.dtype_of_state(array.dtype), array_module(array)
         values: Group = self.state[parameter] if names else {}
@@ -193,15 +192,15 @@ class Optimizer:
             values[STEP].written[0] = now
         for name in names:
             values[name].written[0] = now
-        return not begun and bool(names)
+        return not begun
 
     def _lay_out(self, i: int, at: Iterable[int]) -> None:
         """Let the small parameters at these places of a group, whose states are new, be updated
         together from now on."""
         group, at = self.param_groups[i], {*at}
-        if self.rule is not None and group.get("foreach") is not False:
+        if at and self.rule is not None and group.get("foreach") is not False:
             self._together[i] = [
-                *(one for one in self._together[i] if at.isdisjoint(one.at)),
+                *(one for one in self._together.get(i, ()) if at.isdisjoint(one.at)),
                 *side_by_side(group["params"], sorted(at), self.state, self.kept(group),
                               self.dtype_of_state, self.counted)]
 
@@ -228,9 +227,8 @@ class Optimizer:
         Args:
             param_group: ``"params"`` and any of the options.
         """
-        group = new_group(type(self).__name__, param_group, self.defaults, self.param_groups)
-        self.param_groups.append(group)
-        self._lay_out(len(self.param_groups) - 1, range(len(group["params"])))
+        self.param_groups.append(
+            new_group(type(self).__name__, param_group, self.defaults, self.param_groups))
 
     def state_dict(self) -> Group:
         """``{"state": {number: values}, "param_groups": [...]}``.
@@ -279,10 +277,10 @@ class Optimizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._blocks = Blocks()
-        self._in_place: dict[int, tuple[Any, InPlace]] = {}
-        self._together: defaultdict[int, list[Together]] = defaultdict(list)
+        self._in_place: dict[int, tuple[Any, Any]] = {}
+        self._together: dict[int, list[Together]] = {}
         for i, group in enumerate(self.param_groups):
-            self._lay_out(i, range(len(group["params"])))
+            self._lay_out(i, [j for j, p in enumerate(group["params"]) if p in self.state])
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
