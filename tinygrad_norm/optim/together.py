@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import tick
-from ..nn.lazy import is_lazy
 from ..tensors.tensor import Tensor
 from .blocks import BLOCK, SMALL, fit
 from .in_place import InPlace
@@ -131,8 +130,6 @@ def side_by_side(
     fitting: dict[np.dtype, dict[Tensor, int]] = {}
     for i in at:
         p, values = parameters[i], state.get(parameters[i], {})
-        if is_lazy(p):
-            continue
         dtype = dtype_of_state(p.array.dtype)
         if p.array.size > SMALL or any(values.get(name) is None for name in kept):
             continue
