@@ -183,7 +183,15 @@ COMPARISONS = [
 
 def _gelu_tanh(x: Any) -> tuple[Any, Any]:
     t = np.tanh(np.sqrt(2 / pi(x)) * (x + whole(44715, x) / 1000000 * x**3))
-    return x * (1 + t) / 2, t
+    return x * (1 + t) / 2, (1 + t) / 2
+
+
+def _cdf(x: Any) -> Any:
+    return (1 + erf(x / np.sqrt(whole(2, x)))) / 2
+
+
+def _density(x: Any) -> Any:
+    return np.exp(x * x / -2) / np.sqrt(2 * pi(x))
 
 
 def _cross_entropy(m: Any, x: Any) -> Any:
@@ -203,13 +211,15 @@ ACTIVATIONS = [
          torch=False),
     Case("silu and sigmoid", lambda m, x: activation.silu(x),
          lambda x: (x / (1 + np.exp(-x)), 1 / (1 + np.exp(-x))), (R,), torch=False),
-    Case("gelu and cdf", lambda m, x: activation.gelu(x),
-         lambda x: (x * (1 + erf(x / np.sqrt(whole(2, x)))) / 2,
-                    (1 + erf(x / np.sqrt(whole(2, x)))) / 2), (R,), torch=False),
-    Case("gelu_tanh and tanh", lambda m, x: activation.gelu_tanh(x), _gelu_tanh, (R,),
+    Case("gelu_tanh and sigmoid", lambda m, x: activation.gelu_tanh(x), _gelu_tanh, (R,),
          torch=False),
-    Case("gelu", lambda m, x: activation.gelu(x)[0],
-         lambda x: x * (1 + erf(x / np.sqrt(whole(2, x)))) / 2, (R,), torch=False),
+    Case("gelu", lambda m, x: activation.gelu(x), lambda x: x * _cdf(x), (R,), torch=False),
+    Case("gelu_slope", lambda m, x: activation.gelu_slope(x),
+         lambda x: _cdf(x) + x * _density(x), (R,), torch=False),
+    Case("gelu_curvature", lambda m, x: activation.gelu_curvature(x),
+         lambda x: _density(x) * (2 - x * x), (R,), torch=False),
+    Case("gaussian", lambda m, x: elementwise.gaussian(x, rate=0.5, scale=0.25),
+         lambda x: np.exp(x * x / -2) / 4, (R,), torch=False),
 ]
 
 LOSSES = [

@@ -9,7 +9,6 @@ without dimensions. Stricter than CuPy, it refuses NumPy scalars, lists as indic
 
 from __future__ import annotations
 
-import math
 import operator
 from collections import Counter
 from types import EllipsisType
@@ -201,10 +200,6 @@ class StrictModule:
             value = StrictFunction(value)
             setattr(self, name, value)
         return value
-
-    @staticmethod
-    def erf(x: StrictArray) -> StrictArray:
-        return StrictArray(np.vectorize(math.erf, otypes=[x.dtype])(x.hidden))
 
 
 module = StrictModule()

@@ -145,7 +145,7 @@ def parts(y: Any) -> tuple[Any, ...]:
     return y if isinstance(y, tuple) else (y,)
 
 
-OWN_ARRAYS = {"erf", "gelu", "gelu and cdf"}
+OWN_ARRAYS = {"erf", "gelu", "gelu_slope"}
 """Cases whose NumPy form makes arrays of its own, as ``np.asarray`` does, or writes into copies."""
 
 

@@ -8,7 +8,6 @@ so a new one (the tests add a strict stand-in) is a class with six methods and a
 from __future__ import annotations
 
 import importlib
-import math
 import re
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -214,16 +213,3 @@ def add_at(array: Array, index: Any, values: Array) -> None:
         array_module(array).add.at(array, index, values)
     else:
         importlib.import_module("cupyx").scatter_add(array, index, values)
-
-
-_erf = np.frompyfunc(math.erf, 1, 1)
-
-
-def erf(x: Array) -> Array:
-    """The error function, elementwise. NumPy has none: it is Python's, value by value."""
-    module = array_module(x)
-    if module is np:
-        return np.asarray(_erf(x), dtype=x.dtype)
-    if module.__name__ == "cupy":
-        return importlib.import_module("cupyx.scipy.special").erf(x)
-    return module.erf(x)

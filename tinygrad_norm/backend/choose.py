@@ -26,16 +26,17 @@ import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KERNELS: dict[tuple[Callable[..., Any], type], Callable[..., Any]] = {}
+KERNELS: dict[tuple[Callable[..., Any], type | str], Callable[..., Any]] = {}
 ANSWERS: dict[type, Callable[[Any], bool]] = {np.ndarray: bool}
 """The array classes whose values can be asked at no cost, each with what makes a condition on them
 a bool. A class that is not here is not asked: a GPU would have to be waited for."""
 
 
-def implements(reference: Callable[..., Any], kind: type) -> Callable[[F], F]:
+def implements(reference: Callable[..., Any], kind: type | str) -> Callable[[F], F]:
     """Register a kernel: what computes ``reference`` for arrays of exactly the class ``kind``.
 
-    It takes the same arguments and gives the same results within rounding.
+    A package that may not be installed is named instead: ``"cupy"`` stands for all its classes.
+    The kernel takes the same arguments and gives the same results within rounding.
     """
 
     def register(implementation: F) -> F:
@@ -48,7 +49,8 @@ def implements(reference: Callable[..., Any], kind: type) -> Callable[[F], F]:
 
 @cache
 def _chosen(reference: Callable[..., Any], kind: type) -> Callable[..., Any]:
-    return KERNELS.get((reference, kind), reference)
+    package = kind.__module__.partition(".")[0]
+    return KERNELS.get((reference, kind)) or KERNELS.get((reference, package), reference)
 
 
 class _Lookup(Protocol):

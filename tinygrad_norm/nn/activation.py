@@ -36,12 +36,11 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x Φ(x), Φ the normal distribution; ``approximate="tanh"`` takes Φ by tanh."""
-    if approximate not in APPROXIMATE:
+    if approximate == "none":
+        return ops.gelu(input)
+    if approximate != "tanh":
         raise RuntimeError(f"gelu: expected approximate none or tanh, got {approximate!r}")
-    return APPROXIMATE[approximate](input)[0]
-
-
-APPROXIMATE = {"none": ops.gelu, "tanh": ops.gelu_tanh}
+    return ops.gelu_tanh(input)[0]
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -134,7 +133,7 @@ class GELU(Activation):
     """
 
     def __init__(self, approximate: str = "none") -> None:
-        if approximate not in APPROXIMATE:
+        if approximate not in ("none", "tanh"):
             raise RuntimeError(f"GELU: expected approximate none or tanh, got {approximate!r}")
         self.approximate = approximate
 

@@ -1,8 +1,8 @@
-"""Activations: each one operation, whose costly part is a result of its own.
+"""Activations, each one operation.
 
-The rule needs tanh, erf or the sigmoid again. Were it a constant kept aside, the second derivative
-would miss its share; as a result it has its own gradient, and every order is right. (relu, tanh,
-sigmoid and softplus are in ``elementwise.py``.)
+What the rule of one needs again, the sigmoid, is a result of its own: were it a constant kept
+aside, the second derivative would miss its share. The derivatives of GELU are operations, so that
+no sum of theirs loses digits. (relu, tanh, sigmoid and softplus are in ``elementwise.py``.)
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import math
 from typing import Any
 
 from ..autograd.op import primitive
-from ..backend import array as backend
+from ..backend import normal
 from ..backend.array import Array, array_module
+from ..backend.choose import kernel
 from .choice import where
-from .elementwise import exp
+from .elementwise import exp, gaussian
 
 
 @primitive(promote="float")
@@ -58,34 +59,50 @@ def silu_dx(dy: Any, ds: Any, x: Any, s: Any) -> Any:
     return dx if ds is None else ds * slope if dx is None else dx + ds * slope
 
 
-@primitive(promote="float", outputs=("y", "cdf"))
-def gelu(x: Array) -> tuple[Array, Array]:
-    """y = x cdf, cdf = (1 + erf(x/√2)) / 2, the normal distribution"""
-    cdf = (backend.erf(x * math.sqrt(0.5)) + 1) * 0.5
-    return x * cdf, cdf
+@primitive(promote="float")
+def gelu(x: Array) -> Array:
+    """y = x Φ(x), Φ the normal distribution"""
+    return kernel(normal.gelu, type(x))(x)
 
 
-@gelu.gradient_of("x")
-def gelu_dx(dy: Any, dcdf: Any, x: Any, cdf: Any) -> Any:
-    """dx = dy (cdf + x pdf) + dcdf pdf, with pdf = exp(-x²/2) / √2π"""
-    pdf = exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
-    dx = None if dy is None else dy * (cdf + x * pdf)
-    return dx if dcdf is None else dcdf * pdf if dx is None else dx + dcdf * pdf
+@primitive(promote="float")
+def gelu_slope(x: Array) -> Array:
+    """y = Φ(x) + x φ(x), φ(x) = exp(-x²/2) / √2π"""
+    return kernel(normal.gelu_slope, type(x))(x)
+
+
+@primitive(promote="float")
+def gelu_curvature(x: Array) -> Array:
+    """y = φ(x) (2 - x²)"""
+    return kernel(normal.gelu_curvature, type(x))(x)
+
+
+gelu.gradient(x=lambda dy, x: dy * gelu_slope(x))
+gelu_slope.gradient(x=lambda dy, x: dy * gelu_curvature(x))
+
+
+@gelu_curvature.gradient_of("x")
+def gelu_curvature_dx(dy: Any, x: Any) -> Any:
+    """dx = dy φ(x) x (x² - 4)"""
+    density = gaussian(x, rate=0.5, scale=1 / math.sqrt(2 * math.pi))
+    return dy * (density * x * (x * x - 4))
 
 
 ROOT, CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
-@primitive(promote="float", outputs=("y", "t"))
+@primitive(promote="float", outputs=("y", "s"))
 def gelu_tanh(x: Array) -> tuple[Array, Array]:
-    """y = x (1 + t) / 2, t = tanh(√(2/π) (x + 0.044715 x³))"""
-    t = array_module(x).tanh((x * x * CUBE + 1) * x * ROOT)
-    return (t + 1) * x * 0.5, t
+    """y = x (1 + tanh u) / 2 = x s, s = sigmoid(2 u), u = √(2/π) (x + 0.044715 x³)"""
+    module = array_module(x)
+    v = (x * x * CUBE + 1) * x * (2 * ROOT)
+    s = module.exp(module.minimum(v, 0)) / (1 + module.exp(-abs(v)))  # 1 + tanh would cancel
+    return x * s, s
 
 
 @gelu_tanh.gradient_of("x")
-def gelu_tanh_dx(dy: Any, dt: Any, x: Any, t: Any) -> Any:
-    """dx = dy (1 + t + x t') / 2 + dt t', with t' = (1 - t²) √(2/π) (1 + 3 · 0.044715 x²)"""
-    slope = (1 - t * t) * ((x * x * (3 * CUBE) + 1) * ROOT)
-    dx = None if dy is None else dy * ((1 + t + x * slope) * 0.5)
-    return dx if dt is None else dt * slope if dx is None else dx + dt * slope
+def gelu_tanh_dx(dy: Any, ds: Any, x: Any, s: Any) -> Any:
+    """dx = dy (s + x s') + ds s', with s' = s (1 - s) 2 √(2/π) (1 + 3 · 0.044715 x²)"""
+    slope = s * (1 - s) * ((x * x * (3 * CUBE) + 1) * (2 * ROOT))
+    dx = None if dy is None else dy * (s + x * slope)
+    return dx if ds is None else ds * slope if dx is None else dx + ds * slope

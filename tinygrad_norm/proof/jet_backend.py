@@ -11,6 +11,7 @@ import numpy as np
 
 from ..backend.array import Device, register, unregister
 from ..errors import DeviceError
+from . import jet_normal as jet_normal  # registers kernels
 from .jet import DEVICE, Jet, functions
 
 

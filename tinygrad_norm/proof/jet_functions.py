@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.array import erf as numpy_erf
+from ..backend import normal
 from . import series
 from .jet import WIDE, Jet, as_jet, inside, linear
 
@@ -28,7 +28,7 @@ OF_INPUT: Rules = {
     "expm1": (np.expm1, lambda u: analytic("exp", u)),
     "sin": (np.sin, lambda u: analytic("cos", u)),
     "cos": (np.cos, lambda u: -analytic("sin", u)),
-    "erf": (lambda u: numpy_erf(u.astype(float)),
+    "erf": (lambda u: normal.erf(u.astype(float)),
             lambda u: analytic("exp", -u * u) * (2 / np.sqrt(WIDE(math.pi)))),
 }
 """The value, and g(u) of y' = g(u) u'."""
