@@ -35,6 +35,14 @@ def last(v: np.ndarray) -> np.ndarray:
     return v.sum(-1, keepdims=True)
 
 
+def thrice(x: tn.Tensor) -> Any:
+    """The derivatives of GELU, of order 1 to 3."""
+    ys = [F.gelu(x)]
+    for _ in range(3):
+        ys += tn.autograd.grad(ys[-1].sum(), x, create_graph=True)
+    return sum(ys[1:])
+
+
 CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any] | None]] = {
     "mlp": (lambda x, w: (x @ w).relu().sum(), (matrix(2, 3), matrix(3, 2)), np.sum),
     "broadcast": (lambda x, b: x * b + b, (matrix(3, 2), matrix(2)), None),
@@ -51,6 +59,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any] |
     "bent": (lambda x: F.leaky_relu(x, 0.1) + F.elu(x), (matrix(6),), np.sum),
     "gelu": (lambda x: F.gelu(x) + F.gelu(x, "tanh") + F.silu(x) + F.huber_loss(x, x * 0),
              (matrix(3),), np.sum),
+    "gelu again": (lambda x: thrice(x), (matrix(4),), np.sum),
     "binary entropy": (lambda x: F.binary_cross_entropy(x.sigmoid(), x.detach() > 0),
                        (matrix(3),), None),
     "means": (lambda x: x.mean() + x.mean(0).sum(), (matrix(2, 3),), None),
@@ -114,7 +123,9 @@ def test_the_numbers_are_the_engines(name: str) -> None:
 FUNCTIONS: dict[str, Any] = {
     "max": np.maximum, "min": np.minimum, "where": np.where, "abs": np.abs, "sign": np.sign,
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tanh": np.tanh,
-    "erf": np.vectorize(math.erf), "ones": np.ones_like}
+    "erf": np.vectorize(math.erf), "ones": np.ones_like,
+    "cdf": np.vectorize(lambda x: math.erfc(-x / math.sqrt(2)) / 2),
+    "density": lambda x: np.exp(-x * x / 2) / math.sqrt(2 * math.pi)}
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if CASES[name][2]])

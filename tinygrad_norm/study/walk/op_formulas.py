@@ -2,8 +2,8 @@
 
 An operation's inputs and settings have the names that they have in ``ops/``; y is its result and
 dy the gradient of that. ``sum`` is over the operation's own axes, ``n`` the number of values summed
-to one. What is missing here is shown by name alone. The numbers of a walk come from the engine; the
-tests hold these formulas to them.
+to one; ``cdf`` and ``density`` are the normal distribution's. What is missing here is shown by name
+alone. The numbers of a walk come from the engine; the tests hold these formulas to them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,11 @@ RULES = {
     "leaky_relu": _one("where(x > 0, x, slope * x)", "where(x > 0, dy, slope * dy)"),
     "elu": _one("where(x > 0, x, alpha * (exp(x) - 1))", "where(x > 0, dy, dy * alpha * exp(x))"),
     "clamp": Rule("clamp(x)", {}), "silu": Rule("x / (1 + exp(-x))", {}),
-    "gelu": Rule("x * (1 + erf(x / sqrt(2))) / 2", {}), "gelu_tanh": Rule("gelu_tanh(x)", {}),
+    "gelu": _one("x * cdf(x)", "dy * (cdf(x) + x * density(x))"),
+    "gelu_slope": _one("cdf(x) + x * density(x)", "dy * density(x) * (2 - x ** 2)"),
+    "gelu_curvature": _one("density(x) * (2 - x ** 2)", "dy * density(x) * (x ** 3 - 4 * x)"),
+    "gaussian": _one("scale * exp(-rate * x ** 2)", "-2 * rate * dy * x * y"),
+    "gelu_tanh": Rule("gelu_tanh(x)", {}),
     "huber": Rule("huber(x)", {}), "floored_log": Rule("log(x)", {}),
     "cast": _one("x", "dy"), "copy": _one("x", "dy"), "expand": _one("x", "dy"),
     "sum": _one("sum(x)", "ones(x) * dy"),
