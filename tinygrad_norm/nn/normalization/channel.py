@@ -10,7 +10,7 @@ from .. import init
 from ..checks import as_count, as_eps, as_momentum
 from ..module import Buffer
 from .norm import Norm
-from .running import RunningStatistics
+from .running import RunningStatistics, Update
 
 
 class ChannelNorm(Norm):
@@ -79,6 +79,14 @@ class ChannelNorm(Norm):
         """Eval has used the running statistics: where they are unset, that is said once."""
         self.statistics.use(self.running_mean, getattr(self, self.spread),
                             self.num_batches_tracked)
+
+    def move_or_use(self, *updates: Update) -> None:
+        """In training the running statistics move by ``updates``; in eval they have been used."""
+        if self.training:
+            self.statistics.take(self.numbers()["momentum"], *updates,
+                                 batches=self.num_batches_tracked)
+        else:
+            self.use_statistics()
 
     @property
     def skipped_batches(self) -> int:

@@ -199,11 +199,7 @@ class EvoNormB0(EvoNorm):
                                       self.training, self.eps)
         if self.v is None:
             return y
-        if self.training:
-            self.statistics.take(self.numbers()["momentum"], *updates,
-                                 batches=self.num_batches_tracked)
-        else:
-            self.use_statistics()
+        self.move_or_use(*updates)
         return y
 
     def extra_repr(self) -> str:

@@ -193,11 +193,7 @@ class IterNorm(ChannelNorm):
         check_channels(self, x)
         y, updates = whitened(x, self.running_mean, self.running_wm, self.weight, self.bias,
                               self.training, self.eps, self.num_groups, self.T)
-        if self.training:
-            self.statistics.take(self.numbers()["momentum"], *updates,
-                                 batches=self.num_batches_tracked)
-        else:
-            self.use_statistics()
+        self.move_or_use(*updates)
         return y
 
     def extra_repr(self) -> str:

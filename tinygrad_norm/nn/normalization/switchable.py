@@ -201,11 +201,7 @@ class SwitchableNorm(ChannelNorm):
                            self.using_in, self.using_bn)
         if not self.using_bn:
             return y
-        if self.training:
-            self.statistics.take(self.numbers()["momentum"], *updates,
-                                 batches=self.num_batches_tracked)
-        else:
-            self.use_statistics()
+        self.move_or_use(*updates)
         return y
 
     def extra_repr(self) -> str:
