@@ -86,7 +86,8 @@ def normalize(
     """
     seen = x if groups is None else x.reshape(grouped(x.shape, groups))
     xc, mean, var = moments(seen, axes=axes, centred=centred)
-    std = (var + eps) ** 0.5
+    spread = var + eps
+    std = kernel(root, type(spread))(spread)
     if beside is not None:
         weight = None if weight is None else weight.reshape(beside)
         bias = None if bias is None else bias.reshape(beside)
@@ -157,7 +158,7 @@ def output_gradient(
     n = count(xc, var)
     sum_over = kernel(total, type(dy))
     square = 1 / (var + eps)
-    scale = square**0.5
+    scale = kernel(root, type(square))(square)
     same, others = (axes, ()) if weight is None else same_along(weight.shape, axes, xc.ndim)
     if same and (others or not centred):
         # weight leaves the sums, and these are those of dbias and dweight themselves
@@ -188,6 +189,14 @@ def output_gradient(
             dx -= sum_over(g, axes, n) / n
         dx *= scale
     return dx, dweight, dbias
+
+
+def root(x: Any) -> Any:
+    """√x"""
+    return x**0.5
+
+
+implements(root, np.ndarray)(np.sqrt)  # x**0.5 takes 1 µs more
 
 
 def multiply(x: Any, by: Any) -> Any:
