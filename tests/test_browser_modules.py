@@ -14,7 +14,7 @@ from tinygrad_norm.nn import Linear
 from tinygrad_norm.nn.module import Module
 from tinygrad_norm.viz import html
 
-pytestmark = [draws, needs_browser]
+pytestmark = [draws, needs_browser, pytest.mark.slow]
 
 class Shared(Module):
     """One module called twice, and one in a list without a name of its own."""
