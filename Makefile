@@ -15,7 +15,7 @@ test: .venv/test    ## lint, types, and the tests
 	.venv/bin/python -m mypy
 	$(PYTEST) -m "not slow"
 
-test-all: test    ## and every lesson, trained twice, and long walks through the pages
+test-all: test    ## and every lesson, trained twice, and the pages in a browser
 	$(PYTEST) -m slow
 
 clean:    ## remove what was installed and what tools left behind; runs/ stays

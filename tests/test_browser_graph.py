@@ -10,7 +10,7 @@ from viz_case import Block, Chain, Normed, draws
 import tinygrad_norm as tn
 from tinygrad_norm import viz
 
-pytestmark = [draws, needs_browser]
+pytestmark = [draws, needs_browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

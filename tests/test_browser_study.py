@@ -12,7 +12,7 @@ from study_pages import heading, overflows, titles, visits
 import tinygrad_norm as tn
 from tinygrad_norm.study.walk import example, what_ifs
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
