@@ -168,7 +168,9 @@ class SyncBatchNorm(BatchNorm):
         for shard in shards:
             check_channels(self, shard)
         if isinstance(x, Tensor):
-            return super().forward(x) if self.process_group is None else self.forward([x])[0]
+            if self.process_group is None:
+                return super().forward(x)
+            return SyncBatchNorm.forward(self, [x])[0]  # and not a subclass's forward once more
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None:
             ys = sync_batch_norm(shards, mean, var, self.weight, self.bias, eps=self.eps)
