@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_norm as tn
-from tinygrad_norm.errors import ShapeError
+from tinygrad_norm.errors import DeviceError, DtypeError, ShapeError
 
 
 def leaf(*values: float, dtype: Any = tn.float64) -> tn.Tensor:
@@ -72,6 +72,14 @@ def test_bad_hooks() -> None:
     with pytest.raises(TypeError, match="hook: expected a Tensor or None, got float"), \
             x.register_hook(lambda g: 1.0):
         x.sum().backward()
+    for y in (x, x * 2):  # in the middle too
+        with pytest.raises(DtypeError, match="hook: expected a gradient of float64, got float32"), \
+                y.register_hook(lambda g: g.float()):
+            y.sum().backward()
+        with pytest.raises(DeviceError, match="hook: expected a gradient on cpu, got strict"), \
+                y.register_hook(lambda g: g.to("strict")):
+            y.sum().backward()
+    assert x.grad is None
 
 
 def test_retain_grad() -> None:

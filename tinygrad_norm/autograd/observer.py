@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.array import Array
-from ..errors import ShapeError
+from ..backend.array import Array, device_of
+from ..errors import DeviceError, DtypeError, ShapeError
 from .anomaly import check_backward
 from .broadcasting import unbroadcast
 from .graph import Node, Value, tick, wrap
@@ -95,6 +95,12 @@ def hooked(
         if result.array.shape != given.array.shape:
             raise ShapeError(f"hook: expected a gradient of shape {given.array.shape}, got "
                              f"{result.array.shape}")
+        if result.array.dtype != given.array.dtype:
+            raise DtypeError(f"hook: expected a gradient of {given.array.dtype}, got "
+                             f"{result.array.dtype}; return .to(gradient.dtype)")
+        if device_of(result.array) != device_of(given.array):
+            raise DeviceError(f"hook: expected a gradient on {device_of(given.array)}, got "
+                              f"{device_of(result.array)}; return .to(gradient.device)")
         gradient = result if graph else result.array
     return gradient
 
