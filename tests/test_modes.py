@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -121,6 +122,58 @@ def test_modes_as_decorators() -> None:
     assert tn.is_grad_enabled()
     with tn.no_grad():
         assert enabled()
+
+
+@pytest.mark.parametrize("mode", [
+    tn.no_grad, tn.no_grad(), lambda function: tn.set_grad_enabled(False)(function)])
+def test_a_mode_of_a_generator_holds_while_it_runs(mode: Any) -> None:
+    ended = []
+
+    def steps() -> Any:
+        try:
+            got = yield tn.is_grad_enabled()
+            with tn.enable_grad():
+                yield tn.is_grad_enabled(), got
+                yield tn.is_grad_enabled()
+            yield tn.is_grad_enabled()
+        except KeyError:
+            yield "caught", tn.is_grad_enabled()
+        finally:
+            ended.append(tn.is_grad_enabled())
+        return "done"
+
+    def seen(value: Any) -> Any:
+        assert tn.is_grad_enabled()
+        return value
+
+    with tn.enable_grad():
+        wrapped = mode(steps)
+        body = wrapped()
+        assert seen(next(body)) is False
+        assert seen(body.send(7)) == (True, 7)
+        assert [seen(next(body)), seen(next(body))] == [True, False]
+        assert seen(body.throw(KeyError())) == ("caught", False)
+        body.close()
+        assert ended == [False]
+        body = wrapped()
+        assert [seen(next(body)) for _ in range(4)] == [False, (True, None), True, False]
+        with pytest.raises(StopIteration, match="done"):
+            next(body)
+        assert seen(ended) == [False, False]
+
+
+def test_a_mode_of_a_coroutine_holds_while_it_runs() -> None:
+    @tn.no_grad
+    async def look() -> bool:
+        await asyncio.sleep(0)
+        return tn.is_grad_enabled()
+
+    async def both() -> tuple[bool, bool, bool]:
+        task = asyncio.ensure_future(look())
+        await asyncio.sleep(0)
+        return tn.is_grad_enabled(), await task, await look()
+
+    assert asyncio.run(both()) == (True, False, False)
 
 
 def test_set_grad_enabled_as_a_function() -> None:

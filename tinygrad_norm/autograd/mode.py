@@ -7,6 +7,7 @@ manager restores what it found, also when its body raises.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -48,7 +49,10 @@ class Mode:
         flags.reset(self._tokens.pop())
 
     def __call__(self, function: F) -> F:
+        """``function`` in this mode; a generator or a coroutine, while its body runs."""
         on, off = self.on, self.off
+        if inspect.isgeneratorfunction(function):
+            return self._generator(function)
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -57,6 +61,38 @@ class Mode:
                 return function(*args, **kwargs)
             finally:
                 flags.reset(token)
+
+        @functools.wraps(function)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            token = flags.set(flags.get() & ~off | on)
+            try:
+                return await function(*args, **kwargs)
+            finally:
+                flags.reset(token)
+
+        return awaited if inspect.iscoroutinefunction(function) else wrapped  # type: ignore
+
+    def _generator(self, function: F) -> F:
+        inside, mine = self.on, self.on | self.off
+
+        @functools.wraps(function)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            state = inside
+            body = function(*args, **kwargs)
+            step, given = body.send, None
+            while True:
+                token = flags.set(flags.get() & ~mine | state)
+                try:
+                    value = step(given)
+                except StopIteration as end:
+                    return end.value
+                finally:
+                    state = flags.get() & mine  # the body may be within another mode of its own
+                    flags.reset(token)
+                try:
+                    step, given = body.send, (yield value)
+                except BaseException as error:  # thrown in; of close(), what ends the body
+                    step, given = body.throw, error
 
         return wrapped  # type: ignore[return-value]
 
