@@ -11,6 +11,7 @@ from .graph import Kept, Node, Value, constant, wrap
 from .mode import GRAD, flags, function_forward, no_grad, set_grad_enabled
 from .observer import Observer
 from .record import record
+from .sharing import share
 
 
 class FunctionCtx:
@@ -110,7 +111,7 @@ def _fresh(y: Any, inputs: Sequence[Any]) -> Any:
     alias = wrap(y.result_class, y.array)
     alias.written = y.written
     if any(y is x for x in inputs):
-        alias.written[1] = True
+        share(alias, y)
     return alias
 
 

@@ -19,6 +19,7 @@ from ..backend.array import Array
 
 if TYPE_CHECKING:
     from .observer import Observer
+    from .sharing import Origin
 
 tick: Callable[[], int] = itertools.count(1).__next__
 """One clock for the whole process: it numbers nodes and writes in place.
@@ -36,14 +37,17 @@ class Value:
 
     array: Array
     """The NumPy or CuPy array underneath."""
-    written: list[int]
-    """``[time of the last write in place, whether a view exists]``; views share this list."""
+    written: list[Any]
+    """``[time of the last write in place, the tensors that share this list and the memory]``; the
+    second is False where there is no other."""
     tracked: bool
     """Whether operations on it are recorded; ``Tensor.requires_grad``."""
     edge: tuple[Node, int] | None
     """The operation that made this value and which of its outputs it is; None for a leaf."""
     hooks: dict[int, Callable[[Any], Any]] | None = None
     """For a leaf, what is called with its gradient; other tensors keep theirs on the node."""
+    origin: Origin | None = None
+    """Of a tensor that shares another's memory: how it came by it."""
     result_class: ClassVar[type[Value]]
     """The class of results: set by ``Tensor``, so that the engine need not know it."""
 

@@ -36,6 +36,7 @@ from .observer import Observer
 from .plan import Names, Plan, Rule, Source, make_plan
 from .promotion import promoted
 from .record import record
+from .sharing import share
 
 
 class Primitive:
@@ -154,8 +155,7 @@ class Primitive:
         y = _new(like)
         y.array = results
         if self.view and array_module(results).may_share_memory(results, arrays[0]):
-            y.written = inputs[0].written
-            y.written[1] = True
+            share(y, inputs[0], (self, settings), follows=bool(state & GRAD))
         else:
             y.written = [0, False]
         if plan is None:
@@ -178,8 +178,7 @@ class Primitive:
         for result in results:
             y = wrap(like, asarray(result) if isinstance(result, generic) else result)
             if result is arrays[0]:  # handed through: a view
-                y.written = inputs[0].written
-                y.written[1] = True
+                share(y, inputs[0])
             ys.append(y)
             shapes.append(y.array.shape)
         if plan is not None:

@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 from .broadcasting import unbroadcast
 from .graph import Edge, Node
 from .mode import ANOMALY, flags
 from .observer import Hooks, Observer, copied
+
+
+@dataclass(slots=True)
+class Part:
+    """A gradient that is 0 but at an index. The walk adds up many of one tensor in one array.
+
+    dy:     its values there
+    index:  where
+    size:   the shape of the tensor
+    put:    ``put(*dys, indices=, shape=)``, the operation that adds each at its index
+    """
+
+    dy: Any
+    index: Any
+    size: tuple[int, ...]
+    put: Callable[..., Any]
+
+    shape: ClassVar[None] = None  # equal to no shape: no other gradient is asked what it is
+
+
+def whole(parts: Sequence[Part], rest: Any = None) -> Any:
+    """The sum of the parts, and of what else came to the same place."""
+    first = parts[0]
+    total = first.put(*(part.dy for part in parts), indices=tuple(part.index for part in parts),
+                      shape=first.size)
+    return total if rest is None else rest + total
 
 
 def reachable(edges: Iterable[Edge]) -> list[Node]:
@@ -48,6 +75,7 @@ def walk(
     """
     found: dict[Any, Any] = {}
     pending: dict[Node, list[Any]] = {}
+    parts: dict[Edge, list[Part]] = {}
     for edge, gradient in roots:
         if isinstance(edge, tuple):
             dys = pending.setdefault(edge[0], [None] * len(edge[0].shapes))
@@ -65,12 +93,17 @@ def walk(
         dys = pending.pop(node, None)  # type: ignore[arg-type]
         if dys is None:
             continue
+        if parts:
+            for i, dy in enumerate(dys):
+                if (node, i) in parts:
+                    dys[i] = whole(parts.pop((node, i)), dy)
         if looking or node.watched:
             observer.node(node, dys)
             if node in ends:
                 continue
         if checking:
-            pulled = node.op.pull(node, dys, graph, seen)
+            pulled = [whole([one]) if one.__class__ is Part else one
+                      for one in node.op.pull(node, dys, graph, seen)]
             gradients = observer.pulled(node, dys, pulled)
         else:
             gradients = node.op.pull(node, dys, graph)
@@ -80,6 +113,10 @@ def walk(
             if edge.__class__ is tuple:
                 to, i = edge
                 if gradient.shape != to.shapes[i]:
+                    if gradient.__class__ is Part:
+                        parts.setdefault(edge, []).append(gradient)
+                        pending.setdefault(to, [None] * len(to.shapes))
+                        continue
                     gradient = unbroadcast(gradient, to.shapes[i])
                 held = pending.get(to)
                 if held is None:
@@ -89,6 +126,9 @@ def walk(
             elif targets is None or edge in targets:
                 shape = edge.array.shape  # type: ignore[union-attr]
                 if gradient.shape != shape:
+                    if gradient.__class__ is Part:
+                        parts.setdefault(edge, []).append(gradient)
+                        continue
                     gradient = unbroadcast(gradient, shape)
                 if edge in found:
                     found[edge] = found[edge] + gradient
@@ -100,6 +140,8 @@ def walk(
                     found[edge] = gradient if new else gradient.copy()
         if not keep and node.cells:  # shapes alone are kept, as in PyTorch
             node.saved = None
+    for edge, many in parts.items():
+        found[edge] = whole(many, found.get(edge))
     return found
 
 

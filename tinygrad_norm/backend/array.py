@@ -205,6 +205,13 @@ def still(array: Array) -> Array:
     return array if detach is None else detach()
 
 
+def overlaps(array: Array) -> bool:
+    """Whether several of its elements lie at one place in memory, as an expanded array's do."""
+    strides = getattr(array, "strides", ())
+    return 0 in strides and any(
+        step == 0 and n > 1 for step, n in zip(strides, array.shape, strict=True))
+
+
 def add_at(array: Array, index: Any, values: Array) -> None:
     """``array[index] += values``, where an index named twice is added to twice."""
     if isinstance(array, np.ndarray):

@@ -74,7 +74,7 @@ def _constant(x: Tensor, pairs: list[tuple[int, int]], value: float) -> Tensor:
                          ".float()")
     part = x[taken] if min(map(min, pairs), default=0) < 0 else x
     if value == 0:
-        return put(part, index=inner, shape=full)
+        return put(part, indices=(inner,), shape=full)
     border = wrap(Tensor, array_module(x.array).full(full, value, dtype=x.array.dtype))
     return replace(border, part, index=inner)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import Value
+from ..autograd.sharing import share
 from ..tensors.tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ class Buffer(Tensor):
 
     def __init__(self, data: Any = (), persistent: bool = True) -> None:
         if isinstance(data, Value):
-            self.array, self.written = data.array, data.written
-            self.written[1] = True
+            self.array = data.array
+            share(self, data, follows=True)
             self.tracked, self.edge = data.tracked and data.edge is not None, data.edge
         else:
             super().__init__(data)

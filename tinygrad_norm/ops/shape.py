@@ -11,6 +11,8 @@ import numpy as np
 
 from ..autograd.graph import Value
 from ..autograd.op import primitive
+from ..autograd.sharing import Call, called
+from ..autograd.walk import Part
 from ..backend.array import Array, add_at, array_module, device_of, is_array
 from ..errors import DeviceError
 from .transfer import array_of
@@ -110,9 +112,22 @@ class Stepped:
     advanced: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class Path:
+    """The place of a view in what it is a view of, as an index: the calls that lead there."""
+
+    calls: tuple[Call, ...]
+
+    def said(self) -> list[tuple[str, Any]]:
+        """The settings of the calls, for a drawing."""
+        return [item for _, settings in self.calls for item in settings.items()]
+
+
 def resolved(x: Array, index: Any) -> tuple[Array, Any]:
-    """(x, index), after the first step of a :class:`Stepped` index; the step gives a view."""
-    return (x[index.basic], index.advanced) if index.__class__ is Stepped else (x, index)
+    """A view of x, and the index of the same place in it that NumPy understands."""
+    if index.__class__ is Stepped:
+        return x[index.basic], index.advanced
+    return (called(index.calls, x), ...) if index.__class__ is Path else (x, index)
 
 
 def is_injective(index: Any) -> bool:
@@ -132,19 +147,22 @@ def take(x: Array, *, index: Any) -> Array:
 
 
 @primitive(name="index_put")
-def put(x: Array, *, index: Any, shape: Shape) -> Array:
-    """y = zeros of ``shape`` with x added at the index"""
-    y = array_module(x).zeros(shape, dtype=x.dtype)
-    part, index = resolved(y, index)
-    if is_injective(index):
-        part[index] = x
-    else:
-        add_at(part, index, x)
+def put(*xs: Array, indices: tuple[Any, ...], shape: Shape) -> Array:
+    """y = zeros of ``shape`` with each of the xs added at its index"""
+    y = array_module(xs[0]).zeros(shape, dtype=xs[0].dtype)
+    for x, index in zip(xs, indices, strict=True):
+        part, rest = resolved(y, index)
+        if not is_injective(rest):
+            add_at(part, rest, x)
+        elif len(xs) > 1:
+            part[rest] += x
+        else:
+            part[rest] = x
     return y
 
 
-take.gradient(x=lambda dy, x_shape, *, index: put(dy, index=index, shape=x_shape))
-put.gradient(x=lambda dy, *, index, shape: take(dy, index=index))
+put.gradient_of("xs")(lambda dy, *, indices, shape: tuple(take(dy, index=i) for i in indices))
+take.gradient(x=lambda dy, x_shape, *, index: Part(dy, index, x_shape, put))
 
 
 @primitive(name="index_write")
@@ -185,7 +203,7 @@ def take_along(x: Array, index: Array, *, axis: int) -> Array:
 @take_along.gradient_of("x")
 def take_along_dx(dy: Any, x_shape: Shape, index: Any, *, axis: int) -> Any:
     """dx[i, index[i, j]] += dy[i, j]"""
-    return put(dy, index=_grid(array_of(index), axis), shape=x_shape)
+    return put(dy, indices=(_grid(array_of(index), axis),), shape=x_shape)
 
 
 def _grid(index: Array, axis: int) -> tuple[Array, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..autograd.graph import Value, tick, wrap
+from ..autograd.sharing import share
 from ..backend.array import (
     Device,
     array_module,
@@ -188,8 +189,7 @@ class Conversion(Value):
     def detach(self) -> Tensor:
         """The same memory without history."""
         result = wrap(self.result_class, still(self.array))
-        result.written = self.written
-        self.written[1] = True
+        share(result, self)
         return result
 
     def clone(self) -> Tensor:

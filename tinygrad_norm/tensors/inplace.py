@@ -1,26 +1,31 @@
-"""Writing into a tensor, where that is safe.
+"""Writing into a tensor, with PyTorch's meaning: a write into a view is a write into its base.
 
 Without recording, the write goes into the memory itself and is stamped, so that a gradient that
 needs the old value is an error and not a wrong number. While recording, the tensor gets a new
-array and a new place in the graph, and earlier uses keep the old ones; this cannot be done to a
-tensor that shares its memory with another that is still there, which is refused.
+array and a new place in the graph, and so do the living tensors that share its memory; earlier
+uses keep the old ones, and their gradients stay right.
 """
 
 from __future__ import annotations
 
-import sys
+import operator
 from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import is_grad_enabled
 from ..autograd.op import explained
-from ..backend.array import array_module
+from ..autograd.sharing import owner, path, rewrite
+from ..backend.array import array_module, overlaps
 from ..ops import elementwise
-from ..ops.shape import plain_index, replace, resolved
+from ..ops.shape import Path, plain_index, replace, resolved
 from ..ops.transfer import cast
 
 if TYPE_CHECKING:
     from .tensor import Tensor
+
+
+RANK = {"b": 0, "u": 1, "i": 1, "f": 2}
+"""A write in place casts within a kind and to a higher one, never to a lower one."""
 
 
 class Inplace(Value):
@@ -28,47 +33,46 @@ class Inplace(Value):
 
     def _write(self, who: str, function: Any, *values: Any) -> Any:
         """``self = function(self, *values)`` in place."""
-        tracked = is_grad_enabled() and (
-            self.tracked or any(isinstance(v, Value) and v.tracked for v in values)
-        )
-        if not tracked:
+        base = owner(self)
+        if not self._recorded(base, *values):
             result = function(self, *values).array
             self._fits(who, result)
             self._store(who, ..., result)
             return self
-        if self.tracked and self.edge is None:
+        if base.tracked and base.edge is None:
             raise RuntimeError(
-                f"{who}: a leaf tensor that requires grad is being used in an in-place operation; "
-                "write inside no_grad(), or compute a new tensor"
+                f"{who}: {'' if base is self else 'a view of '}a leaf tensor that requires grad is "
+                "being used in an in-place operation; write inside no_grad(), or compute a new "
+                "tensor"
             )
-        # Two references are this tensor's own and the call's. One more is a view's, or that of a
-        # saved value, which cannot be told apart here.
-        if self.written[1] and sys.getrefcount(self.written) > 2:
-            raise RuntimeError(
-                f"{who}: this tensor shares memory with another one (a view), so writing into it "
-                "would change that one's gradient; write into a clone()"
-            )
+        if overlaps(self.array):
+            raise _unwritable(who)
         result = function(self, *values)
         self._fits(who, result.array)
         if result.array.dtype != self.array.dtype:
             result = cast(result, dtype=self.array.dtype)
-        retained = self.edge and (self.edge[0].retained or {}).pop(self.edge[1], None)
-        self.array, self.edge, self.written = result.array, result.edge, result.written
-        self.tracked = True
-        if retained:
-            self.retain_grad()  # type: ignore[attr-defined]
+        if base is not self:
+            result = replace(base, result, index=Path(path(self, base)))
+        try:
+            rewrite(base, result)
+        except RuntimeError as error:
+            raise RuntimeError(f"{who}: {error}") from None
         return self
 
+    @staticmethod
+    def _recorded(*values: Any) -> bool:
+        """Whether a write into one of the values, of the others, belongs into the graph."""
+        return is_grad_enabled() and any(isinstance(v, Value) and v.tracked for v in values)
+
     def _store(self, who: str, index: Any, array: Any) -> None:
+        if overlaps(self.array):
+            raise _unwritable(who)
         try:
             part, index = resolved(self.array, index)
             part[index] = array
         except (ValueError, TypeError, IndexError) as error:
             if "read-only" in str(error):
-                raise RuntimeError(
-                    f"{who}: this memory cannot be written to: it is read-only, or several "
-                    "elements of an expanded tensor share it; write into a clone()"
-                ) from error
+                raise _unwritable(who) from error
             raise explained(who, error, (self.array, array)) from error
         self.written[0] = tick()
 
@@ -78,9 +82,10 @@ class Inplace(Value):
                 f"{who}: the result has shape {result.shape} and does not fit in place into "
                 f"{self.array.shape}"
             )
-        if result.dtype.kind == "f" and self.array.dtype.kind != "f":
+        if RANK[result.dtype.kind] > RANK[self.array.dtype.kind]:
             raise RuntimeError(
-                f"{who}: result type {result.dtype} can't be cast to {self.array.dtype} in place"
+                f"{who}: result type {result.dtype} can't be cast to {self.array.dtype} in place; "
+                "compute a new tensor, or cast the other value with .to(dtype)"
             )
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -91,9 +96,7 @@ class Inplace(Value):
         elif not isinstance(value, int | float):
             value = wrap(self.result_class, array_module(self.array).asarray(value).astype(
                 self.array.dtype))
-        tracked = is_grad_enabled() and (
-            self.tracked or (isinstance(value, Value) and value.tracked))
-        if tracked:
+        if self._recorded(owner(self), value):
             self._write("setitem", lambda x, v: replace(x, v, index=index), value)
             return
         self._store("setitem", index, value.array if isinstance(value, Value) else value)
@@ -109,6 +112,30 @@ class Inplace(Value):
 
     def __itruediv__(self, other: Any) -> Any:
         return self._write("div_", elementwise.div, other)
+
+    def __ifloordiv__(self, other: Any) -> Any:
+        return self._write("floor_divide_", operator.floordiv, other)
+
+    def __imod__(self, other: Any) -> Any:
+        return self._write("remainder_", operator.mod, other)
+
+    def __ipow__(self, other: Any) -> Any:
+        return self._write("pow_", operator.pow, other)
+
+    def __iand__(self, other: Any) -> Any:
+        return self._write("bitwise_and_", operator.and_, other)
+
+    def __ior__(self, other: Any) -> Any:
+        return self._write("bitwise_or_", operator.or_, other)
+
+    def __ixor__(self, other: Any) -> Any:
+        return self._write("bitwise_xor_", operator.xor, other)
+
+    def __ilshift__(self, other: Any) -> Any:
+        return self._write("bitwise_left_shift_", operator.lshift, other)
+
+    def __irshift__(self, other: Any) -> Any:
+        return self._write("bitwise_right_shift_", operator.rshift, other)
 
     def add_(self, other: Any, *, alpha: float = 1) -> Tensor:
         return self._write("add_", elementwise.add, other if alpha == 1 else other * alpha)
@@ -135,3 +162,10 @@ class Inplace(Value):
 
     def zero_(self) -> Tensor:
         return self.copy_(0)
+
+
+def _unwritable(who: str) -> RuntimeError:
+    return RuntimeError(
+        f"{who}: this memory cannot be written to: it is read-only, or several elements of an "
+        "expanded tensor share it; write into a clone()"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from typing import TYPE_CHECKING, Any
@@ -151,19 +152,39 @@ class Shaping(Value):
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """At most ``chunks`` pieces along ``dim``."""
-        size = -(-self.array.shape[dim] // chunks) or 1
-        return self.split(size, dim)
+        if chunks < 1:
+            raise ValueError(f"chunk: expected at least 1 piece, got {chunks}")
+        length = self.array.shape[self._axis("chunk", dim)]
+        return self.split(-(-length // chunks) or 1, dim)
 
     def split(self, size: int | list[int], dim: int = 0) -> tuple[Tensor, ...]:
         """Pieces of ``size`` along ``dim`` (the last may be smaller), or of the sizes listed."""
-        n = self.array.shape[dim]
-        steps = size if isinstance(size, list | tuple) else [
-            min(size, n - i) for i in range(0, n, size)] or [0]
-        if sum(steps) != n:
+        axis = self._axis("split", dim)
+        n = self.array.shape[axis]
+        if isinstance(size, list | tuple):
+            steps = list(size)
+        elif size > 0 or size == n == 0:
+            steps = [min(size, n - i) for i in range(0, n, size or 1)] or [0]
+        else:
+            raise ValueError(f"split: expected pieces of 1 or more along a dimension of {n}, "
+                             f"got {size}")
+        if sum(steps) != n or min(steps, default=0) < 0:
             raise ShapeError(f"split: sizes {steps} do not add up to {n}")
-        ahead = (slice(None),) * dimension("split", dim, self.array.ndim)
-        starts = [sum(steps[:i]) for i in range(len(steps))]
-        return tuple(self[(*ahead, slice(s, s + k))] for s, k in zip(starts, steps, strict=True))
+        ahead = (slice(None),) * axis
+        stops = itertools.accumulate(steps)
+        return tuple(self[(*ahead, slice(s - k, s))] for s, k in zip(stops, steps, strict=True))
+
+    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]:
+        """The slices along ``dim``, without it."""
+        axis = self._axis("unbind", dim)
+        ahead = (slice(None),) * axis
+        return tuple(self[(*ahead, i)] for i in range(self.array.shape[axis]))
+
+    def _axis(self, who: str, dim: int) -> int:
+        """``dim`` counted from the front, of a tensor that has dimensions."""
+        if not self.array.ndim:
+            raise DimError(f"{who}: expected a tensor with at least one dimension, got a 0-d one")
+        return dimension(who, dim, self.array.ndim)
 
     def __iter__(self) -> Any:
         if not self.array.ndim:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..autograd.backward import backward
 from ..autograd.graph import Node, Value
+from ..autograd.sharing import share
 from ..backend.array import device_of, to_numpy
 from ..errors import DeviceError, DtypeError, ShapeError
 from .arithmetic import Arithmetic
@@ -57,8 +58,8 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
     def __init__(self, *data: Any, requires_grad: bool = False) -> None:
         self.tracked, self.edge = False, None
         if len(data) == 1 and isinstance(data[0], Value):
-            self.array, self.written = data[0].array, data[0].written
-            self.written[1] = True
+            self.array = data[0].array
+            share(self, data[0])
         else:
             filled = len(data) == 1 and not isinstance(data[0], int)
             self.array = np.array(data[0], np.float32) if filled else np.zeros(
@@ -103,8 +104,8 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
     def data(self, value: Value) -> None:
         if not isinstance(value, Value):
             raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
-        self.array, self.written = value.array, value.written
-        self.written[1] = True
+        self.array = value.array
+        share(self, value)
 
     @property
     def is_leaf(self) -> bool:

@@ -24,7 +24,8 @@ def details(node: Node) -> tuple[str, ...]:
                 for item in (value.said() if hasattr(value, "said") else [(name, value)])]
     found.extend(item for item in settings
                  if item[1] is not None and item[1] is not False
-                 and not (isinstance(item[1], tuple) and item[1] == node.shapes[0]))
+                 and not (isinstance(item[1], tuple) and all(isinstance(n, int) for n in item[1])
+                          and item[1] == node.shapes[0]))
     return tuple(shortened(f"{name}={written(value)}") for name, value in found)
 
 

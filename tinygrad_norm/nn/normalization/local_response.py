@@ -51,7 +51,7 @@ def _window_sum(x: Tensor, before: int, after: int) -> Tensor:
     n, channels, *spatial = x.array.shape
     before, after = min(before, channels), min(after, channels)
     inner = (slice(None), slice(before, before + channels))
-    padded = put(x, index=inner, shape=(n, before + channels + after, *spatial))
+    padded = put(x, indices=(inner,), shape=(n, before + channels + after, *spatial))
     total = padded[:, :channels]
     for i in range(1, before + after + 1):
         total = total + padded[:, i : i + channels]

@@ -1,0 +1,135 @@
+"""Tensors that share memory, and how they follow a write into it that is recorded.
+
+Each tensor of one memory holds the same ``written`` list; its second entry names them all, weakly.
+A view also knows its *base* and the calls that led to it. A write into a view is a write into its
+base, which gets new memory and a new place in the graph; each living view is then made of it anew,
+and so is seen to have changed. Uses before the write keep the memory that they saw.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ..backend.array import array_module
+from .graph import Value
+
+Call = tuple[Callable[..., Any], dict[str, Any]]
+
+
+class Aliases(list["weakref.ref[Value]"]):
+    """The tensors of one memory, those that are gone too until there is no more room. A copy or a
+    pickle is made without them."""
+
+    __slots__ = ("room",)
+
+    def __init__(self, *values: Value) -> None:
+        super().__init__(map(weakref.ref, values))
+        self.room = 2 * len(values) + 16
+
+    def __reduce__(self) -> Any:
+        return Aliases, ()
+
+
+class Origin(NamedTuple):
+    """Where a tensor's memory comes from.
+
+    base:   the tensor that it is a view of, in the graph too; None for one without its history
+    calls:  what gives it when run on the first tensor of the memory, one after the other
+    """
+
+    base: Value | None
+    calls: tuple[Call, ...]
+
+    def __reduce__(self) -> Any:
+        return type(None), ()
+
+
+def share(alias: Value, of: Value, *calls: Call, follows: bool = False) -> None:
+    """``alias`` has the memory of ``of``, through the calls of views.
+
+    follows: it is a part of ``of`` also in the graph, so that a write into one is one into both
+    """
+    cell = alias.written = of.written
+    known = cell[1]
+    if not known:
+        known = cell[1] = Aliases(of)
+    elif len(known) > known.room:
+        known = cell[1] = Aliases(*others(of), of)
+    known.append(weakref.ref(alias))
+    base, before = of.origin or (None, ())
+    if base is None and follows:
+        base = of
+    alias.origin = Origin(base if follows else None, before + calls)
+
+
+def owner(value: Value) -> Value:
+    """The tensor that a write into ``value`` is a write into: its base, or itself."""
+    base = value.origin.base if value.origin else None
+    return value if base is None or base.written is not value.written else base
+
+
+def path(value: Value, base: Value) -> tuple[Call, ...]:
+    """The calls that lead from ``base`` to ``value``, which shares its memory."""
+    assert value.origin is not None
+    return value.origin.calls[len(base.origin.calls) if base.origin else 0:]
+
+
+def called(calls: tuple[Call, ...], value: Any) -> Any:
+    """``value``, or an array, after the calls."""
+    for call, settings in calls:
+        value = call(value, **settings)
+    return value
+
+
+def others(base: Value) -> list[Value]:
+    """The living tensors that share the memory of ``base``."""
+    cell = base.written
+    found = [one() for one in cell[1] or ()]
+    return [one for one in found if one is not None and one is not base and one.written is cell]
+
+
+def rewrite(base: Value, result: Value) -> None:
+    """``base`` takes over the memory and the place in the graph of ``result``; its aliases follow.
+
+    Raises:
+        RuntimeError: ``base`` was made by detach() or the like, and what it shares memory with is
+            still there: that one's values would change without its history.
+    """
+    aliases = others(base)
+    if base.origin is not None:
+        if any(one.origin is None or one.origin.base is not base for one in aliases):
+            raise RuntimeError(
+                "this tensor shares memory with another one and not its history (it was made by "
+                "detach(), .data or inside no_grad()); write into a clone()"
+            )
+        steps = [path(one, base) for one in aliases]
+        base.origin = None
+        for one, calls in zip(aliases, steps, strict=True):
+            one.origin = Origin(base, calls)
+    old, array = base.array, result.array
+    if aliases and array.strides != old.strides:  # a view of this layout may be none of another
+        array = array_module(old).empty_like(old)
+        array[...] = result.array
+    _move(base, array, result)
+    if not aliases:
+        return
+    base.written[1] = Aliases(base, *aliases)
+    for one in aliases:
+        assert one.origin is not None
+        if one.origin.base is base:
+            view = called(one.origin.calls, base)
+            _move(one, view.array, view)
+        elif one.edge is None:  # the result of an operation keeps its value
+            one.array, one.written = called(one.origin.calls, base.array), base.written
+
+
+def _move(value: Value, array: Any, place: Value) -> None:
+    """A new array and a new place in the graph; a gradient that was to be retained still is."""
+    node, i = value.edge or (None, 0)
+    retained = (node.retained or {}).pop(i, None) if node else None
+    value.array, value.edge, value.tracked = array, place.edge, place.tracked
+    value.written = place.written
+    if retained:
+        value.retain_grad()  # type: ignore[attr-defined]
