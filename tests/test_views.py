@@ -240,11 +240,18 @@ def test_an_expanded_tensor_is_not_written_to(write: Any, device: str) -> None:
     assert x.tolist() == [1]
 
 
-def test_aliases_are_not_pickled() -> None:
+def test_a_pickle_has_no_other_tensors_and_a_copy_shares_the_memory() -> None:
     p = tn.nn.Parameter(tn.ones(3))
+    w = leaf(2.0)
     view = p[:2]
     again, part = pickle.loads(pickle.dumps((p, view.detach())))
-    assert (again.tolist(), part.tolist()) == ([1, 1, 1], [1, 1])
-    for copied in (copy.copy(part), copy.deepcopy(part), part):
-        copied += again.sum()
-        assert copied.requires_grad
+    assert (again.tolist(), part.tolist(), again.requires_grad) == ([1, 1, 1], [1, 1], True)
+    part *= w
+    assert (again.tolist(), part.tolist()) == ([1, 1, 1], [2, 2])
+    base = leaf(1.0, 2.0) * 1
+    same, own = copy.copy(base[:1]), copy.deepcopy(base.detach()[:1])
+    same *= w
+    own *= w
+    assert (base.tolist(), same.tolist(), own.tolist()) == ([2, 2], [2], [2])
+    base += 1
+    assert (same.tolist(), own.tolist()) == ([3], [2])

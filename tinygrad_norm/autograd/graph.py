@@ -19,7 +19,7 @@ from ..backend.array import Array
 
 if TYPE_CHECKING:
     from .observer import Observer
-    from .sharing import Origin
+    from .sharing import Call
 
 tick: Callable[[], int] = itertools.count(1).__next__
 """One clock for the whole process: it numbers nodes and writes in place.
@@ -46,8 +46,10 @@ class Value:
     """The operation that made this value and which of its outputs it is; None for a leaf."""
     hooks: dict[int, Callable[[Any], Any]] | None = None
     """For a leaf, what is called with its gradient; other tensors keep theirs on the node."""
-    origin: Origin | None = None
-    """Of a tensor that shares another's memory: how it came by it."""
+    _base: Value | None = None
+    """The tensor that it is a view of, also in the graph."""
+    _calls: tuple[Call, ...] | None = None
+    """What gives it when run on the first tensor of its memory, which has None; see sharing.py."""
     result_class: ClassVar[type[Value]]
     """The class of results: set by ``Tensor``, so that the engine need not know it."""
 

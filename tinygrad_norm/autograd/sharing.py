@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..backend.array import array_module
 from .graph import Value
@@ -19,31 +19,13 @@ Call = tuple[Callable[..., Any], dict[str, Any]]
 
 
 class Aliases(list["weakref.ref[Value]"]):
-    """The tensors of one memory, those that are gone too until there is no more room. A copy or a
-    pickle is made without them."""
+    """The tensors of one memory; those that are gone too, until there is no more room."""
 
     __slots__ = ("room",)
 
     def __init__(self, *values: Value) -> None:
         super().__init__(map(weakref.ref, values))
         self.room = 2 * len(values) + 16
-
-    def __reduce__(self) -> Any:
-        return Aliases, ()
-
-
-class Origin(NamedTuple):
-    """Where a tensor's memory comes from.
-
-    base:   the tensor that it is a view of, in the graph too; None for one without its history
-    calls:  what gives it when run on the first tensor of the memory, one after the other
-    """
-
-    base: Value | None
-    calls: tuple[Call, ...]
-
-    def __reduce__(self) -> Any:
-        return type(None), ()
 
 
 def share(alias: Value, of: Value, *calls: Call, follows: bool = False) -> None:
@@ -58,22 +40,20 @@ def share(alias: Value, of: Value, *calls: Call, follows: bool = False) -> None:
     elif len(known) > known.room:
         known = cell[1] = Aliases(*others(of), of)
     known.append(weakref.ref(alias))
-    base, before = of.origin or (None, ())
-    if base is None and follows:
-        base = of
-    alias.origin = Origin(base if follows else None, before + calls)
+    base, before = of._base, of._calls
+    alias._base = (of if base is None else base) if follows else None
+    alias._calls = before + calls if before else calls
 
 
 def owner(value: Value) -> Value:
     """The tensor that a write into ``value`` is a write into: its base, or itself."""
-    base = value.origin.base if value.origin else None
+    base = value._base
     return value if base is None or base.written is not value.written else base
 
 
 def path(value: Value, base: Value) -> tuple[Call, ...]:
     """The calls that lead from ``base`` to ``value``, which shares its memory."""
-    assert value.origin is not None
-    return value.origin.calls[len(base.origin.calls) if base.origin else 0:]
+    return (value._calls or ())[len(base._calls or ()):]
 
 
 def called(calls: tuple[Call, ...], value: Any) -> Any:
@@ -98,16 +78,15 @@ def rewrite(base: Value, result: Value) -> None:
             still there: that one's values would change without its history.
     """
     aliases = others(base)
-    if base.origin is not None:
-        if any(one.origin is None or one.origin.base is not base for one in aliases):
+    if base._calls is not None:
+        if any(one._base is not base for one in aliases):
             raise RuntimeError(
                 "this tensor shares memory with another one and not its history (it was made by "
                 "detach(), .data or inside no_grad()); write into a clone()"
             )
-        steps = [path(one, base) for one in aliases]
-        base.origin = None
-        for one, calls in zip(aliases, steps, strict=True):
-            one.origin = Origin(base, calls)
+        for one in aliases:
+            one._calls = path(one, base)
+        base._base = base._calls = None
     old, array = base.array, result.array
     if aliases and array.strides != old.strides:  # a view of this layout may be none of another
         array = array_module(old).empty_like(old)
@@ -117,12 +96,11 @@ def rewrite(base: Value, result: Value) -> None:
         return
     base.written[1] = Aliases(base, *aliases)
     for one in aliases:
-        assert one.origin is not None
-        if one.origin.base is base:
-            view = called(one.origin.calls, base)
+        if one._base is base:
+            view = called(path(one, base), base)
             _move(one, view.array, view)
         elif one.edge is None:  # the result of an operation keeps its value
-            one.array, one.written = called(one.origin.calls, base.array), base.written
+            one.array, one.written = called(path(one, base), base.array), base.written
 
 
 def _move(value: Value, array: Any, place: Value) -> None:

@@ -215,9 +215,24 @@ class Conversion(Value):
         result.written[0] = self.written[0]  # its values are as old
         result.tracked = self.tracked
         for name, value in vars(self).items():  # with what a subclass keeps
-            if name != "hooks":
+            if name not in ("hooks", "_base", "_calls"):
                 setattr(result, name, copy.deepcopy(value, memo))
         return result
+
+    def __copy__(self) -> Tensor:
+        """Another tensor of the same memory, at the same place in the graph."""
+        result = wrap(type(self), self.array)
+        vars(result).update(vars(self))
+        share(result, self, follows=True)
+        result.tracked, result.edge = self.tracked, self.edge
+        return result
+
+    def __getstate__(self) -> Any:
+        """For a pickle: without the tensors that share the memory."""
+        names = {name: value for name, value in vars(self).items()
+                 if name not in ("_base", "_calls")}
+        return names, {"array": self.array, "tracked": self.tracked, "edge": self.edge,
+                       "written": [self.written[0], False]}
 
     def __setstate__(self, state: Any) -> None:
         """Out of a pickle: what was written at a time of another process was written now."""
