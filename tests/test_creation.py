@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_norm as tn
-from tinygrad_norm.errors import DtypeError, ShapeError
+from tinygrad_norm.errors import DtypeError, RangeError, ShapeError
 
 DTYPES = [tn.float16, tn.float32, tn.float64, tn.int32, tn.int64, tn.bool]
 
@@ -27,8 +27,9 @@ def same(x: tn.Tensor, expected: Any, dtype: Any, device: str = "cpu") -> None:
     ([[True], [False]], tn.bool), ([True, 2], tn.int64), ([], tn.float32), ([[]], tn.float32),
     ((1.0, 2.0), tn.float32), (range(3), tn.int64), (np.ones(2), tn.float64),
     (np.float32(2), tn.float32), (np.int32(2), tn.int32), (np.ones(2, np.uint8), tn.int64),
-    (np.ones(2, np.longdouble), tn.float32), (np.array(True), tn.bool),
-    ([np.ones(2), np.zeros(2)], tn.float32),
+    (np.ones(2, np.longdouble), tn.float64), (np.array(True), tn.bool),
+    ([np.ones(2), np.zeros(2)], tn.float32), (np.array([1e300], ">f8"), tn.float64),
+    ([1.5, 2**64], tn.float32), (np.array([2**63 - 1], np.uint64), tn.int64),
 ])
 def test_tensor(data: Any, dtype: Any, device: str) -> None:
     x = tn.tensor(data, device=device)
@@ -160,6 +161,35 @@ def test_joining(device: str) -> None:
     (lambda: tn.broadcast_tensors(tn.ones(2), tn.ones(3)), ShapeError, "broadcast_tensors: "),
     (lambda: tn.zeros_like([1]), TypeError, "zeros_like: expected a Tensor, got list"),
     (lambda: tn.tensor([1], requires_grad=True), DtypeError, r"got int64; call \.float\(\)"),
+    (lambda: tn.tensor(2**63), RangeError,
+     r"tensor: int64 holds numbers from -9\d+ to 9\d+, got 9223372036854775808; take a float"),
+    (lambda: tn.tensor([-1, 2**63]), RangeError, "tensor: int64 holds .*, got 9223372036854775808"),
+    (lambda: tn.tensor(-2**64), RangeError, "tensor: int64 holds .*, got -18446744073709551616"),
+    (lambda: tn.tensor(np.array([2**64 - 1], np.uint64)), RangeError, "got 18446744073709551615"),
+    (lambda: tn.as_tensor(np.uint64(2**64 - 1), dtype=tn.int64), RangeError, "tensor: int64 holds"),
+    (lambda: tn.tensor([2**40], dtype=tn.int32), RangeError,
+     "tensor: int32 holds numbers from -2147483648 to 2147483647, got 1099511627776; take int64"),
+    (lambda: tn.tensor([[1.0, np.nan]], dtype=tn.int64), RangeError, "got nan; take a float dtype"),
+    (lambda: tn.tensor([np.ones(1), np.full(1, np.nan)], dtype=tn.int32), RangeError, "got nan"),
+    (lambda: tn.full((2,), 70000, dtype=tn.float16), RangeError,
+     "full: float16 holds numbers from -65504.0 to 65504.0, got 70000; take math.inf, or a wider"),
+    (lambda: tn.full_like(tn.arange(2), np.inf), RangeError, "full: int64 holds .* got inf"),
+    (lambda: tn.full((), "a"), TypeError, "full: expected fill_value to be a number, got str"),
+    (lambda: tn.full((), None), TypeError, "full: expected fill_value to be a number, got None"),
+    (lambda: tn.arange(2**31, 2**31 + 2, dtype=tn.int32), RangeError, "arange: int32 holds"),
+    (lambda: tn.arange(np.inf), RangeError, "arange: expected bounds that are finite, got 0 and"),
+    (lambda: tn.arange("a"), TypeError, "arange: expected end to be a number, got str"),
+    (lambda: tn.linspace(0, np.nan, 3, dtype=tn.int64), RangeError, "linspace: int64 holds"),
+    (lambda: tn.randint(0, 2**40, (2,), dtype=tn.int32), RangeError, "randint: int32 holds"),
+    (lambda: tn.randperm(70000, dtype=tn.float16), RangeError, "randperm: float16 holds"),
+    (lambda: tn.arange(3).masked_fill(tn.ones(3) > 0, np.nan), RangeError,
+     "masked_fill: int64 holds .*, got nan; take a float dtype"),
+    (lambda: tn.arange(3).masked_fill(tn.ones(3) > 0, tn.tensor(np.inf)), RangeError, "masked_"),
+    (lambda: tn.ones(3).half().masked_fill(tn.ones(3) > 0, -1e9), RangeError,
+     "masked_fill: float16 holds .*, got -1000000000.0; take math.inf, or a wider dtype"),
+    (lambda: tn.where(tn.ones(3) > 0, 2**31, tn.arange(3).int()), RangeError, "where: int32 holds"),
+    (lambda: tn.where(tn.ones(3) > 0, 2**63, 1), RangeError, "where: int64 holds"),
+    (lambda: tn.arange(3).int().clamp(max=2**31), RangeError, "clamp: int32 holds"),
     (lambda: tn.tensor([1.0], device="cpu:3"), RuntimeError, "there is one cpu, got cpu:3"),
 ])
 def test_what_cannot_be_made(call: Callable[[], Any], error: Any, message: str) -> None:

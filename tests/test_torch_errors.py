@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import tinygrad_norm as tn
@@ -125,6 +126,29 @@ ERRORS: dict[str, Callable[[Any], Any]] = {
     "dtype": lambda m: m.zeros(3, dtype="nothing"),
     "device": lambda m: m.zeros(3, device="nowhere"),
     "from_numpy": lambda m: m.from_numpy([1, 2]),
+    "tensor too large": lambda m: m.tensor(2**63),
+    "tensor too small": lambda m: m.tensor([-1, -2**63 - 1]),
+    "tensor beyond int32": lambda m: m.tensor([2**40], dtype=m.int32),
+    "tensor of a wide float": lambda m: m.tensor(1e10, dtype=m.int32),
+    "tensor nan": lambda m: m.tensor([np.nan], dtype=m.int64),
+    "tensor NumPy's nan": lambda m: m.tensor(np.float64("nan"), dtype=m.int64),
+    "tensor inf": lambda m: m.tensor(-np.inf, dtype=m.int32),
+    "full too large": lambda m: m.full((1,), 2**63),
+    "full beyond float32": lambda m: m.full((1,), 1e40),
+    "full nan": lambda m: m.full((1,), np.nan, dtype=m.int32),
+    "full of a tensor": lambda m: m.full((), m.tensor(np.inf), dtype=m.int64),
+    "full string": lambda m: m.full((1,), "a"),
+    "full like": lambda m: m.full_like(m.arange(2), np.nan),
+    "arange too large": lambda m: m.arange(2**63),
+    "arange nan": lambda m: m.arange(np.nan),
+    "arange inf": lambda m: m.arange(np.inf),
+    "linspace nan": lambda m: m.linspace(np.nan, 1, 2, dtype=m.int64),
+    "randint too large": lambda m: m.randint(0, 2**40, (1,), dtype=m.int32),
+    "masked_fill nan": lambda m: m.arange(1).masked_fill(m.ones(1) > 0, np.nan),
+    "masked_fill by a tensor": lambda m: m.arange(1).masked_fill(m.ones(1) > 0, m.tensor(np.inf)),
+    "masked_fill half": lambda m: m.ones(1).half().masked_fill(m.ones(1) > 0, -1e9),
+    "where too large": lambda m: m.where(m.ones(1) > 0, 2**31, m.ones(1).int()),
+    "clamp too large": lambda m: m.ones(1).int().clamp(max=2**31),
 }
 
 

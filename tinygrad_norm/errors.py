@@ -21,6 +21,10 @@ class DeviceError(ValueError, RuntimeError):
     """Arrays on different devices, or a device that is not there."""
 
 
+class RangeError(OverflowError, ValueError, RuntimeError):
+    """A number that the dtype cannot hold."""
+
+
 class AssertedShapeError(ShapeError, AssertionError):
     """A shape that PyTorch refuses by an ``assert``."""
 

@@ -160,6 +160,21 @@ def is_array(value: Any) -> bool:
         backend.owns(value) for backend in tuple(BACKENDS.values()))
 
 
+def plain(who: str, array: Array) -> Array:
+    """NumPy's own array of the same memory for one of a subclass, such as a matrix or a memmap.
+
+    Raises:
+        TypeError: some of its values are masked.
+    """
+    if type(array) is np.ndarray or not isinstance(array, np.ndarray):
+        return array
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{who}: a tensor has no masked values, got a masked array of shape "
+                        f"{array.shape}; give array.filled(value), or array.data and the mask "
+                        "beside it")
+    return array.view(np.ndarray)
+
+
 def device_of(array: Array) -> Device:
     """The device ``array`` lies on."""
     return CPU if type(array) is np.ndarray else backend_of(array).device(array)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from ..autograd.graph import Value, wrap
 from ..autograd.promotion import promoted, result_type
 from ..backend.array import array_module, is_array
+from ..backend.choose import expect
 from ..errors import DtypeError
 from ..ops import choice
 from ..ops import elementwise as ops
 from ..ops.elementwise import add, mul
 from ..ops.linalg import matmul
+from .numbers import as_number, fitted
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -180,10 +182,13 @@ class Arithmetic(Value):
         if isinstance(min, Value) or isinstance(max, Value):
             result: Any = self if min is None else where(self < min, min, self)
             return result if max is None else where(result > max, max, result)
-        whole = self.array.dtype.kind != "f"
-        if whole and (isinstance(min, float) or isinstance(max, float)):
-            return choice.clamp(self.float(), low=min, high=max)  # type: ignore[attr-defined]
-        return choice.clamp(self, low=min, high=max)
+        x: Any = self
+        if self.array.dtype.kind != "f" and (isinstance(min, float) or isinstance(max, float)):
+            x = x.float()
+        for end in (min, max):
+            if end is not None:
+                fitted("clamp", end, x.array.dtype)
+        return choice.clamp(x, low=min, high=max)
 
     clip = clamp
 
@@ -199,10 +204,15 @@ class Arithmetic(Value):
 
     def masked_fill(self, mask: Any, value: Number) -> Tensor:
         """A copy with ``value``, brought to this tensor's dtype, where the mask of bools holds."""
+        dtype = self.array.dtype
         if isinstance(value, Value):
-            value = value.to(self.array.dtype)  # type: ignore[attr-defined]
-        elif self.array.dtype.kind != "f":
-            value = self.array.dtype.type(value)
+            if dtype.kind == "i" and not value.array.ndim and expect(type(value.array)):
+                fitted("masked_fill", value.array.item(), dtype)
+            value = value.to(dtype)  # type: ignore[attr-defined]
+        else:
+            value = fitted("masked_fill", as_number("masked_fill", "value", value), dtype)
+            if dtype.kind != "f":
+                value = dtype.type(value)
         return where(mask, value, self)
 
     def eq(self, other: Number) -> Tensor:
@@ -252,8 +262,12 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
         raise DtypeError(f"where: expected a condition of bools, got {got}; compare, or .bool()")
     if not isinstance(input, Value) and not isinstance(other, Value):
         dtype = result_type(input, other)
-        input = wrap(Value.result_class, array_module(flags).asarray(input, dtype=dtype))
+        number = fitted("where", as_number("where", "input", input), dtype)
+        input = wrap(Value.result_class, array_module(flags).asarray(number, dtype=dtype))
     input, other = promoted("where", "same", (input, other)) or (input, other)
+    for number, beside in ((input, other), (other, input)):
+        if not isinstance(number, Value):
+            fitted("where", number, beside.array.dtype)
     return choice.where_(condition, input, other)
 
 

@@ -14,6 +14,7 @@ from ..backend.array import (
     array_module,
     as_device,
     device_of,
+    plain,
     still,
     to_device,
     to_numpy,
@@ -257,7 +258,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
     if not isinstance(array, np.ndarray):  # host memory: it is shared
         raise TypeError(f"from_numpy: expected a numpy.ndarray, got {type(array).__name__}")
     as_dtype(array.dtype)
-    return wrap(Value.result_class, np.asarray(array))
+    return wrap(Value.result_class, plain("from_numpy", array))
 
 
 def from_dlpack(source: Any) -> Tensor:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..autograd.graph import Value, wrap
-from ..backend.array import as_device, is_array, still, to_device
-from ..errors import ShapeError
+from ..backend.array import as_device, is_array, plain, still, to_device
+from ..errors import RangeError, ShapeError
 from ..ops import linalg
 from ..ops import shape as ops
 from .conversion import DTYPES, as_dtype
+from .numbers import as_number, fitted
 from .shaping import sizes
 from .tensor import Tensor
 
@@ -51,27 +53,53 @@ def tensor(
     """
     if isinstance(data, Value):
         data = still(data.array)
+    dtype = None if dtype is None else as_dtype(dtype)
     if is_array(data):
-        array = data.copy()
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"tensor: expected numbers, got an array of {array.dtype}")
+        array = _native(plain("tensor", data)).copy()
         if dtype is None and array.dtype not in DTYPES:
-            dtype = "float32" if array.dtype.kind == "f" else "int64"
+            dtype = np.dtype("float64" if array.dtype.kind == "f" else "int64")
+        if array.dtype.kind == "u" or isinstance(data, np.generic):
+            _check(array, dtype)
         # host memory: what lies elsewhere stays there
         if device is None and not isinstance(array, np.ndarray | np.generic):
-            result: Tensor = wrap(Tensor, array if dtype is None else array.astype(as_dtype(dtype)))
+            result: Tensor = wrap(Tensor, array if dtype is None else array.astype(dtype))
             return result.requires_grad_() if requires_grad else result
     else:
-        data = _values(data)
-        try:
-            array = np.array(data)
-        except ValueError as error:
-            raise ValueError(f"tensor: expected rows of equal length ({error})") from error
-        if array.dtype.kind not in "biuf":
-            raise TypeError(f"tensor: expected numbers, got {type(data).__name__} {data!r:.60}")
-        if dtype is None:
-            dtype = {"f": "float32", "b": "bool"}.get(array.dtype.kind, "int64")
+        array = _listed(data, dtype)
     return finished(np.asarray(array), dtype, device, requires_grad)
+
+
+def _check(array: Any, dtype: np.dtype | None) -> None:
+    """Refuse values that a dtype of ints does not hold."""
+    if dtype is not None and dtype.kind == "i" and array.size:
+        for number in array.flat if array.dtype.kind == "O" else (array.min(), array.max()):
+            fitted("tensor", number.item() if hasattr(number, "item") else number, dtype)
+
+
+def _native(array: Any) -> Any:
+    """The array, of real numbers, with its bytes in the order of this machine."""
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"tensor: expected numbers, got an array of {array.dtype}")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _listed(data: Any, dtype: np.dtype | None) -> np.ndarray:
+    """Nested lists of numbers as an array; a dtype of ints must hold each of them."""
+    values = _values(data)
+    try:
+        array = np.array(values)
+        if array.dtype.kind == "f" and (abs(array) >= 2.0**63).any():
+            array = np.array(values, object)  # of ints beyond int64 NumPy made floats
+    except ValueError as error:
+        raise ValueError(f"tensor: expected rows of equal length ({error})") from error
+    found = array.dtype.kind
+    if found not in "biuf" and not all(isinstance(v, int | float) for v in array.flat):
+        raise TypeError(f"tensor: expected numbers, got {type(data).__name__} {data!r:.60}")
+    if dtype is None:
+        whole = found in "iu" or (found == "O" and all(isinstance(v, int) for v in array.flat))
+        dtype = np.dtype("bool" if found == "b" else "int64" if whole else "float32")
+    _check(array, dtype)
+    return np.array(values, dtype) if dtype.kind == "i" and found == "f" else array.astype(dtype)
 
 
 def _values(data: Any) -> Any:
@@ -80,6 +108,8 @@ def _values(data: Any) -> Any:
         return data.array.tolist()
     if isinstance(data, list | tuple):
         return [_values(item) for item in data]
+    if isinstance(data, np.ndarray):  # host memory: a part of the list
+        return plain("tensor", data)
     return data
 
 
@@ -87,8 +117,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """The tensor itself, an array as a tensor sharing its memory, else a new tensor."""
     if isinstance(data, Tensor):
         return data.to(dtype=dtype, device=device)
-    if isinstance(data, np.ndarray):  # host memory: that of the array is shared
-        return finished(np.asarray(data), dtype or as_dtype(data.dtype), device, False)
+    if isinstance(data, np.ndarray) and data.dtype in DTYPES:  # host memory: it is shared
+        return finished(plain("as_tensor", data), dtype, device, False)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -111,13 +141,11 @@ def full(
     requires_grad: bool = False,
 ) -> Tensor:
     """``fill_value`` in the shape ``size``; its kind of number gives the default dtype."""
-    if isinstance(fill_value, Value):
-        fill_value = fill_value.array.item()
-    if dtype is None:
-        dtype = ("bool" if isinstance(fill_value, bool) else
-                 "int64" if isinstance(fill_value, int) else "float32")
-    shape = lengths(size)
-    return finished(np.full(shape, fill_value, dtype=as_dtype(dtype)), None, device, requires_grad)
+    number = as_number("full", "fill_value", fill_value)
+    dtype = as_dtype(dtype or ("bool" if isinstance(number, bool) else
+                               "int64" if isinstance(number, int) else "float32"))
+    array = np.full(lengths(size), fitted("full", number, dtype), dtype=dtype)
+    return finished(array, None, device, requires_grad)
 
 
 def empty(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
@@ -142,14 +170,20 @@ def arange(
     """start, start + step, … before ``end``; int64 for ints, float32 for floats."""
     if end is None:
         start, end = 0, start
+    start, end, step = (as_number("arange", name, value) for name, value in
+                        (("start", start), ("end", end), ("step", step)))
+    whole = all(isinstance(value, int) for value in (start, end, step))
+    dtype = as_dtype(dtype or ("int64" if whole else "float32"))
+    for number in (start, end - step):
+        fitted("arange", number, dtype)
+    fitted("arange", end, np.dtype("int64" if whole else "float64"))
     if step == 0:
         raise RuntimeError("arange: step must be nonzero")
+    if not math.isfinite(end - start):
+        raise RangeError(f"arange: expected bounds that are finite, got {start} and {end}")
     if (end - start) / step < 0:
         raise RuntimeError(f"arange: bounds {start} to {end} do not fit the sign of step {step}")
-    if dtype is None:
-        ints = all(isinstance(v, int | np.integer) for v in (start, end, step))
-        dtype = "int64" if ints else "float32"
-    wide = np.arange(start, end, step, dtype=None if np.dtype(dtype).kind == "i" else np.float64)
+    wide = np.arange(start, end, step, dtype=None if dtype.kind == "i" else np.float64)
     return finished(wide, dtype, device, requires_grad)
 
 
@@ -159,7 +193,10 @@ def linspace(
 ) -> Tensor:
     """``steps`` values from ``start`` to ``end``, both included."""
     (steps,) = lengths(steps)
-    return finished(np.linspace(start, end, steps), dtype or "float32", device, requires_grad)
+    dtype = as_dtype(dtype or "float32")
+    start, end = (fitted("linspace", as_number("linspace", name, value), dtype)
+                  for name, value in (("start", start), ("end", end)))
+    return finished(np.linspace(start, end, steps), dtype, device, requires_grad)
 
 
 def _like(function: Any) -> Any:

@@ -15,6 +15,7 @@ from ..backend.array import as_device, device_of
 from ..backend.random import draw
 from .conversion import as_dtype
 from .creation import finished, lengths, tensor
+from .numbers import fitted
 from .tensor import Tensor
 
 _WORD = 2**32
@@ -134,15 +135,19 @@ def randint(low: int = 0, high: Any = None, size: Any = None, *,
                         "number is ()")
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
-    return _drawn("integers", low, high, lengths(size), generator=generator,
-                  dtype=dtype or "int64", device=device)
+    dtype = as_dtype(dtype or "int64")
+    for end in (low, high - 1):
+        fitted("randint", end, dtype)
+    return _drawn("integers", low, high, lengths(size), generator=generator, dtype=dtype,
+                  device=device)
 
 
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
              device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
-    return _drawn("permutation", *lengths(n), generator=generator, dtype=dtype or "int64",
-                  device=device)
+    (n,), dtype = lengths(n), as_dtype(dtype or "int64")
+    fitted("randperm", n, dtype)
+    return _drawn("permutation", n, generator=generator, dtype=dtype, device=device)
 
 
 def rand_like(input: Value, *, dtype: Any = None, device: Any = None,

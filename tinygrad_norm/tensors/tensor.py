@@ -12,7 +12,7 @@ import numpy as np
 from ..autograd.backward import backward
 from ..autograd.graph import Node, Value
 from ..autograd.sharing import share
-from ..backend.array import device_of, to_numpy
+from ..backend.array import device_of, plain, to_numpy
 from ..errors import DeviceError, DtypeError, ShapeError
 from .arithmetic import Arithmetic
 from .conversion import Conversion
@@ -62,7 +62,7 @@ class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
             share(self, data[0])
         else:
             filled = len(data) == 1 and not isinstance(data[0], int)
-            self.array = np.array(data[0], np.float32) if filled else np.zeros(
+            self.array = np.array(plain("Tensor", data[0]), np.float32) if filled else np.zeros(
                 sizes(data or (0,)), np.float32)
             self.written = [0, False]
         if requires_grad:
