@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..backend.array import plain
 from ..errors import ShapeError
 from ..tensors.random import Generator, randint
 from ..tensors.tensor import Tensor
@@ -45,7 +46,8 @@ class ClassBatches:
         if batch_size % classes_per_batch:
             raise ValueError("ClassBatches: expected batch_size to be a multiple of "
                              f"classes_per_batch={classes_per_batch}, got {batch_size}")
-        labels = targets.cpu().numpy() if isinstance(targets, Tensor) else np.asarray(targets)
+        labels = targets.cpu().numpy() if isinstance(targets, Tensor) else np.asarray(
+            plain("ClassBatches", targets))
         if not labels.size:  # of no list NumPy makes floats
             labels = labels.astype(np.int64)
         if labels.ndim != 1:

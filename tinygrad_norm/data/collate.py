@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.array import plain
 from ..errors import ShapeError
 from ..tensors.creation import stack, tensor
 from ..tensors.tensor import Tensor
@@ -31,7 +32,8 @@ def default_collate(samples: Sequence[Any]) -> Any:
                 raise ShapeError(f"DataLoader: expected samples of one shape, got {first.shape} "
                                  f"and, {i} later in the batch, {sample.shape}; pad them, or use "
                                  "batch_size=1")
-        return stack(samples) if isinstance(first, Tensor) else tensor(np.stack(samples))
+        return stack(samples) if isinstance(first, Tensor) else tensor(
+            np.stack([plain("DataLoader", sample) for sample in samples]))
     if isinstance(first, bool | int):
         return tensor(list(samples))
     if isinstance(first, float):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 
+from ..backend.array import plain
 from ..errors import DtypeError, ShapeError
 from ..tensors.conversion import from_numpy
 from ..tensors.creation import as_tensor, tensor
@@ -218,7 +219,8 @@ class FeatureMap:
         if not (x.ndim >= 2 and -x.ndim < self.axis < x.ndim):
             raise ShapeError(f"{who}: expected input {self._expected('C')}, got "
                              f"{x.shape}; for a single feature pass x[:, None]")
-        return x if isinstance(x, Tensor) else from_numpy(x.astype("float64", copy=False))
+        return x if isinstance(x, Tensor) else from_numpy(
+            plain(who, x).astype("float64", copy=False))
 
     def _same_features(self, who: str, x: Tensor, features: int) -> None:
         if x.shape[self.axis] != features:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..backend.array import plain
 from ..errors import DimError, ShapeError
 from ..tensors.conversion import from_numpy
 from ..tensors.random import Generator, randint, randperm
@@ -65,7 +66,8 @@ class Subset(Dataset):
 
     def __init__(self, dataset: Dataset, indices: Sequence[int] | np.ndarray | Tensor) -> None:
         self.dataset = dataset
-        self.indices = np.array(indices if len(indices) else np.zeros(0, np.int64))
+        self.indices = np.array(
+            plain("Subset", indices) if len(indices) else np.zeros(0, np.int64))
         if self.indices.dtype.kind not in "iu" or self.indices.ndim != 1:
             raise TypeError(f"Subset: expected a list of whole numbers, got {self.indices.dtype} "
                             f"of shape {self.indices.shape}")
@@ -273,7 +275,7 @@ def _reader(dataset: Dataset, order: np.ndarray) -> Callable[[slice], Any]:
 
 def _numbers(batch: Any) -> np.ndarray:
     """The numbers of a sampler's batch."""
-    numbers = batch.numpy() if isinstance(batch, Tensor) else np.asarray(batch)
+    numbers = batch.numpy() if isinstance(batch, Tensor) else np.asarray(plain("DataLoader", batch))
     if numbers.size == 0:
         raise ValueError("DataLoader: expected batch_sampler to give at least one number a batch, "
                          "got an empty one")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..autograd.graph import Value, tick
-from ..backend.array import is_array, to_device
+from ..backend.array import is_array, plain, to_device
 from ..tensors.tensor import Parameter, Tensor
 from .lazy import Begun, is_lazy
 from .tree import Buffer, Tree
@@ -67,6 +67,7 @@ class State(Tree):
             if is_lazy(own[key]) and is_lazy(value):
                 continue
             array = value.array if isinstance(value, Value) and not is_lazy(value) else value
+            array = plain(f"load_state_dict: {key}", array)
             if not is_array(array) or array.dtype.kind not in "biuf":
                 problems.append(f"{key}: expected a tensor or an array, got {_kind(value)}")
             elif is_lazy(own[key]):

@@ -13,7 +13,7 @@ from ..autograd.graph import Value
 from ..autograd.op import primitive
 from ..autograd.sharing import Call, called
 from ..autograd.walk import Part
-from ..backend.array import Array, add_at, array_module, device_of, is_array
+from ..backend.array import Array, add_at, array_module, device_of, is_array, plain
 from ..errors import DeviceError
 from .transfer import array_of
 
@@ -237,7 +237,7 @@ def plain_index(index: Any, x: Array) -> Any:
     if type(index) is not type(x) and device_of(index) != device_of(x):
         raise DeviceError(f"index: the tensor is on {device_of(x)}, its index on "
                           f"{device_of(index)}; move one with .to(device)")
-    return index.copy()
+    return plain("index", index).copy()
 
 
 def _in_order(parts: tuple[Any, ...]) -> Any:

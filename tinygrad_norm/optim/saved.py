@@ -10,6 +10,7 @@ import numpy as np
 
 from ..autograd.graph import Value, wrap
 from ..backend.array import device_of, is_array, to_device
+from ..backend.array import plain as plain_array
 from ..errors import DeviceError
 from ..tensors.tensor import Tensor
 from .groups import plain
@@ -61,7 +62,7 @@ def fitting(
         if name == STEP and counted:
             value = count(who, number, value)
         elif isinstance(value, Value) or is_array(value):
-            held = value.array if isinstance(value, Value) else value
+            held = value.array if isinstance(value, Value) else plain_array(who, value)
             if held.shape != parameter.array.shape:
                 raise ValueError(
                     f"{who}: loaded state dict has a {name} of shape {held.shape} for "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import Value, wrap
 from ..autograd.promotion import promoted, result_type
-from ..backend.array import array_module, is_array
+from ..backend.array import array_module, is_array, plain
 from ..backend.choose import expect
 from ..errors import DtypeError
 from ..ops import choice
@@ -256,7 +256,7 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
         condition: a tensor of bools.
         input, other: tensors or Python numbers, brought to one dtype.
     """
-    flags = condition.array if isinstance(condition, Value) else condition
+    flags = condition.array if isinstance(condition, Value) else plain("where", condition)
     if not is_array(flags) or flags.dtype.kind != "b":
         got = flags.dtype if is_array(flags) else type(flags).__name__
         raise DtypeError(f"where: expected a condition of bools, got {got}; compare, or .bool()")
@@ -268,7 +268,7 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
     for number, beside in ((input, other), (other, input)):
         if not isinstance(number, Value):
             fitted("where", number, beside.array.dtype)
-    return choice.where_(condition, input, other)
+    return choice.where_(condition if isinstance(condition, Value) else flags, input, other)
 
 
 def comparable(value: Any) -> bool:

@@ -263,7 +263,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 def from_dlpack(source: Any) -> Tensor:
     """A tensor that shares the memory of another library's, on the cpu or a GPU."""
-    kind = int(source.__dlpack_device__()[0])
+    kind = int(plain("from_dlpack", source).__dlpack_device__()[0])
     if kind == 1:
         array = np.from_dlpack(source)
     elif kind == 2:
