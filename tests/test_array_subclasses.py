@@ -65,5 +65,5 @@ def test_masked_arrays_are_refused(name: str) -> None:
 
 
 def test_masked_classes_are_refused() -> None:
-    with pytest.raises(TypeError, match="^ClassBatches: a tensor has no masked values"):
+    with pytest.raises(TypeError, match=r"^ClassBatches: a tensor has no masked values"):
         data.ClassBatches(np.ma.array([0, 1], mask=[0, 1]), 1, 1)

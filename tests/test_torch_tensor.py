@@ -14,6 +14,7 @@ import tinygrad_norm as tn
 torch = pytest.importorskip("torch")
 
 
+INTS = [-7, 7, -7, 7, 2**62, -5]
 SAME: dict[str, Callable[[Any], Any]] = {
     "arange": lambda m: m.arange(5),
     "arange float": lambda m: m.arange(0, 1, 0.1),
@@ -105,6 +106,21 @@ SAME: dict[str, Callable[[Any], Any]] = {
     "sign ints": lambda m: m.arange(-2, 3).sign(),
     "square ints": lambda m: m.arange(-2, 3).square(),
     "pow ints": lambda m: m.arange(1, 4) ** m.arange(3),
+    "// ints": lambda m: m.tensor(INTS) // m.tensor([2, -2, -2, 2, -1, 3]),
+    "// number": lambda m: m.tensor(INTS[:4], dtype=m.int32) // -2,
+    "number // ints": lambda m: -7 // m.tensor([2, -2, 3], dtype=m.int32),
+    "% ints": lambda m: m.tensor(INTS) % m.tensor([2, -2, -2, 2, -1, 3]),
+    "number %": lambda m: 7 % m.tensor([2, -2, 3]) + m.remainder(7, m.tensor([2, -2, 3])),
+    "fmod ints": lambda m: m.fmod(m.tensor(INTS), m.tensor([2, -2, -2, 2, -1, 3])),
+    "trunc ints": lambda m: m.tensor(INTS).div(m.tensor([2, -2, -2, 2, -1, 3]),
+                                               rounding_mode="trunc"),
+    "floor ints by a float": lambda m: m.tensor(INTS).div(2.5, rounding_mode="floor"),
+    "floor_divide": lambda m: m.floor_divide(m.tensor([True, False]), 2),
+    "<< and >>": lambda m: (m.tensor(INTS) << m.tensor([1, 2, 64, -1, 0, 63])) + (
+        m.tensor(INTS) >> m.tensor([1, 2, 64, -1, 63, 0])),
+    "shifts of a number": lambda m: (1 << m.arange(4)) + (-64 >> m.arange(4)),
+    "shift functions": lambda m: m.bitwise_left_shift(m.arange(4), 2) + m.bitwise_right_shift(
+        m.arange(4), m.tensor(1)),
     "cat dtypes": lambda m: m.cat([m.arange(2), m.ones(2)]),
     "cat onto nothing": lambda m: m.cat([m.tensor([]), m.ones(2, 3), m.zeros(1, 3)]),
     "cat of nothing": lambda m: m.cat([m.tensor([]), m.tensor([])]),
@@ -158,6 +174,19 @@ def test_same_result(name: str) -> None:
     assert tuple(ours.shape) == tuple(theirs.shape)
     assert f"torch.{ours.dtype}" == str(theirs.dtype)
     close(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["floor_divide", "remainder", "fmod"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divisions_of_floats_without_a_fraction(name: str, dtype: str) -> None:
+    """Each of some values by each of them: zeros, infinities and NaN too."""
+    some = [7.5, -7.5, 0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, 1e30, 0.3, -1e-3]
+    results = []
+    for m in (tn, torch):
+        x = m.tensor(some, dtype=getattr(m, dtype))
+        with np.errstate(all="ignore"):
+            results.append(getattr(m, name)(x.reshape(-1, 1), x).numpy())
+    np.testing.assert_array_equal(*results)
 
 
 EDGES: dict[str, Callable[..., Any]] = {

@@ -25,6 +25,10 @@ class RangeError(OverflowError, ValueError, RuntimeError):
     """A number that the dtype cannot hold."""
 
 
+class ZeroDivisorError(ZeroDivisionError, RuntimeError):
+    """An int divided by 0."""
+
+
 class AssertedShapeError(ShapeError, AssertionError):
     """A shape that PyTorch refuses by an ``assert``."""
 

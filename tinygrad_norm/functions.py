@@ -28,6 +28,9 @@ add = _of(Tensor.add)
 sub = _of(Tensor.sub)
 mul = _of(Tensor.mul)
 div = _of(Tensor.div)
+fmod = _of(Tensor.fmod)
+bitwise_left_shift = _of(Tensor.bitwise_left_shift)
+bitwise_right_shift = _of(Tensor.bitwise_right_shift)
 neg = _of(Tensor.neg)
 abs = _of(Tensor.abs)
 sign = _of(Tensor.sign)
@@ -101,6 +104,16 @@ clone = _of(Tensor.clone)
 def pow(input: _Any, exponent: _Any) -> Tensor:
     """input to the power of ``exponent``; one of the two may be a number."""
     return input**exponent
+
+
+def floor_divide(input: _Any, other: _Any) -> Tensor:
+    """⌊input / other⌋; one of the two may be a number."""
+    return input // other
+
+
+def remainder(input: _Any, other: _Any) -> Tensor:
+    """input - other ⌊input / other⌋; one of the two may be a number."""
+    return input % other
 
 
 def allclose(

@@ -9,7 +9,7 @@ from ..autograd.promotion import promoted, result_type
 from ..backend.array import array_module, is_array, plain
 from ..backend.choose import expect
 from ..errors import DtypeError
-from ..ops import choice
+from ..ops import choice, integer
 from ..ops import elementwise as ops
 from ..ops.elementwise import add, mul
 from ..ops.linalg import matmul
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 Number = Any
 """A tensor, an array or a Python number."""
+
+ROUNDINGS: dict[str | None, Any] = {None: ops.div, "floor": integer.floor_divide,
+                                    "trunc": integer.trunc_divide}
+"""How a quotient is brought to a whole number."""
 
 
 class Arithmetic(Value):
@@ -118,8 +122,12 @@ class Arithmetic(Value):
     def mul(self, other: Number) -> Tensor:
         return ops.mul(self, other)
 
-    def div(self, other: Number) -> Tensor:
-        return ops.div(self, other)
+    def div(self, other: Number, *, rounding_mode: str | None = None) -> Tensor:
+        """self / other, by ``rounding_mode`` as it is, to the "floor", or without its fraction."""
+        if rounding_mode not in ROUNDINGS:
+            raise RuntimeError("div: expected rounding_mode to be None, 'floor' or 'trunc', got "
+                               f"{rounding_mode!r}")
+        return ROUNDINGS[rounding_mode](self, other)
 
     def pow(self, exponent: Number) -> Tensor:
         return ops.pow_(self, exponent)

@@ -17,6 +17,7 @@ from ..errors import DeviceError, DtypeError, ShapeError
 from .arithmetic import Arithmetic
 from .conversion import Conversion
 from .inplace import Inplace
+from .integer import Integer
 from .reductions import Reductions
 from .shaping import Shaping, dimension, sizes
 
@@ -41,7 +42,7 @@ class RemovableHandle:
         self.remove()
 
 
-class Tensor(Arithmetic, Reductions, Shaping, Inplace, Conversion):
+class Tensor(Arithmetic, Integer, Reductions, Shaping, Inplace, Conversion):
     """An array you can compute with and differentiate.
 
     ``tensor([1.0, 2.0], requires_grad=True)`` makes one; ``Tensor(data)`` does the same in
