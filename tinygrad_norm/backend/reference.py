@@ -15,6 +15,7 @@ Symbols: x the input; n values are reduced to one over ``axes``; mean and var ha
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -209,6 +210,19 @@ def multiply_in_place(x: np.ndarray, by: np.ndarray) -> np.ndarray:
     """Into the memory of x: a large array of its own would be filled page by page."""
     x *= by
     return x
+
+
+MODERATE = {4: (2.0**42, 2.0**-42)}
+"""A third of the exponents of float32; of float64 and wider:"""
+WIDE = (2.0**340, 2.0**-340)
+
+
+def is_moderate(var: Any, eps: float, ask: Callable[[Any], bool]) -> bool:
+    """Whether √(var + eps) can be taken to some powers, as derivatives do. NaN is not."""
+    high, low = MODERATE.get(var.itemsize, WIDE)
+    flat = var.reshape(-1)  # the sum of squares takes two thirds of the time of .max()
+    return ask(flat.dot(flat) < high * high) and (
+        eps >= low or ask(flat.min(initial=high) >= low))
 
 
 def unit(x: Array, *, axes: tuple[int, ...], eps: float, centred: bool) -> Array:

@@ -9,7 +9,7 @@ from ..autograd.op import primitive
 from ..backend.array import Array, array_module
 from ..backend.sums import summed
 from .choice import equal, where
-from .elementwise import exp, sqrt, square
+from .elementwise import exp
 from .shape import broadcast_to, concatenate, flip, reshape
 from .transfer import cast
 
@@ -181,25 +181,6 @@ def argmin(x: Array, *, axis: int | None = None, keepdims: bool = False) -> Arra
 
 
 # -- made of the above -----------------------------------------------------------------------------
-
-
-def var(x: Any, *, axis: Axis = None, correction: float = 1, keepdims: bool = False) -> Any:
-    """Σ (x - mean)² / (n - correction): two passes, E[x²] - E[x]² cancels when |mean| >> std."""
-    if x.dtype.itemsize == 2:  # squares leave the range of float16
-        wide = var(cast(x, dtype="float32"), axis=axis, correction=correction, keepdims=keepdims)
-        return cast(wide, dtype=x.dtype)
-    centered = x - mean(x, axis=axis, keepdims=True)
-    # n - correction <= 0 gives NaN or inf, as PyTorch's
-    freedom = max(count(x.shape, axis) - correction, 0)
-    squares = sum_(square(centered), axis=axis, keepdims=keepdims)
-    return squares / freedom if freedom else squares * math.nan
-
-
-def std(x: Any, *, axis: Axis = None, correction: float = 1, keepdims: bool = False) -> Any:
-    """√var, with gradient 0 for a constant x (where the square root has none)."""
-    v = var(x, axis=axis, correction=correction, keepdims=keepdims)
-    flat = equal(v, 0)
-    return where(flat, v * 0, sqrt(where(flat, 1.0, v)))
 
 
 def prod(x: Any, *, axis: int, keepdims: bool = False) -> Any:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..autograd.graph import Value, wrap
 from ..backend.array import array_module
-from ..errors import DtypeError
+from ..errors import DimError, DtypeError
+from ..ops import moments
 from ..ops import reduction as ops
 from ..ops.shape import take_along
 from ..ops.transfer import cast
@@ -56,24 +57,35 @@ class Reductions(Value):
     def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
             correction: float | None = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
         """Σ(x - mean)²/(n - correction) over ``dim``; correction 1 is the unbiased estimate."""
-        self._floating("var", self)
-        dim, correction = _correction("var", dim, unbiased, correction)
-        return ops.var(self, axis=_axis(dim, axis), correction=correction,
-                       keepdims=keepdim or keepdims)
+        return self._measured("var", moments.variance, dim, unbiased, correction, axis,
+                              keepdim or keepdims)[0]
 
     def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
             correction: float | None = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
         """√var; its gradient is 0 where x is constant."""
-        self._floating("std", self)
-        dim, correction = _correction("std", dim, unbiased, correction)
-        return ops.std(self, axis=_axis(dim, axis), correction=correction,
-                       keepdims=keepdim or keepdims)
+        return self._measured("std", moments.deviation, dim, unbiased, correction, axis,
+                              keepdim or keepdims)[0]
 
     def var_mean(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
                  correction: float | None = None) -> tuple[Tensor, Tensor]:
         """(var, mean) over ``dim``."""
-        bare = None if isinstance(dim, bool) else dim
-        return (self.var(dim, unbiased, keepdim, correction=correction), self.mean(bare, keepdim))
+        return self._measured("var_mean", moments.variance, dim, unbiased, correction, None,
+                              keepdim)
+
+    def _measured(
+        self, who: str, operation: Any, dim: Any, unbiased: bool | None,
+        correction: float | None, axis: Dim, keepdims: bool,
+    ) -> tuple[Any, Any]:
+        self._floating(who, self)
+        dim, correction = _correction(who, dim, unbiased, correction)
+        axis = _axis(dim, axis)
+        if axis is not None:
+            many = axis if isinstance(axis, tuple) else (axis,)
+            axis = tuple(dimension(who, i, self.array.ndim) for i in many)
+            if len(set(axis)) < len(axis):
+                raise DimError(f"{who}: expected each dim once, got {many}")
+        return moments.measured(operation, self, axis=axis, correction=correction,
+                                keepdims=keepdims)
 
     def amax(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """The largest over ``dim``; equal ones share the gradient evenly."""

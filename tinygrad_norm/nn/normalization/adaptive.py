@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 from ...errors import DeviceError, DtypeError, ShapeError, not_a_tensor
+from ...ops.rounding import widened
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Tensor
 from ..checks import another_size, as_count, as_eps, as_int
 from ..linear import Linear
 from ..module import Module
-from .algebra import deviation, standardize, widened
+from .algebra import deviation, standardize
 from .checks import check_vector, too_few
 from .norm import Norm
 

@@ -12,18 +12,17 @@ right (``in_range``); float16 is computed in float32 and rounded once (``rounded
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, partial, wraps
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...autograd.mode import ANOMALY, flags
 from ...backend.choose import expect
-from ...backend.reference import grouped
+from ...backend.reference import grouped, is_moderate
 from ...ops import normalize as ops
+from ...ops.rounding import FLOAT16, in_float32, rounded_once
 from ...tensors.tensor import Tensor
-
-FLOAT16, FLOAT32 = np.dtype("float16"), np.dtype("float32")
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
@@ -81,19 +80,6 @@ def to_power(value: Tensor, unit: Tensor, size: Tensor, power: int) -> Tensor:
     return value
 
 
-MODERATE = {4: (2.0**42, 2.0**-42)}
-"""A third of the exponents of float32; of float64 and wider:"""
-WIDE = (2.0**340, 2.0**-340)
-
-
-def is_moderate(var: Any, eps: float, ask: Callable[[Any], bool]) -> bool:
-    """Whether √(var + eps) can be taken to some powers, as derivatives do. NaN is not."""
-    high, low = MODERATE.get(var.itemsize, WIDE)
-    flat = var.reshape(-1)  # the sum of squares takes two thirds of the time of .max()
-    return ask(flat.dot(flat) < high * high) and (
-        eps >= low or ask(flat.min(initial=high) >= low))
-
-
 standardize: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = partial(
     in_range, ops.normalize, (0, 1, 1, 2))
 """``standardize(x, weight, bias, *, axes, eps, centred=True, beside=None, groups=None)``.
@@ -113,35 +99,6 @@ def _deviation(
 deviation: Callable[..., tuple[Tensor, Tensor]] = partial(in_range, _deviation, (1, 2))
 """``deviation(x, *, axes, eps, centred=True)``: (√(var + eps), var) of values of any size, not of
 float16. The first is right also where var overflows."""
-
-
-# -- float16 -----------------------------------------------------------------------------------
-
-
-def widened(value: Any) -> Any:
-    """A float16 tensor as float32, anything else as it is."""
-    if isinstance(value, Tensor) and value.array.dtype == FLOAT16:
-        return value.float()
-    return tuple(map(widened, value)) if value.__class__ is tuple else value
-
-
-def rounded_once(run: Callable[..., Any], *values: Any, **settings: Any) -> Any:
-    """``run`` in float32 instead of float16; of its results the first comes back as float16."""
-    results = run(*map(widened, values),
-                  **{name: widened(value) for name, value in settings.items()})
-    return (results[0].half(), *results[1:]) if isinstance(results, tuple) else results.half()
-
-
-def in_float32(run: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a function of tensors, the first of them x: float16 goes through float32."""
-
-    @wraps(run)
-    def wrapped(x: Tensor, *values: Any, **settings: Any) -> Any:
-        if x.array.dtype == FLOAT16:
-            return rounded_once(run, x, *values, **settings)
-        return run(x, *values, **settings)
-
-    return wrapped
 
 
 # -- moments -----------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, NamedTuple
 from ...autograd.graph import wrap
 from ...autograd.mode import statistics_enabled
 from ...backend.array import Array, array_module
+from ...ops.rounding import in_float32, widened
 from ...tensors.tensor import Tensor
 from ..checks import check_weight, is_number
-from .algebra import apply_scale, in_float32, per_channel, widened
+from .algebra import apply_scale, per_channel
 from .batch import standardize_batch
 from .channel import ChannelNorm
 from .checks import check_channels, check_input

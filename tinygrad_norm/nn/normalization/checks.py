@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...backend.array import device_of
 from ...errors import DeviceError, DimError, DtypeError, ShapeError, not_a_tensor
+from ...ops.rounding import FLOAT16, FLOAT32
 from ...tensors.tensor import Tensor
 from ..checks import LAST, another_size
-from .algebra import FLOAT16, FLOAT32
 
 if TYPE_CHECKING:
     from .channel import ChannelNorm

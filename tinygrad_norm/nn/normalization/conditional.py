@@ -7,11 +7,12 @@ from typing import Any
 
 from ...backend.choose import expect
 from ...errors import DimError, DtypeError, ShapeError, not_a_tensor
+from ...ops.rounding import widened
 from ...tensors.arithmetic import where
 from ...tensors.creation import ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from ..checks import as_count, check_weight
-from .algebra import apply_statistics, widened
+from .algebra import apply_statistics
 from .batch import standardize_batch
 from .channel import ChannelNorm
 from .checks import check_channels, check_input, check_vector, not_positive

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...ops.rounding import widened
 from ...tensors.creation import full, ones, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..checks import as_shape, is_number
-from .algebra import widened
 from .checks import as_normalized_shape, check_input, check_vector
 from .norm import Norm
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from ...backend.reference import grouped
 from ...ops import normalize as ops
+from ...ops.rounding import widened
 from ...tensors.creation import ones
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..checks import as_count, check_weight, does_not_divide
-from .algebra import batch_axes, deviation, in_range, per_channel, widened
+from .algebra import batch_axes, deviation, in_range, per_channel
 from .channel import ChannelNorm
 from .checks import check_channels, check_input, check_vector, no_places, not_positive, too_few
 from .running import Update, update, warn_skipped

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ...errors import ShapeError
+from ...ops.rounding import in_float32
 from ...tensors.creation import full, zeros
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..checks import another_size, as_count
-from .algebra import deviation, in_float32, per_channel, standardize
+from .algebra import deviation, per_channel, standardize
 from .channel import ChannelNorm
 from .checks import check_channels, check_input, check_vector
 from .norm import Norm

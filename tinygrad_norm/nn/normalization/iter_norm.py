@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 from ...autograd.graph import Value, wrap
 from ...backend.array import array_module
 from ...ops import normalize as ops
+from ...ops.rounding import widened
 from ...tensors.creation import eye
 from ...tensors.tensor import Tensor
 from ..checks import as_count, check_weight, does_not_divide
 from ..module import Buffer
-from .algebra import in_range, per_channel, widened
+from .algebra import in_range, per_channel
 from .channel import ChannelNorm
 from .checks import check_channels, check_input, check_vector, not_positive, too_few
 from .running import Update, update, warn_skipped

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ...ops.rounding import FLOAT32
 from ...tensors.creation import ones
 from ...tensors.tensor import Parameter, Tensor
 from ..checks import as_eps, as_shape
-from .algebra import FLOAT32, last_axes, standardize
+from .algebra import last_axes, standardize
 from .checks import as_normalized_shape, check_input
 from .norm import Norm
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...errors import DimError, DtypeError, not_a_tensor
+from ...ops.rounding import widened
 from ...tensors.arithmetic import where
 from ...tensors.creation import full
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..checks import as_eps, as_shape
-from .algebra import last_axes, widened
+from .algebra import last_axes
 from .checks import as_normalized_shape, check_input, check_vector
 from .norm import Norm
 

@@ -11,9 +11,10 @@ from ...autograd.graph import wrap
 from ...backend.array import array_module
 from ...backend.choose import expect
 from ...ops import normalize as ops
+from ...ops.rounding import widened
 from ...tensors.creation import zeros
 from ...tensors.tensor import Tensor
-from .algebra import Moments, apply_scale, batch_axes, in_range, merge, per_channel, widened
+from .algebra import Moments, apply_scale, batch_axes, in_range, merge, per_channel
 
 
 class Part(NamedTuple):

@@ -10,11 +10,12 @@ from ...autograd.graph import wrap
 from ...backend.array import array_module
 from ...errors import ShapeError
 from ...ops import normalize as ops
+from ...ops.rounding import widened
 from ...tensors.creation import ones
 from ...tensors.tensor import Parameter, Tensor
 from .. import init
 from ..checks import check_weight
-from .algebra import Moments, in_range, moments, per_channel, widened
+from .algebra import Moments, in_range, moments, per_channel
 from .channel import ChannelNorm
 from .checks import check_channels, check_input, check_vector, not_positive, too_few
 from .running import Update, update, warn_skipped

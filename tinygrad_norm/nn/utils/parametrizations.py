@@ -9,12 +9,13 @@ import math
 
 from ...autograd.mode import no_grad, statistics_enabled
 from ...errors import DimError, ShapeError
+from ...ops.rounding import widened
 from ...tensors.random import randn
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Tensor
 from ..checks import as_eps, as_int
 from ..module import Buffer, Module
-from ..normalization.algebra import standardize, widened
+from ..normalization.algebra import standardize
 from ..normalization.scale_norm import normalize, unit
 from .parametrize import register_parametrization
 

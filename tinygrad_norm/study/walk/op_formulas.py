@@ -79,7 +79,7 @@ ELEMENTWISE = frozenset(RULES) - frozenset((
     "reshape", "permute", "flip", "index"))
 """Each cell of the result depends on the cells in its place."""
 REDUCING = frozenset(("sum", "mean", "amax", "amin", "logsumexp"))
-ALONG = frozenset(("softmax", "log_softmax", "normalize", "moments"))
+ALONG = frozenset(("softmax", "log_softmax", "normalize", "moments", "var", "std"))
 """Each cell depends on all that lie with it along the axes of the operation."""
 MOVING = frozenset(("reshape", "permute", "flip", "index", "cat", "stack"))
 """Each cell is a cell of an input."""
