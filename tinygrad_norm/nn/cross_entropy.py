@@ -17,9 +17,10 @@ from ..errors import DimError, DtypeError, ShapeError
 from ..ops import loss as ops
 from ..ops import reduction as reductions
 from ..ops.choice import where_
+from ..ops.rounding import FLOAT16, widened
 from ..ops.shape import take_along
 from ..tensors.tensor import Tensor
-from .loss import Loss, check_not_empty, check_reduction, check_tensors
+from .loss import Loss, check_not_empty, check_reduction, check_tensors, rounded
 
 UNSIGNED = np.dtype("uint64")
 
@@ -117,12 +118,24 @@ def _mean_factor(labels: Labels, dtype: np.dtype) -> Any:
     return (1 / array_module(total).where(total == 0, math.nan, total)).astype(dtype)
 
 
+def _beside(values: Array, shape: tuple[int, ...]) -> Array:
+    """Values of the labels' shape, to stand beside an input of ``shape``."""
+    axis = 1 if len(shape) > 1 else 0
+    return values.reshape(tuple(1 if i == axis else n for i, n in enumerate(shape)))
+
+
+def _counted(input: Tensor, labels: Labels) -> Tensor:
+    """The input, 0 where a label is ignored: whatever stood there, also NaN, is of no effect."""
+    if labels.kept is None:
+        return input
+    return where_(_beside(labels.kept, input.array.shape), input, 0.0)
+
+
 def _picked(log_p: Tensor, labels: Labels, class_weight: Array | None, smoothing: float) -> Tensor:
     """The loss of each sample: -w_k ln p_k, a share of it spread over all classes when smoothed."""
     axis = 1 if log_p.array.ndim > 1 else 0
     shape = log_p.array.shape
-    column = labels.index.reshape(tuple(1 if i == axis else n for i, n in enumerate(shape)))
-    each = take_along(log_p, column, axis=axis).reshape(labels.index.shape)
+    each = take_along(log_p, _beside(labels.index, shape), axis=axis).reshape(labels.index.shape)
     each = each * (smoothing - 1)
     if labels.weight is not None:
         each = each * wrap(Tensor, labels.weight)
@@ -132,8 +145,8 @@ def _picked(log_p: Tensor, labels: Labels, class_weight: Array | None, smoothing
             per_class = tuple(n if i == axis else 1 for i, n in enumerate(shape))
             spread = log_p * wrap(Tensor, class_weight.reshape(per_class))
         each = each - spread.sum(axis) * (smoothing / shape[axis])
-    if labels.kept is not None:
-        each = where_(labels.kept, each, 0.0)
+        if labels.kept is not None:
+            each = where_(labels.kept, each, 0.0)
     return each
 
 
@@ -156,11 +169,15 @@ def nll_loss(
     who = "nll_loss"
     check_reduction(who, reduction)
     check_tensors(who, input, target)
+    if input.array.dtype == FLOAT16:
+        loss = nll_loss(*widened((input, target, weight)), ignore_index=ignore_index,
+                        reduction=reduction)
+        return rounded(loss, input, target)
     class_weight = _class_weight(who, weight, input.array)
     if reduction == "mean":
         check_not_empty(who, input)
     labels = _read_labels(who, input.array, target.array, class_weight, ignore_index)
-    return _reduce(_picked(input, labels, class_weight, 0.0), labels, reduction)
+    return _reduce(_picked(_counted(input, labels), labels, class_weight, 0.0), labels, reduction)
 
 
 def cross_entropy(
@@ -186,6 +203,10 @@ def cross_entropy(
     if not 0 <= label_smoothing <= 1:
         raise RuntimeError(f"{who}: expected label_smoothing from 0 to 1, got {label_smoothing}")
     x, labels = input.array, target.array
+    if x.dtype == FLOAT16:
+        loss = cross_entropy(*widened((input, target, weight)), ignore_index=ignore_index,
+                             reduction=reduction, label_smoothing=label_smoothing)
+        return rounded(loss, input, target)
     if reduction == "mean" and not x.size:
         check_not_empty(who, input)
     class_weight = _class_weight(who, weight, x)
@@ -193,6 +214,7 @@ def cross_entropy(
         return _of_probabilities(
             input, target, class_weight, ignore_index, reduction, label_smoothing)
     read = _read_labels(who, x, labels, class_weight, ignore_index)
+    input = _counted(input, read)
     if x.ndim != 2 or label_smoothing or reduction == "none":
         log_p = reductions.log_softmax(input, axis=1 if x.ndim > 1 else 0)
         return _reduce(_picked(log_p, read, class_weight, label_smoothing), read, reduction)
@@ -203,7 +225,7 @@ def cross_entropy(
         labels = target if read.index is target.array else read.index  # drawings show its name
         return ops.cross_entropy(input, labels, share)[0]
     where = array_module(x).where
-    loss: Tensor = ops.cross_entropy(input, read.index, where(read.kept, share, 0))[0]
+    loss = ops.cross_entropy(input, read.index, where(read.kept, share, 0))[0]
     if reduction == "sum":
         return loss
     return loss + where(read.kept.any(), 0.0, math.nan).astype(x.dtype)

@@ -11,10 +11,13 @@ import warnings
 import numpy as np
 
 from ..autograd.graph import Value
+from ..autograd.promotion import result_type
 from ..backend.choose import expect
 from ..errors import DtypeError, ShapeError, not_a_tensor
 from ..ops import elementwise, reduction
 from ..ops import loss as ops
+from ..ops.rounding import FLOAT16, widened
+from ..ops.transfer import cast
 from ..tensors.tensor import Tensor
 from .module import Module
 
@@ -66,7 +69,16 @@ def _difference(who: str, input: Tensor, target: Tensor, kind: str) -> Tensor:
                              f"{other}") from error
         warnings.warn(f"{who}: input of shape {shape} and target of shape {other} are broadcast, "
                       "which is seldom meant; give both one shape", stacklevel=3)
+    if input.array.dtype == FLOAT16:
+        input, target = widened((input, target))
     return elementwise.sub(input, target)
+
+
+def rounded(loss: Tensor, input: Tensor, *others: Tensor | None) -> Tensor:
+    """The loss of these tensors; that of float16 was computed in float32, as losses are sums."""
+    if input.array.dtype == FLOAT16 and result_type(input, *others) == FLOAT16:
+        return cast(loss, dtype=FLOAT16)
+    return loss
 
 
 def _weighted(
@@ -79,7 +91,7 @@ def _weighted(
         raise ShapeError(f"{who}: expected a weight of the input's shape {each.array.shape}, got "
                          f"{weight.array.shape}")
     if kind == "mean" and by_weight:
-        return (each * weight).sum() / weight.sum()
+        return (each * weight).sum() / widened(weight).sum()
     return _reduced(who, each * weight, kind)
 
 
@@ -91,7 +103,7 @@ def mse_loss(
 ) -> Tensor:
     """(x - t)²; with ``weight``, of the input's shape, the mean is Σ w (x - t)² / Σ w."""
     each = elementwise.square(_difference("mse_loss", input, target, reduction))
-    return _weighted("mse_loss", each, weight, reduction)
+    return rounded(_weighted("mse_loss", each, weight, reduction), input, target, weight)
 
 
 def l1_loss(
@@ -99,7 +111,7 @@ def l1_loss(
 ) -> Tensor:
     """|x - t|; with ``weight``, of the input's shape, the mean is Σ w |x - t| / Σ w."""
     each = elementwise.abs_(_difference("l1_loss", input, target, reduction))
-    return _weighted("l1_loss", each, weight, reduction)
+    return rounded(_weighted("l1_loss", each, weight, reduction), input, target, weight)
 
 
 def smooth_l1_loss(
@@ -110,7 +122,7 @@ def smooth_l1_loss(
         raise RuntimeError(f"smooth_l1_loss: expected beta >= 0, got {beta}")
     difference = _difference("smooth_l1_loss", input, target, reduction)
     each = ops.huber(difference, delta=beta) / beta if beta else elementwise.abs_(difference)
-    return _reduced("smooth_l1_loss", each, reduction)
+    return rounded(_reduced("smooth_l1_loss", each, reduction), input, target)
 
 
 def huber_loss(
@@ -121,7 +133,8 @@ def huber_loss(
     if delta <= 0:
         raise RuntimeError(f"huber_loss: expected delta > 0, got {delta}")
     each = ops.huber(_difference("huber_loss", input, target, reduction), delta=delta)
-    return _weighted("huber_loss", each, weight, reduction, by_weight=False)
+    loss = _weighted("huber_loss", each, weight, reduction, by_weight=False)
+    return rounded(loss, input, target, weight)
 
 
 def _check_binary(who: str, input: Tensor, target: Tensor, kind: str) -> None:
@@ -150,10 +163,12 @@ def binary_cross_entropy(
     _check_binary(who, input, target, reduction)
     _check_probabilities(who, "input", input)
     _check_probabilities(who, "target", target)
-    yes = target * ops.floored_log(input, low=-100.0)
-    no = (1 - target) * ops.floored_log(1 - input, low=-100.0)
+    x, t = widened(input), widened(target)
+    yes = t * ops.floored_log(x, low=-100.0)
+    no = (1 - t) * ops.floored_log(1 - x, low=-100.0)
     each = -(yes + no)
-    return _reduced(who, each if weight is None else each * weight, reduction)
+    loss = _reduced(who, each if weight is None else each * weight, reduction)
+    return rounded(loss, input, target, weight)
 
 
 def binary_cross_entropy_with_logits(
@@ -166,12 +181,13 @@ def binary_cross_entropy_with_logits(
     """
     who = "binary_cross_entropy_with_logits"
     _check_binary(who, input, target, reduction)
+    x, t = widened(input), widened(target)
     if pos_weight is None:
-        each = elementwise.softplus(input) - input * target
+        each = elementwise.softplus(x) - x * t
     else:
-        each = ((1 - target) * input
-                + (1 + (pos_weight - 1) * target) * elementwise.softplus(-input))
-    return _reduced(who, each if weight is None else each * weight, reduction)
+        each = (1 - t) * x + (1 + (widened(pos_weight) - 1) * t) * elementwise.softplus(-x)
+    loss = _reduced(who, each if weight is None else each * weight, reduction)
+    return rounded(loss, input, target, weight, pos_weight)
 
 
 # -- layers --------------------------------------------------------------------------------------

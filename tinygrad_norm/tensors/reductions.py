@@ -80,7 +80,7 @@ class Reductions(Value):
         dim, correction = _correction(who, dim, unbiased, correction)
         axis = _axis(dim, axis)
         if axis is not None:
-            many = axis if isinstance(axis, tuple) else (axis,)
+            many: Any = axis if isinstance(axis, tuple) else (axis,)
             axis = tuple(dimension(who, i, self.array.ndim) for i in many)
             if len(set(axis)) < len(axis):
                 raise DimError(f"{who}: expected each dim once, got {many}")
