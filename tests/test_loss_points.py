@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -106,20 +107,36 @@ def test_nothing_but_ignored_labels(function: Any, options: dict[str, Any], devi
         np.testing.assert_array_equal(to_numpy(x.grad.array), 0)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_ignored_samples_get_no_gradient_whatever_they_hold(smoothing: float) -> None:
+def _as_row(x: Any, k: Any, **options: Any) -> Any:
+    """(N, C) as (1, C, N)."""
+    return F.cross_entropy(x.T[None], k[None], **options)
+
+
+@pytest.mark.parametrize("value", [1e300, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("options", [
+    {}, {"label_smoothing": 0.1}, {"reduction": "sum"}, {"reduction": "none"}], ids=str)
+def test_ignored_samples_are_of_no_effect_whatever_they_hold(
+    value: float, options: dict[str, Any]
+) -> None:
+    """Values, gradients, and theirs."""
     x = X.copy()
-    x[1] = 1e300
+    x[1] = value
+    x[1, 0] = 0.0
     labels = np.where(np.arange(N) == 1, -100, LABELS)
     rest = np.arange(N) != 1
-    for options in ({}, {"weight": wide(CLASS_WEIGHT)}):
-        loss, dx = values_and_gradients(lambda x, o=options: F.cross_entropy(
-            x, wide(labels), label_smoothing=smoothing, **o), x)[:2]
-        alone, dalone = values_and_gradients(lambda x, o=options: F.cross_entropy(
-            x, wide(labels[rest]), label_smoothing=smoothing, **o), x[rest])[:2]
+    functions = [F.cross_entropy, _as_row]
+    if "label_smoothing" not in options:
+        functions.append(F.nll_loss)
+    for function, weight in itertools.product(functions, (None, wide(CLASS_WEIGHT))):
+        run = functools.partial(function, weight=weight, **options)
+        loss, *gradients = values_and_gradients(lambda x, f=run: f(x, wide(labels)), x)
+        alone, *others = values_and_gradients(lambda x, f=run: f(x, wide(labels[rest])), x[rest])
+        if loss.shape:
+            loss = loss.reshape(-1)[rest].reshape(alone.shape)
         np.testing.assert_allclose(loss, alone, rtol=1e-13)
-        np.testing.assert_allclose(dx[rest], dalone, rtol=1e-12)
-        np.testing.assert_array_equal(dx[1], 0)
+        for dx, expected in zip(gradients, others, strict=True):
+            np.testing.assert_allclose(dx[rest], expected, rtol=1e-12, atol=1e-15)
+            np.testing.assert_array_equal(dx[1], 0)
 
 
 def test_the_mean_over_many_samples_keeps_its_digits() -> None:

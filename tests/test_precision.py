@@ -2,10 +2,112 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import tinygrad_norm as tn
+from tinygrad_norm import nn
+from tinygrad_norm.nn import functional as F
+
+MANY = 70_000
+"""More ones than float16 can count."""
+ONES, TENTHS = np.ones(MANY), np.full(MANY, 0.1)
+PAIRS = np.full((MANY, 2), 0.1)
+LOGITS = np.zeros((1, 3, 150, 150))
+RANDOM = np.random.default_rng(0)
+FAR = 1.6e7 + 3 * RANDOM.standard_normal((10, 2))
+
+
+def same(x: Any, n: int = MANY) -> Any:
+    """n times the number 0, as indices that lie where x lies."""
+    return tn.zeros(n, dtype=tn.int64, device=x.device)
+
+
+def labels(x: Any) -> Any:
+    return tn.zeros(1, 150, 150, dtype=tn.int64, device=x.device)
+
+
+def table(x: Any) -> Any:
+    return F.embedding(same(x).reshape(-1, 2), x, scale_grad_by_freq=True)
+
+
+NARROW: dict[str, tuple[str, Any, Any]] = {
+    "mean": ("float16", lambda x: x.mean(), ONES),
+    "mean dim": ("float16", lambda x: x.mean(0), PAIRS),
+    "max": ("float16", lambda x: x.max(), ONES),
+    "amin": ("float16", lambda x: x.amin(0), PAIRS),
+    "logsumexp": ("float16", lambda x: x.logsumexp(0), ONES),
+    "log_softmax": ("float16", lambda x: x.log_softmax(0)[:5], ONES),
+    "prod": ("float16", lambda x: x.prod(), np.array([1000, 1000, 1e-3, 1e-3])),
+    "std": ("float16", lambda x: x.std(), np.array([0, 600, 0, 600])),
+    "std large": ("float32", lambda x: x.std(0), np.array([[0, 1], [2e20, 1], [1e20, 4]])),
+    "std small": ("float32", lambda x: x.std(), np.array([0, 1e-25, 0, 3e-25])),
+    "std far": ("float32", lambda x: x.std(0), FAR),
+    "var large": ("float32", lambda x: x.var(), np.repeat([3e18, -3e18], 50)),
+    "var small": ("float32", lambda x: x.var(1), np.array([[0, 1e-18], [2e-18, 0]])),
+    "var far": ("float32", lambda x: x.var(0, keepdim=True), FAR),
+    "var_mean far": ("float32", lambda x: tn.stack(tn.var_mean(x, (0, 1))), FAR),
+    "cumsum": ("float16", lambda x: x[:5000].cumsum(0)[-1], ONES),
+    "cumsum of tenths": ("float32", lambda x: x.cumsum(0)[-1], TENTHS),
+    "index": ("float16", lambda x: x[same(x, 5000)].mean(0), PAIRS[:3]),
+    "index of many": ("float32", lambda x: (x[same(x)] * 0.1).sum(0), PAIRS[:3]),
+    "gather": ("float32", lambda x: (x.gather(0, same(x)) * 0.1).sum(), TENTHS[:3]),
+    "embedding": ("float16", lambda x: table(x).mean((0, 1)), PAIRS[:3]),
+    "expand": ("float32", lambda x: (x.expand(MANY, 2) * 0.1).sum(), PAIRS[:1]),
+    "sum of the transposed": ("float32", lambda x: x.T.sum(-1), PAIRS),
+    "sum of rows": ("float16", lambda x: x.sum(0), PAIRS),
+    "einsum": ("float32", lambda x: tn.einsum("ij->j", x), PAIRS),
+    "cross_entropy": ("float16", lambda x: F.cross_entropy(x, labels(x)), LOGITS),
+    "cross_entropy, smoothed": ("float16", lambda x: F.cross_entropy(
+        x, labels(x), label_smoothing=0.1), LOGITS),
+    "cross_entropy of rows": ("float16", lambda x: F.cross_entropy(x, same(x)), PAIRS),
+    "cross_entropy of probabilities": ("float16", lambda x: F.cross_entropy(
+        x, x.detach() * 0 + 0.5), PAIRS),
+    "nll_loss": ("float16", lambda x: F.nll_loss(x - 1, labels(x)), LOGITS),
+    "mse_loss": ("float16", lambda x: F.mse_loss(x, 0 * x), np.array([300.0, 0, 0, 0])),
+    "l1_loss": ("float16", lambda x: F.l1_loss(x, 2 * x, weight=0 * x + 1), ONES),
+    "huber_loss": ("float16", lambda x: F.huber_loss(x, 0 * x, delta=500.0),
+                   np.array([400.0, 0, 0, 0])),
+    "smooth_l1_loss": ("float16", lambda x: F.smooth_l1_loss(x, 0 * x, beta=1e-9), ONES),
+    "bce": ("float16", lambda x: F.binary_cross_entropy(x, x.detach()), TENTHS),
+    "bce with logits": ("float16", lambda x: F.binary_cross_entropy_with_logits(
+        x, 0 * x, pos_weight=0 * x + 1), ONES),
+}
+"""What sums, counts and squares lose in a narrow dtype: that dtype, a function, its input."""
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_result_is_rounded_once(name: str, device: str) -> None:
+    """Values and gradients, without and with recording, against float64."""
+    dtype, function, given = NARROW[name]
+    x = tn.tensor(given, dtype=dtype, device=device, requires_grad=True)
+    wide = x.detach().double().cpu().requires_grad_()
+    expected = function(wide)
+    (slope,) = tn.autograd.grad(expected, wide, tn.ones_like(expected))
+    y = function(x)
+    assert y.dtype == x.dtype
+    smallest = float(np.finfo(dtype).smallest_subnormal)
+    close = {"rtol": {"float16": 1e-3, "float32": 5e-7}[dtype], "atol": smallest}
+    np.testing.assert_allclose(y.detach().double().cpu().numpy(), expected.detach().numpy(),
+                               **close)
+    for record in (False, True):
+        (dx,) = tn.autograd.grad(y, x, tn.ones_like(y), retain_graph=True, create_graph=record)
+        assert dx.dtype == x.dtype
+        np.testing.assert_allclose(dx.detach().double().cpu().numpy(), slope.numpy(), **close)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize(("dtype", "size"), [
+    ("float32", 1e25), ("float32", 1e-25), ("float16", 60000.0)])
+def test_gradients_of_any_size_are_limited(dtype: str, size: float, p: float, device: str) -> None:
+    w = tn.zeros(2, dtype=dtype, device=device, requires_grad=True)
+    w.grad = tn.tensor([size, 0.0], dtype=dtype, device=device)
+    before = w.grad.double().cpu()[0].item()
+    norm = nn.utils.clip_grad_norm_(w, 1e-4, p).double().item()
+    assert norm == pytest.approx(before, rel=1e-6)
+    assert w.grad.double().cpu()[0].item() == pytest.approx(min(before, 1e-4), rel=2e-3)
 
 
 def test_sums_along_the_first_axis_keep_their_digits() -> None:

@@ -227,9 +227,21 @@ def overlaps(array: Array) -> bool:
         step == 0 and n > 1 for step, n in zip(strides, array.shape, strict=True))
 
 
+FEW = 256
+"""So many float32 values are added in float32."""
+
+
 def add_at(array: Array, index: Any, values: Array) -> None:
-    """``array[index] += values``, where an index named twice is added to twice."""
-    if isinstance(array, np.ndarray):
+    """``array[index] += values``, where an index named twice is added to twice.
+
+    They are added one after another: where they might be many, in float64.
+    """
+    dtype = array.dtype
+    if dtype.char == "e" or (dtype.char == "f" and values.size > FEW):
+        total = array_module(array).zeros(array.shape, dtype="float64")
+        add_at(total, index, values.astype("float64"))
+        array += total
+    elif isinstance(array, np.ndarray):
         np.add.at(array, index, values)
     elif hasattr(array_module(array).add, "at"):
         array_module(array).add.at(array, index, values)

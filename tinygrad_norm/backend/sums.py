@@ -41,20 +41,35 @@ def average(x: Array, axes: tuple[int, ...], n: int, by: Any = None) -> Array:
 def summed(x: Array, axis: Any, keepdims: bool, half: str = "float16") -> Array:
     """Σ x, added in a wider dtype where digits or range would be lost, in the dtype of x.
 
-    float16 ends at 65504: float32 adds, and the sum may stay so with ``half="float32"``. Along an
-    axis that is not the last NumPy adds one value after another, so the error of float32 grows with
-    their number: a mean of a million is wrong by one percent. There float64 adds.
+    float16 ends at 65504: float32 adds, and the sum may stay so with ``half="float32"``. Where
+    NumPy adds one value after another the error of float32 grows with their number: a mean of a
+    million is wrong by one percent. There float64 adds.
     """
     dtype = x.dtype
-    if dtype.itemsize == 2:
-        return x.sum(axis=axis, keepdims=keepdims, dtype="float32").astype(half, copy=False)
-    if dtype.char == "f" and x.size > BLOCK and axis not in (None, -1, x.ndim - 1) and math.prod(
-            [x.shape[i] for i in (axis if isinstance(axis, tuple) else (axis,))]) > BLOCK:
-        if axis in (0, FIRST) and x.ndim == 2:
+    if x.size > BLOCK and dtype.char in "ef" and one_by_one(x, axis):
+        if dtype.char == "f" and axis in (0, FIRST) and x.ndim == 2:
             sums = kernel(column_sums, type(x))(x)
             return sums[None] if keepdims else sums
-        return x.sum(axis=axis, keepdims=keepdims, dtype="float64").astype(dtype)
-    return x.sum(axis=axis, keepdims=keepdims)
+        wide = "float64"
+    elif dtype.char == "e":
+        wide = "float32"
+    else:
+        return x.sum(axis=axis, keepdims=keepdims)
+    return x.sum(axis=axis, keepdims=keepdims, dtype=wide).astype(
+        half if dtype.char == "e" else dtype, copy=False)
+
+
+def one_by_one(x: Array, axis: Any) -> bool:
+    """Whether NumPy adds more than BLOCK values of x one after another.
+
+    Of values that lie side by side in memory it adds halves, and halves of these.
+    """
+    if axis is None:
+        return not (x.flags.c_contiguous or x.flags.f_contiguous)
+    if axis in (-1, x.ndim - 1):
+        return x.shape[-1] > BLOCK and not x.flags.c_contiguous
+    return math.prod(
+        [x.shape[i] for i in (axis if isinstance(axis, tuple) else (axis,))]) > BLOCK
 
 
 def column_sums(x: Array) -> Array:

@@ -106,7 +106,7 @@ def _shorten(weight: Tensor, index: Array, longest: float, p: float) -> None:
     """
     table = weight.array
     rows = table.take(index.reshape(-1), axis=0)
-    size = abs(rows).astype("float32") if rows.dtype.itemsize == 2 else abs(rows)
+    size = abs(rows).astype("float64")  # whose range the powers of float32 do not leave
     if not size.size:
         return
     if p == math.inf:

@@ -9,7 +9,7 @@ import numpy as np
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
 from ..backend.choose import implements, kernel
-from ..backend.sums import FIRST, total
+from ..backend.sums import FIRST, summed, total
 from ..errors import ShapeError
 from .shape import broadcast_to, permute, reshape, swapaxes, take
 
@@ -98,6 +98,12 @@ def linear_dbias(dy: Any) -> Any:
 @primitive(name="einsum", view=True, promote="equal")
 def einsum_(*xs: Array, subscripts: str) -> Array:
     """y = the sum of products that the subscripts say; each letter once an operand"""
+    if len(xs) == 1:  # its sums are those of all operations
+        own, result = subscripts.split("->")
+        gone = tuple(i for i, c in enumerate(own) if c not in result)
+        if gone:
+            xs = (summed(xs[0], gone, False),)
+            subscripts = "".join(c for c in own if c in result) + "->" + result
     return array_module(xs[0]).einsum(subscripts, *xs, optimize=len(xs) > 1)
 
 

@@ -9,8 +9,9 @@ from ..autograd.op import primitive
 from ..backend.array import Array, array_module, still
 from ..backend.choose import kernel
 from ..backend.rows import add_rows, frequency
+from .rounding import widened
 from .shape import replace
-from .transfer import array_of
+from .transfer import array_of, cast
 
 
 @primitive(name="embedding")
@@ -35,8 +36,11 @@ def lookup_dtable(dy: Any, table_shape: tuple[int, ...], index: Any, *, skip: in
     if by_frequency:
         numbers = array_of(index)
         counts = kernel(frequency, type(numbers))(numbers, table_shape[0])
+        dy, dtype = widened(dy), dy.dtype
         dy = dy / counts.reshape(*counts.shape, 1).astype(dy.dtype)
     dtable = scatter(dy, index, rows=table_shape[0])
+    if by_frequency and dtype != dy.dtype:
+        dtable = cast(dtable, dtype=dtype)
     return dtable if skip is None else replace(dtable, 0, index=skip)
 
 

@@ -10,6 +10,7 @@ from ..backend.array import Array, array_module
 from ..backend.sums import summed
 from .choice import equal, where
 from .elementwise import exp
+from .rounding import in_float32
 from .shape import broadcast_to, concatenate, flip, reshape
 from .transfer import cast
 
@@ -62,10 +63,12 @@ def mean(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     return summed(x, axis, keepdims) / n
 
 
-@mean.gradient_of("x")
 def mean_dx(dy: Any, x_shape: tuple[int, ...], *, axis: Axis = None, keepdims: bool = False) -> Any:
     """dx = dy / n"""
     return spread(dy / count(x_shape, axis), x_shape, axis)
+
+
+mean.gradient(x=in_float32(mean_dx))
 
 
 @primitive
@@ -87,14 +90,18 @@ def extremum_dx(dy: Any, x: Any, y: Any, *, axis: Axis = None, keepdims: bool = 
     return spread(dy, x.shape, axis) * (chosen / share)
 
 
-amax.gradient(x=extremum_dx)
-amin.gradient(x=extremum_dx)
+amax.gradient(x=in_float32(extremum_dx))
+amin.gradient(x=in_float32(extremum_dx))
 
 
 @primitive
 def cumsum(x: Array, *, axis: int) -> Array:
-    """yᵢ = Σ xⱼ over j <= i"""
-    return x.cumsum(axis=axis) if x.ndim else x.copy()
+    """yᵢ = Σ xⱼ over j <= i, added one after another, in float64"""
+    if not x.ndim:
+        return x.copy()
+    if x.dtype.char not in "ef":
+        return x.cumsum(axis=axis)
+    return x.cumsum(axis=axis, dtype="float64").astype(x.dtype)
 
 
 @cumsum.gradient_of("x")

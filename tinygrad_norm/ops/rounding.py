@@ -31,6 +31,13 @@ def rounded_once(run: Callable[..., Any], *values: Any, **settings: Any) -> Any:
     return (cast(results[0], dtype=FLOAT16), *results[1:])
 
 
+def once(run: Callable[..., Any], x: Any, **settings: Any) -> Any:
+    """``run(x)``, of float16 rounded once."""
+    if x.array.dtype == FLOAT16:
+        return rounded_once(run, x, **settings)
+    return run(x, **settings)
+
+
 def in_float32(run: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a function of tensors, the first of them x, or the rule of a gradient, which is
     given arrays too, the first of them dy: float16 goes through float32."""

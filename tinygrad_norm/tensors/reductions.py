@@ -12,6 +12,7 @@ from ..backend.array import array_module
 from ..errors import DimError, DtypeError
 from ..ops import moments
 from ..ops import reduction as ops
+from ..ops.rounding import once
 from ..ops.shape import take_along
 from ..ops.transfer import cast
 from .shaping import dimension
@@ -130,8 +131,8 @@ class Reductions(Value):
         if dtype is None and x.array.dtype.kind != "f":
             x = cast(x, dtype="int64")
         if dim is None or not x.array.ndim:
-            return ops.prod(x.reshape(-1), axis=0)
-        return ops.prod(x, axis=dim, keepdims=keepdim)
+            x, dim, keepdim = x.reshape(-1), 0, False
+        return once(ops.prod, x, axis=dim, keepdims=keepdim)
 
     def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor:
         """Sums of the first, the first two, …"""
@@ -141,19 +142,19 @@ class Reductions(Value):
     def logsumexp(self, dim: Dim, keepdim: bool = False) -> Tensor:
         """ln Σ eˣ without overflow."""
         x: Any = self if self.array.dtype.kind == "f" else cast(self, dtype="float32")
-        return ops.logsumexp(x, axis=_axis(dim, None), keepdims=keepdim)
+        return once(ops.logsumexp, x, axis=_axis(dim, None), keepdims=keepdim)
 
     def softmax(self, dim: int, dtype: Any = None) -> Tensor:
         """eˣ / Σ eˣ; ``dtype`` is cast to first."""
         x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
         self._floating("softmax", x)
-        return ops.softmax(x, axis=dim)
+        return once(ops.softmax, x, axis=dim)
 
     def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
         """x - ln Σ eˣ; ``dtype`` is cast to first."""
         x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
         self._floating("log_softmax", x)
-        return ops.log_softmax(x, axis=dim)
+        return once(ops.log_softmax, x, axis=dim)
 
     def all(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         return ops.all_(self, axis=_axis(dim, None), keepdims=keepdim)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from ...autograd.graph import Value, tick, wrap
 from ...backend.array import Array, array_module, device_of, to_device
+from ...backend.choose import expect
 from ...tensors.creation import tensor
 from ...tensors.tensor import Tensor
 
@@ -20,12 +23,12 @@ def _gradients(parameters: Parameters) -> list[Value]:
     return [p._grad for p in parameters if p._grad is not None]
 
 
-def _norm(x: Array, norm_type: float) -> Array:
+def _norm(x: Array, norm_type: float, wide: bool) -> Array:
     """The norm of one array, without dimensions; in float32 at least, squares overflow float16."""
     if not x.size:
         return array_module(x).zeros((), dtype=x.dtype)
-    if x.dtype.itemsize < 4:
-        x = x.astype("float32")
+    if wide or x.dtype.itemsize < 4:
+        x = x.astype("float64" if wide else "float32")
     if norm_type == math.inf:
         return abs(x).max()
     if norm_type == -math.inf:
@@ -38,11 +41,27 @@ def _norm(x: Array, norm_type: float) -> Array:
     return (abs(x) ** norm_type).sum() ** (1 / norm_type)
 
 
-def _total(arrays: Sequence[Array], norm_type: float) -> Array:
-    """The norm of all values together, which is the norm of the norms."""
-    norms = [_norm(x, norm_type) for x in arrays]
+@np.errstate(over="ignore")
+def _total(arrays: Sequence[Array], norm_type: float, wide: bool = False) -> Array:
+    """The norm of all values together, which is the norm of the norms.
+
+    In float64 where powers might leave the range of float32, or all vanish.
+    """
+    ask = expect(type(arrays[0]))
+    powers = 0 < abs(norm_type) < math.inf
+    wide = wide or (powers and ask is None)
+    norms = [_norm(x, norm_type, wide) for x in arrays]
     module, home = array_module(norms[0]), device_of(arrays[0])
-    return _norm(module.stack([to_device(n, home) for n in norms]), norm_type)
+    total = _norm(module.stack([to_device(n, home) for n in norms]), norm_type, wide)
+    if wide or not powers:
+        return total
+    reach = 2.0 ** (MODERATE / abs(norm_type))
+    moderate = ask is not None and ask(total < reach) and ask(total > 1 / reach)
+    return total if moderate else _total(arrays, norm_type, True)
+
+
+MODERATE = 100
+"""So many of the 126 exponents of float32 a sum of powers may use."""
 
 
 def clip_grad_norm_(
@@ -77,7 +96,9 @@ def clip_grad_norm_(
     factor = module.minimum(max_norm / (total + 1e-6), 1.0)
     for gradient in gradients:
         array = gradient.array
-        array *= to_device(module.asarray(factor), device_of(array)).astype(array.dtype)
+        near = to_device(module.asarray(factor), device_of(array))
+        # float16 might not have the factor: the product is rounded, not it
+        array *= near.astype("float32" if array.dtype.itemsize == 2 else array.dtype)
         gradient.written[0] = tick()
     dtype = gradients[0].array.dtype
     return wrap(Tensor, module.asarray(total).astype(dtype))
