@@ -3,9 +3,9 @@
     feature_map.py     FeatureMap, the base class           statistics, in pieces; their state
     preprocessing.py   Center, Standardize                  features with mean 0, and variance 1
     whitening.py       PCAWhiten, ZCAWhiten                 and uncorrelated
-    loader.py          Dataset, TensorDataset, Subset       samples by their number
+    dataset.py         Dataset, TensorDataset, Subset       samples by their number
                        random_split                         train and test
-                       DataLoader                           batches, in a shuffled order
+    loader.py          DataLoader                           batches, in a shuffled order
     collate.py         default_collate                      samples joined into a batch
     class_batches.py   ClassBatches                         batches of a few classes only
     datasets.py        datasets.digits / moons / …          small sets to learn from
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from . import datasets
 from .collate import default_collate
-from .loader import DataLoader, Dataset, Subset, TensorDataset, random_split
+from .dataset import Dataset, Subset, TensorDataset, random_split
+from .loader import DataLoader
 from .preprocessing import Center, Standardize
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from ..tensors.conversion import from_numpy
 from ..tensors.random import Generator
 from ..tensors.tensor import Tensor
-from .loader import TensorDataset
+from .dataset import TensorDataset
 
 
 class _Supervised(TensorDataset):

@@ -1,122 +1,21 @@
-"""Datasets, and batches of them in a shuffled order that can be saved and resumed."""
+"""DataLoader: batches of a dataset, in a shuffled order that can be saved and resumed."""
 
 from __future__ import annotations
 
-import math
-import warnings
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ..backend.array import plain
-from ..errors import DimError, ShapeError
 from ..tensors.conversion import from_numpy
 from ..tensors.random import Generator, randint, randperm
 from ..tensors.tensor import Tensor
 from .collate import default_collate
-
-
-class Dataset(Protocol):
-    """Anything with a length and samples numbered from 0; subclassing this is optional."""
-
-    def __getitem__(self, index: int, /) -> Any: ...
-
-    def __len__(self) -> int: ...
-
-
-class TensorDataset(Dataset):
-    """Tensors whose first dimension numbers the samples.
-
-    ``dataset[i]`` is a tuple with a piece of each tensor; i is an int, a slice, or an array or
-    tensor of numbers or bools.
-
-    >>> import tinygrad_norm as tn
-    >>> x, y = TensorDataset(tn.zeros(5, 3), tn.arange(5))[1:3]
-    >>> x.shape, y.tolist()
-    ((2, 3), [1, 2])
-    """
-
-    def __init__(self, *tensors: Tensor) -> None:
-        if not tensors:
-            raise ValueError("TensorDataset: expected at least one tensor, got none")
-        for t in tensors:
-            if not isinstance(t, Tensor):
-                raise TypeError(f"TensorDataset: expected tensors, got {type(t).__name__}; "
-                                "tn.from_numpy(array) makes one")
-            if not t.ndim:
-                raise ShapeError("TensorDataset: expected tensors (N, ...), got one of shape ()")
-        if len({len(t) for t in tensors}) > 1:
-            raise ShapeError("TensorDataset: expected tensors of one length, got shapes "
-                             + ", ".join(str(t.shape) for t in tensors))
-        self.tensors = tensors
-
-    def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(t[index] for t in self.tensors)
-
-    def __len__(self) -> int:
-        return len(self.tensors[0])
-
-
-class Subset(Dataset):
-    """The samples of ``dataset`` numbered by ``indices``, in that order.
-
-    Indexed like the dataset itself: of a TensorDataset also by slices and arrays.
-    """
-
-    def __init__(self, dataset: Dataset, indices: Sequence[int] | np.ndarray | Tensor) -> None:
-        self.dataset = dataset
-        self.indices = np.array(
-            plain("Subset", indices) if len(indices) else np.zeros(0, np.int64))
-        if self.indices.dtype.kind not in "iu" or self.indices.ndim != 1:
-            raise TypeError(f"Subset: expected a list of whole numbers, got {self.indices.dtype} "
-                            f"of shape {self.indices.shape}")
-        n = len(dataset)
-        if len(self.indices) and not -n <= self.indices.min() <= self.indices.max() < n:
-            raise DimError(f"Subset: expected indices from {-n} to {n - 1}, got "
-                           f"{self.indices.min()} to {self.indices.max()}")
-
-    def __getitem__(self, index: Any) -> Any:
-        chosen = self.indices[index.numpy() if isinstance(index, Tensor) else index]
-        return self.dataset[int(chosen) if chosen.ndim == 0 else chosen]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-
-def random_split(
-    dataset: Dataset, lengths: Sequence[float], generator: Generator | None = None
-) -> list[Subset]:
-    """Parts of ``dataset`` that share no sample, drawn at random.
-
-    Args:
-        lengths: how many samples each part gets, adding up to ``len(dataset)``; or fractions
-            adding up to 1, where samples left over by rounding down go to the first parts.
-        generator: where the randomness comes from; by default the thread's own generator.
-
-    >>> import tinygrad_norm as tn
-    >>> parts = random_split(range(10), [0.8, 0.2], tn.Generator().manual_seed(0))
-    >>> [len(part) for part in parts]
-    [8, 2]
-    """
-    n = len(dataset)
-    if lengths and all(0 <= v <= 1 for v in lengths) and math.isclose(sum(lengths), 1):
-        sizes = [math.floor(n * v) for v in lengths]
-        for i in range(n - sum(sizes)):
-            sizes[i % len(sizes)] += 1
-        if 0 in sizes:
-            warnings.warn(f"random_split: part {sizes.index(0)} of {n} samples is empty",
-                          stacklevel=2)
-    elif all(isinstance(v, int | np.integer) and v >= 0 for v in lengths):
-        sizes = [int(v) for v in lengths]
-    else:
-        raise ValueError("random_split: expected counts >= 0 or fractions that add up to 1, got "
-                         f"{list(lengths)}")
-    if sum(sizes) != n:
-        raise ValueError(f"random_split: expected lengths that add up to the {n} samples of the "
-                         f"dataset, got {sizes} with sum {sum(sizes)}")
-    order = randperm(n, generator=generator).numpy()
-    return [Subset(dataset, piece) for piece in np.split(order, np.cumsum(sizes)[:-1])]
+from .dataset import Dataset, Subset, TensorDataset
 
 
 class DataLoader:
@@ -173,9 +72,9 @@ class DataLoader:
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.generator = generator
-        self._began: Tensor | None = None  # the generator's state when the latest pass began
-        self._position = 0  # samples (of a sampler: batches) that it has handed out; 0 at its end
-        self._resume = 0    # where the next pass starts
+        self._under_way: list[_Pass] = []  # what handed out a batch last is the last
+        self._left: _Pass | None = None    # by ``break``, or as loaded, with none under way since
+        self._resume: _Pass | None = None  # what the next pass goes on with
 
     def __len__(self) -> int:
         if self.batch_size is None:
@@ -184,48 +83,66 @@ class DataLoader:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
-        start, self._position, self._resume = self._resume, self._resume, 0
-        draws = self.shuffle or self.batch_sampler is not None
-        if draws and self.generator is not None:
-            self._began = self.generator.get_state()
+        now = None if self.generator is None else self.generator.get_state()
+        this, self._resume = self._resume or _Pass(now), None
+        if self.generator is not None and this.began is not None:
+            self.generator.set_state(this.began)
+        batches = self._batches(this)
+        next(batches)  # its first yield: all that decides the next batch is drawn
+        if self.generator is not None and now is not None and not _same(now, this.began):
+            self.generator.set_state(now)  # others have drawn from it since the pass began
+        return batches
+
+    def _batches(self, this: _Pass) -> Iterator[Any]:
+        """None, once the pass is under way, then what is left of its batches."""
+        reads, step = self._reads(this.position)
+        read = next(reads, None)
+        self._under_way.append(this)
+        self._left = None
+        try:
+            yield None
+            while read is not None:
+                batch = [read()]
+                read = next(reads, None)
+                this.position += step
+                self._under_way = [p for p in self._under_way if p is not this]
+                if read is not None:
+                    self._under_way.append(this)
+                yield batch.pop()  # no name keeps its memory here
+        finally:  # also when the iterator is thrown away
+            if this in self._under_way:
+                self._under_way.remove(this)
+                self._left = this if read is not None else None
+
+    def _reads(self, start: int) -> tuple[Iterator[Callable[[], Any]], int]:
+        """What reads each batch from ``start`` on, and how far a batch moves the position."""
         if self.batch_sampler is not None:
-            return self._sampled(iter(self.batch_sampler), start)
+            drawn = map(_numbers, itertools.islice(self.batch_sampler, start, None))
+            return (partial(_reader(self.dataset, batch), slice(None)) for batch in drawn), 1
         order = np.arange(len(self.dataset))
         if self.shuffle and self.generator is not None:
             order = randperm(len(order), generator=self.generator).numpy()
-        return self._batches(order, start)
-
-    def _batches(self, order: np.ndarray, start: int) -> Iterator[Any]:
-        """The order in pieces of one length."""
         step = self.batch_size or 1
         end = len(self) * step if self.drop_last else len(order)
         read = _reader(self.dataset, order)
-        for i in range(start, end, step):
-            self._position = i + step if i + step < end else 0
-            yield read(slice(i, i + step))
-
-    def _sampled(self, batches: Iterator[Sequence[int] | np.ndarray], start: int) -> Iterator[Any]:
-        """What the sampler gives, but for the first ``start``."""
-        for _ in range(start):
-            next(batches, None)
-        batch, i = next(batches, None), start
-        while batch is not None:
-            numbers = _numbers(batch)
-            batch, i = next(batches, None), i + 1
-            self._position = i if batch is not None else 0
-            yield _reader(self.dataset, numbers)(slice(None))
+        return (partial(read, slice(i, i + step)) for i in range(start, end, step)), step
 
     # -- its state -------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Where the order of samples stands, also in the middle of a pass.
 
-        A pass left by ``break`` counts as under way until the next one begins.
+        A pass left by ``break`` counts as under way until the next one begins. Of passes within
+        each other it is that which handed out a batch last and is not at its end.
         """
-        state = self._began if self._position else None
-        if state is None and self.generator is not None:
-            state = self.generator.get_state()
-        return {"generator": state, self._unit: self._position, "samples": len(self.dataset)}
+        this = self._under_way[-1] if self._under_way else self._left
+        now = None if self.generator is None else self.generator.get_state()
+        state = {"generator": now, self._unit: 0, "samples": len(self.dataset)}
+        if this is not None:
+            state |= {"generator": this.began, self._unit: this.position}
+            if now is not None:
+                state["now"] = now  # others may draw from the generator too
+        return state
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state_dict` gave: the next pass is the rest of that one.
@@ -235,7 +152,8 @@ class DataLoader:
         """
         if not {"samples", "generator"} <= set(state_dict):
             raise ValueError("DataLoader.load_state_dict: expected the keys "
-                             f"{sorted(self.state_dict())}, got {sorted(map(str, state_dict))}")
+                             f"{sorted(('generator', self._unit, 'samples'))}, got "
+                             f"{sorted(map(str, state_dict))}")
         samples, generator = state_dict["samples"], state_dict["generator"]
         if self._unit not in state_dict:
             raise ValueError("DataLoader.load_state_dict: one of the state and this loader has a "
@@ -251,14 +169,29 @@ class DataLoader:
             raise ValueError(f"DataLoader.load_state_dict: expected {self._unit} >= 0, got "
                              f"{position}")
         if self.generator is not None:
-            self.generator.set_state(generator)
-        self._resume = self._position = position
-        self._began = generator
+            self.generator.set_state(state_dict.get("now", generator))
+        under_way = position or "now" in state_dict
+        self._under_way = []
+        self._left = self._resume = _Pass(generator, position) if under_way else None
 
     @property
     def _unit(self) -> str:
         """How the state calls its position, by what it counts."""
         return "position" if self.batch_sampler is None else "batches"
+
+
+@dataclass(eq=False)
+class _Pass:
+    """Where a pass stands."""
+
+    began: Tensor | None
+    """The generator's state before it."""
+    position: int = 0
+    """Samples (of a sampler: batches) that it has handed out."""
+
+
+def _same(one: Tensor, other: Tensor | None) -> bool:
+    return other is not None and one.tolist() == other.tolist()
 
 
 def _reader(dataset: Dataset, order: np.ndarray) -> Callable[[slice], Any]:
