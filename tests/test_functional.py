@@ -121,6 +121,14 @@ def test_bad_calls(call: Callable[[Any], Any], error: type[Exception], message: 
         call(double(1, 2, 3))
 
 
+def test_what_is_infinite_does_not_make_zeros_nan() -> None:
+    x, wild = double(1, 2), double(np.inf, np.nan)
+    assert jacobian(lambda x, _: x * 2, (x, wild))[1].tolist() == [[0, 0], [0, 0]]
+    assert vjp(lambda x: x.sum(), wild)[1].tolist() == [1, 1]
+    assert hvp(lambda x: x.sum(), wild, x)[1].tolist() == [0, 0]
+    assert jvp(lambda x: x * 2, wild, x)[1].tolist() == [2, 4]
+
+
 def test_it_works_inside_no_grad() -> None:
     with tn.no_grad():
         assert hessian(cubic, double(1, 2, 3)).shape == (3, 3)
@@ -197,6 +205,77 @@ def test_gradcheck_refuses() -> None:
     with pytest.raises(ValueError, match=r"input 0 is float32; differences of step 1e-06 need "
                                          r"float64: pass x\.double\(\)"):
         gradcheck(lambda x: x, tn.ones(1, requires_grad=True))
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (lambda check, x: check(lambda x: None, x), TypeError,
+     "expected func to return a tensor of floats or a tuple with one, got NoneType"),
+    (lambda check, x: check(lambda x: x > 0, x), TypeError, "tuple with one, got Tensor"),
+    (lambda check, x: check(lambda x: x, x.detach()), ValueError, "at least one input with req"),
+    (lambda check, x: check(lambda x: x, x.float()), ValueError, "input 0 is float32; differences"),
+    (lambda check, x: check(lambda x: x, x.detach()[:1].expand(2).requires_grad_()), ValueError,
+     r"input 0 is expanded, .* one by one; pass x.clone\(\)"),
+    (lambda check, x: gradgradcheck(lambda x: x * x, x, 3), ValueError,
+     r"gradgradcheck: expected grad_outputs .* shapes \[\(2,\)\], got \['int'\]"),
+    (lambda check, x: gradgradcheck(lambda x: (x, x), x, x), ValueError,
+     r"outputs' shapes \[\(2,\), \(2,\)\], got \[\(2,\)\]"),
+])
+def test_gradcheck_says_what_it_cannot_take(
+    call: Callable[..., Any], error: type[Exception], message: str
+) -> None:
+    for check in (gradcheck, gradgradcheck):
+        with pytest.raises(error, match=message):
+            call(check, double(1, 2, grad=True))
+
+
+WILD: list[tuple[Callable[[Any], Any], list[float], str]] = [
+    (lambda x: (x - 5).log(), [1, 7], r"2 of 4 entries; at .* entry \(0, 0\) .*, numerical nan"),
+    (lambda x: x.sqrt(), [4, 0], r"2 of 4 .* \(0, 1\) analytical nan, numerical 0\n"),
+    (lambda x: x * tn.tensor([1.0, np.inf]).double(), [1, 2], r"\(0, 1\) analytical nan, num"),
+    (lambda x: (x * 2, x.detach() ** 2 + x), [3, 100],
+     r"Jacobian of output 1 with .* entry \(1, 1\) analytical 1, numerical 20[01]"),
+    (lambda x: x[x > 1], [1, 2], r"results of shapes \[\(1,\)\] also near .*, got \[\(2,\)\]"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(("function", "at", "message"), WILD)
+def test_gradcheck_names_the_worst_entry(
+    function: Callable[..., Any], at: list[float], message: str
+) -> None:
+    x = double(*at, grad=True)
+    with pytest.raises(GradcheckError, match=message):
+        gradcheck(function, x)
+    assert not gradcheck(function, x, raise_exception=False)
+    assert x.tolist() == at
+
+
+def test_infinite_slopes_that_are_equal_agree() -> None:
+    class Steep(Wrong):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 1e308
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            return dy * np.inf
+
+    assert gradcheck(Steep.apply, double(0, grad=True), eps=1.5)
+    assert not gradcheck(lambda x: x * 1e308, double(0, grad=True), eps=1.5, raise_exception=False)
+
+
+def test_gradcheck_of_nothing() -> None:
+    empty = tn.zeros(0, 3, dtype=tn.float64, requires_grad=True)
+    for check in (gradcheck, gradgradcheck):
+        assert check(lambda x: x * x, empty)
+        assert check(lambda x, y: (x.sum() * y, y * y, x), (empty, double(2, grad=True)))
+        assert check(lambda x: tn.ones(2, dtype=tn.float64), (empty, 1)[:1])
+
+
+def test_gradgradcheck_says_which_gradient() -> None:
+    with pytest.raises(GradcheckError, match=r"gradgradcheck: Jacobian of gradient 0 with respect "
+                                             r"to input 0 differs"):
+        gradgradcheck(Detached.apply, double(1, 2, grad=True))
 
 
 def test_gradcheck_sees_a_gradient_that_is_missing() -> None:

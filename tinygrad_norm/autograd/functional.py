@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import ShapeError
+from ..backend.array import array_module
+from ..errors import ShapeError, not_a_tensor
 from .backward import grad
-from .graph import Value
+from .graph import Value, wrap
 from .mode import enable_grad
 
 Inputs = Any
@@ -32,9 +33,9 @@ def vjp(
         strict: an input that no output depends on is an error instead of a zero.
     """
     with enable_grad():
-        xs = _prepare(inputs, create_graph)
+        xs = _prepare("vjp", inputs, create_graph)
         ys = func(*xs)
-        outputs = _tuple(ys)
+        outputs = _outputs("vjp", ys)
         vs = _vectors("vjp", v, outputs)
         results = _grads(outputs, xs, vs, create_graph, strict)
     return _result(ys, outputs, create_graph), _like(inputs, results)
@@ -46,11 +47,11 @@ def jvp(
 ) -> tuple[Any, Any]:
     """``func(*inputs)`` and the product Jv; ``v`` has the inputs' shapes. Else as :func:`vjp`."""
     with enable_grad():
-        xs = _prepare(inputs, create_graph)
+        xs = _prepare("jvp", inputs, create_graph)
         vs = _vectors("jvp", v, xs)
         ys = func(*xs)
-        outputs = _tuple(ys)
-        us = tuple((y.detach() * 0).requires_grad_() for y in outputs)
+        outputs = _outputs("jvp", ys)
+        us = tuple(_full(y, 0).requires_grad_() for y in outputs)
         pulled = _grads(outputs, xs, us, True, strict)
         results = _grads(pulled, us, vs, create_graph, False)
     return _result(ys, outputs, create_graph), _like(ys, results)
@@ -61,9 +62,9 @@ def jacobian(
 ) -> Any:
     """∂y/∂x of shape ``(*y.shape, *x.shape)``; nested tuples for several outputs or inputs."""
     with enable_grad():
-        xs = _prepare(inputs, create_graph)
+        xs = _prepare("jacobian", inputs, create_graph)
         ys = func(*xs)
-        outputs = _tuple(ys)
+        outputs = _outputs("jacobian", ys)
         table = []
         for y in outputs:
             rows: list[tuple[Any, ...]] = []
@@ -102,7 +103,7 @@ def hvp(
 ) -> tuple[Any, Any]:
     """``func(*inputs)`` and the product Hv of a scalar function's Hessian with ``v``."""
     with enable_grad():
-        xs = _prepare(inputs, create_graph)
+        xs = _prepare("hvp", inputs, create_graph)
         vs = _vectors("hvp", v, xs)
         y = func(*xs)
         _check_scalar("hvp", y)
@@ -126,24 +127,43 @@ def _like(form: Any, values: Sequence[Any]) -> Any:
     return tuple(values) if _is_many(form) else values[0]
 
 
-def _prepare(inputs: Inputs, create_graph: bool) -> tuple[Any, ...]:
+def _prepare(who: str, inputs: Inputs, create_graph: bool) -> tuple[Any, ...]:
     """Inputs of our own: connected to the caller's graph, or cut off from it."""
+    xs = _tuple(inputs)
+    for x in xs:
+        if not isinstance(x, Value):
+            raise not_a_tensor(who, x, "inputs")
     return tuple(
         x.view_as(x) if create_graph and x.requires_grad else x.detach().requires_grad_()
-        for x in _tuple(inputs)
+        for x in xs
     )
+
+
+def _outputs(who: str, ys: Any) -> tuple[Any, ...]:
+    outputs = _tuple(ys)
+    for y in outputs:
+        if not isinstance(y, Value):
+            raise TypeError(f"{who}: expected func to return a tensor or a tuple of them, got "
+                            f"{'one with ' * (y is not ys)}{type(y).__name__}")
+    return outputs
 
 
 def _vectors(who: str, v: Any, targets: Sequence[Any]) -> tuple[Any, ...]:
     if v is None:
         if len(targets) != 1 or targets[0].array.size != 1:
             raise RuntimeError(f"{who}: v may be left out only for one scalar; pass v")
-        return ((targets[0].detach() * 0 + 1),)
+        return (_full(targets[0], 1),)
     vs = _tuple(v)
     shapes, expected = [tuple(u.shape) for u in vs], [tuple(t.shape) for t in targets]
     if shapes != expected:
         raise ShapeError(f"{who}: expected v of shapes {expected}, got {shapes}")
     return vs
+
+
+def _full(like: Any, value: int) -> Any:
+    """That value in the shape of ``like``, which may be infinite or NaN."""
+    xp = array_module(like.array)
+    return wrap(like.result_class, xp.full_like(like.array, value))
 
 
 def _check_scalar(who: str, y: Any) -> None:
@@ -166,7 +186,7 @@ def _grads(
         )
     if strict and any(g is None for g in found):
         raise RuntimeError("strict: an input has no influence on the outputs")
-    return tuple(x.detach() * 0 if g is None else g for x, g in zip(inputs, found, strict=True))
+    return tuple(_full(x, 0) if g is None else g for x, g in zip(inputs, found, strict=True))
 
 
 def _result(ys: Any, outputs: Sequence[Any], create_graph: bool) -> Any:

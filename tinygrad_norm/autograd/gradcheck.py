@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.array import device_of, to_device, to_numpy
+from ..errors import ShapeError
 from .backward import grad
 from .graph import Value, tick, wrap
 from .mode import enable_grad, keep_statistics, no_grad
@@ -34,31 +35,19 @@ def gradcheck(
         eps: the step. atol, rtol: the tolerance |a - n| <= atol + rtol |n|, entry by entry.
         raise_exception: raise on a difference instead of returning False.
 
-    Running statistics of layers inside ``func`` stay as they were.
+    Running statistics of layers inside ``func`` stay as they were. Outputs that are no tensors of
+    floats are passed over.
 
     Raises:
-        GradcheckError: a difference.
-        ValueError: no input requires grad, or one that does is not float64.
+        GradcheckError: a difference, or a gradient that is NaN.
+        ValueError: no input requires grad, or one that does is not float64 or is expanded.
+        TypeError: ``func`` returns no tensor of floats.
     """
-    xs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-    checked = [i for i, x in enumerate(xs) if isinstance(x, Value) and x.tracked]
-    if not checked:
-        raise ValueError("gradcheck: expected at least one input with requires_grad=True")
-    for i in checked:
-        if xs[i].array.dtype != np.float64:
-            raise ValueError(
-                f"gradcheck: input {i} is {xs[i].array.dtype}; differences of step {eps} need "
-                "float64: pass x.double()"
-            )
+    xs = _inputs("gradcheck", inputs, eps)
     with keep_statistics():
-        try:
-            for i in checked:
-                _check_input(func, xs, i, eps, atol, rtol)
-        except GradcheckError:
-            if raise_exception:
-                raise
-            return False
-    return True
+        _floats("gradcheck", func(*xs))
+    names = [f"input {i}" for i in range(len(xs))]
+    return _agree("gradcheck", "output", func, xs, names, (eps, atol, rtol), raise_exception)
 
 
 def gradgradcheck(
@@ -77,56 +66,107 @@ def gradgradcheck(
         grad_outputs: the outputs' gradients; drawn at random (seed 0) when None.
         Else as :func:`gradcheck`.
     """
-    xs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    xs = _inputs("gradgradcheck", inputs, eps)
     with keep_statistics():
-        outputs = _floats(func(*xs))
-    if grad_outputs is None:
-        random = np.random.default_rng(0)
-        grad_outputs = [
-            wrap(y.result_class, to_device(random.standard_normal(y.array.shape),
-                                           device_of(y.array)))
-            for y in outputs
-        ]
-    elif isinstance(grad_outputs, Value):
-        grad_outputs = [grad_outputs]
-    seeds = [g.detach().requires_grad_() for g in grad_outputs]
+        outputs = _floats("gradgradcheck", func(*xs))
+    seeds = _seeds(outputs, grad_outputs)
     count = len(xs)
 
     @enable_grad
     def gradients(*arguments: Any) -> Any:
-        ys, dys = _floats(func(*arguments[:count])), arguments[count:]
+        ys, dys = _floats("gradgradcheck", func(*arguments[:count])), arguments[count:]
         wanted = [x for x in arguments[:count] if isinstance(x, Value) and x.tracked]
         used = [i for i, y in enumerate(ys) if y.requires_grad]
         found = grad([ys[i] for i in used], wanted, [dys[i] for i in used],
                      create_graph=True, allow_unused=True)
         return tuple(g for g in found if g is not None)
 
-    return gradcheck(gradients, (*xs, *seeds), eps=eps, atol=atol, rtol=rtol,
-                     raise_exception=raise_exception)
+    names = [f"input {i}" for i in range(count)]
+    names += [f"grad_output {i}" for i in range(len(seeds))]
+    return _agree("gradgradcheck", "gradient", gradients, (*xs, *seeds), names, (eps, atol, rtol),
+                  raise_exception)
 
 
-def _floats(outputs: Any) -> list[Any]:
+def _inputs(who: str, inputs: Any, eps: float) -> tuple[Any, ...]:
+    """The inputs, of which those to be checked can be."""
+    xs = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    checked = {i: x for i, x in enumerate(xs) if isinstance(x, Value) and x.tracked}
+    if not checked:
+        raise ValueError(f"{who}: expected at least one input with requires_grad=True")
+    for i, x in checked.items():
+        if x.array.dtype != np.float64:
+            raise ValueError(f"{who}: input {i} is {x.array.dtype}; differences of step {eps} "
+                             "need float64: pass x.double()")
+        steps = zip(x.array.shape, x.array.strides, strict=True)
+        if x.array.size and any(n > 1 and not step for n, step in steps):
+            raise ValueError(f"{who}: input {i} is expanded, several of its entries share memory "
+                             "and cannot be moved one by one; pass x.clone()")
+    return xs
+
+
+def _floats(who: str, outputs: Any) -> list[Any]:
     """The outputs that can carry a gradient."""
+    found = _carriers(outputs)
+    if not found:
+        raise TypeError(f"{who}: expected func to return a tensor of floats or a tuple with one, "
+                        f"got {type(outputs).__name__}")
+    return found
+
+
+def _carriers(outputs: Any) -> list[Any]:
     many = outputs if isinstance(outputs, tuple | list) else (outputs,)
     return [y for y in many if isinstance(y, Value) and y.array.dtype.kind == "f"]
 
 
-def _check_input(
-    func: Callable[..., Any], xs: Sequence[Any], i: int, eps: float, atol: float, rtol: float
-) -> None:
-    outputs = _floats(func(*xs))
-    analytical = [_analytical(y, xs[i]) for y in outputs]
-    numerical = _numerical(func, xs, i, eps)
-    for j, (a, n) in enumerate(zip(analytical, numerical, strict=True)):
-        wrong = ~(np.abs(a - n) <= atol + rtol * np.abs(n))
-        if wrong.any():
-            worst = np.unravel_index(np.nanargmax(np.where(wrong, np.abs(a - n), -1)), a.shape)
-            raise GradcheckError(
-                f"gradcheck: Jacobian of output {j} with respect to input {i} differs in "
-                f"{int(wrong.sum())} of {wrong.size} entries; at (output, input) entry "
-                f"{tuple(map(int, worst))} analytical {a[worst]:.10g}, numerical {n[worst]:.10g}"
-                f"\nanalytical:\n{a}\nnumerical:\n{n}"
-            )
+def _seeds(outputs: Sequence[Any], given: Any) -> list[Any]:
+    """The gradients of the outputs, as leaves."""
+    if given is None:
+        random = np.random.default_rng(0)
+        given = [wrap(y.result_class, to_device(random.standard_normal(y.array.shape),
+                                                device_of(y.array))) for y in outputs]
+    seeds = list(given) if isinstance(given, tuple | list) else [given]
+    shapes = [g.array.shape if isinstance(g, Value) else type(g).__name__ for g in seeds]
+    if shapes != [y.array.shape for y in outputs]:
+        raise ShapeError("gradgradcheck: expected grad_outputs to be tensors of the outputs' "
+                         f"shapes {[y.array.shape for y in outputs]}, got {shapes}")
+    return [g.detach().requires_grad_() for g in seeds]
+
+
+def _agree(
+    who: str, what: str, func: Callable[..., Any], xs: Sequence[Any], names: Sequence[str],
+    tolerance: tuple[float, float, float], raise_exception: bool,
+) -> bool:
+    """Whether the Jacobians of what ``func`` returns agree, for each input that is tracked."""
+    eps, atol, rtol = tolerance
+    with keep_statistics():
+        try:
+            for x, name in zip(xs, names, strict=True):
+                if isinstance(x, Value) and x.tracked:
+                    outputs = _carriers(func(*xs))
+                    analytical = [_analytical(y, x) for y in outputs]
+                    numerical = _numerical(who, func, xs, x, outputs, eps)
+                    for j, pair in enumerate(zip(analytical, numerical, strict=True)):
+                        _compare(f"{who}: Jacobian of {what} {j} with respect to {name}", *pair,
+                                 atol, rtol)
+        except GradcheckError:
+            if raise_exception:
+                raise
+            return False
+    return True
+
+
+def _compare(where: str, a: np.ndarray, n: np.ndarray, atol: float, rtol: float) -> None:
+    """Raise where an entry is off by more than the tolerance; NaN is off by more than all else."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        off = np.abs(a - n)
+        wrong = (a != n) & ~(np.isfinite(n) & (off <= atol + rtol * np.abs(n)))
+    if wrong.any():
+        worst = np.unravel_index(np.argmax(np.where(wrong, np.nan_to_num(off, nan=np.inf), -1)),
+                                 a.shape)
+        raise GradcheckError(
+            f"{where} differs in {int(wrong.sum())} of {wrong.size} entries; at (output, input) "
+            f"entry {tuple(map(int, worst))} analytical {a[worst]:.10g}, numerical {n[worst]:.10g}"
+            f"\nanalytical:\n{a}\nnumerical:\n{n}")
 
 
 def _analytical(y: Any, x: Any) -> np.ndarray:
@@ -145,22 +185,28 @@ def _analytical(y: Any, x: Any) -> np.ndarray:
 
 
 def _numerical(
-    func: Callable[..., Any], xs: Sequence[Any], i: int, eps: float
+    who: str, func: Callable[..., Any], xs: Sequence[Any], x: Any, outputs: Sequence[Any],
+    eps: float,
 ) -> list[np.ndarray]:
     """The same matrices by central differences; the input is put back as it was."""
-    x = xs[i].array
-    columns: list[list[np.ndarray]] = []
-    for index in np.ndindex(x.shape):
+    array, shapes = x.array, [y.array.shape for y in outputs]
+    result = [np.zeros((y.array.size, array.size)) for y in outputs]
+    for k, index in enumerate(np.ndindex(array.shape)):
         ends = []
-        before = x[index].copy() if x.shape else x.copy()
+        before = array[index].copy() if array.shape else array.copy()
         for step in (eps, -eps):
-            x[index] = before + step
-            xs[i].written[0] = tick()
+            array[index] = before + step
+            x.written[0] = tick()
             try:
                 with no_grad():
-                    ends.append([to_numpy(y.array).reshape(-1).copy()
-                                 for y in _floats(func(*xs))])
+                    ends.append([to_numpy(y.array).astype(np.float64)
+                                 for y in _carriers(func(*xs))])
             finally:
-                x[index] = before
-        columns.append([(a - b) / (2 * eps) for a, b in zip(*ends, strict=True)])
-    return [np.stack(c, axis=1) for c in zip(*columns, strict=True)] if columns else []
+                array[index] = before
+            if [v.shape for v in ends[-1]] != shapes:
+                raise GradcheckError(f"{who}: expected results of shapes {shapes} also near the "
+                                     f"inputs, got {[v.shape for v in ends[-1]]}")
+        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf, 1e308 + 1e308
+            for matrix, high, low in zip(result, *ends, strict=True):
+                matrix[:, k] = ((high - low) / (2 * eps)).reshape(-1)
+    return result
