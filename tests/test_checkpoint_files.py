@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -183,18 +185,22 @@ def foreign(kind):
         return pickle.dumps({"weight": np.zeros(3)})
     if kind == "text":
         return b"hello, this is no checkpoint"
-    if kind == "json":
-        return json.dumps({"weight": [1, 2]}).encode()
-    header = {"by": "another"} if kind == "theirs" else None
-    return safetensors.save({"weight": np.zeros(3)}, header)
+    if kind == "torch":  # before its files were zip files
+        return b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03"
+    if kind in ("torch.zip", "npz"):
+        with zipfile.ZipFile(file := io.BytesIO(), "w") as archive:
+            archive.writestr("x/data.pkl" if kind == "torch.zip" else "x.npy", "")
+        return file.getvalue()
+    return json.dumps({"weight": [1, 2]}).encode()
 
 
 @pytest.mark.parametrize(("kind", "message"), [
     ("empty", "is empty; load an older checkpoint"),
     *((k, "is cut short, damaged or no checkpoint at all") for k in
-      ("png", "pickle", "text", "json")),
-    *((k, "is a safetensors file that tn.save did not write; .*load_file") for k in
-      ("theirs", "bare")),
+      ("png", "pickle", "text", "json", "npz")),
+    *((k, r"is not damaged: it is in PyTorch's own format, .* In PyTorch, safetensors\.torch\."
+       r"save_file\(model\.state_dict\(\), 'model\.safetensors'\) writes a file that load reads")
+      for k in ("torch", "torch.zip")),
 ])
 def test_a_foreign_file(kind, message, path):
     path.write_bytes(foreign(kind))

@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "data": {"tensors", "nn", *ENGINE},
     "viz": {"tensors", "nn", *ENGINE},
     "study": {"viz", "checkpoint", "tensors", "nn", "ops", *ENGINE},
-    "checkpoint": {"tensors", "backend", "errors"},
+    "checkpoint": {"foreign", "tensors", "backend", "errors"},
+    "foreign": {"tensors", "errors"},
     "cuda": {"backend", "errors"},
     "functions": {"tensors"},
 }

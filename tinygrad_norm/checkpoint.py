@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from . import foreign
 from .backend.array import as_device, to_numpy
 from .errors import CheckpointError
 from .tensors.conversion import from_numpy
@@ -87,6 +88,10 @@ def save(obj: Any, path: str | os.PathLike[str]) -> None:
 def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
     """Read what :func:`save` wrote, all of it checked before anything is returned.
 
+    Of another program's safetensors file, as PyTorch's and Hugging Face's are, it gives a dict of
+    its tensors, which ``load_state_dict`` takes: bfloat16 as float32, small ints as int64. Such a
+    file has no checksum: that it is complete is checked, not each bit.
+
     Args:
         path: the file.
         map_location: the device for the tensors; by default the cpu, wherever they were before.
@@ -110,13 +115,16 @@ def load(path: str | os.PathLike[str], map_location: Any = None) -> Any:
         with safetensors.safe_open(name, framework="np") as file:
             header = (file.metadata() or {}).get(KEY)
             if header is None:
-                raise CheckpointError(
-                    f"load: {name} is a safetensors file that tn.save did not write; "
-                    "safetensors.numpy.load_file reads its tensors"
-                )
+                return foreign.tensors(name, file, device)
             tree = _checked(name, header)
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
+        if foreign.is_pytorchs(name):
+            raise CheckpointError(
+                f"load: {name} is not damaged: it is in PyTorch's own format, and what it holds "
+                "would have to be executed. In PyTorch, safetensors.torch.save_file("
+                "model.state_dict(), 'model.safetensors') writes a file that load reads"
+            ) from None
         raise CheckpointError(f"load: {name} is cut short, damaged or no checkpoint at all "
                               f"({error}); {CURE}") from error
     try:
