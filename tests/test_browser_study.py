@@ -50,10 +50,11 @@ def test_steps_to_the_end_by_keyboard(opened, study, size, scheme):
     page.locator("#next").focus()
     assert heading(page) == "Start"
     page.keyboard.press("ArrowRight")
-    for i, name in enumerate(study.steps):
+    for i, name in enumerate(study.steps, 1):
         assert heading(page) == name
         if i % 5 == 3:
-            assert page.locator("#count").inner_text() == f"{i + 1} / {len(study.steps)}"
+            assert page.locator("#count").inner_text() == f"{i} / {len(study.steps)}"
+            assert page.url.endswith(f"#step={i}")  # one count, that of the text and of the docs
             assert page.locator(".node.current").count() == 1
             assert overflows(page) == []
         page.keyboard.press("ArrowRight")
@@ -77,7 +78,7 @@ def test_every_page_steps(opened, name, size):
 
 
 def test_values_and_gradients_that_are_not_yet_known(opened, study):
-    page = opened(hash="#step=0")
+    page = opened(hash="#step=1")
     assert page.locator("#step .beside td").all_inner_texts() == ["—"] * 4
     shown = titles(page.locator("#step .main td"))
     assert shown == study.node("mu").value[0]
@@ -87,7 +88,7 @@ def test_values_and_gradients_that_are_not_yet_known(opened, study):
 
 
 def test_pointing_at_a_cell_lights_what_it_reads(opened, study):
-    page = opened(hash="#step=3")  # var, of the column of sq
+    page = opened(hash="#step=4")  # var, of the column of sq
     page.locator('#step .main td[data-cell="2"]').hover()
     lit = page.locator('#step [data-array="sq"] td.lit')
     assert lit.evaluate_all("all => all.map((e) => Number(e.dataset.cell))") == list(
@@ -116,19 +117,20 @@ def test_nodes_and_forks(opened):
 
 
 def test_the_address_keeps_the_step(opened):
-    page = opened(hash="#step=17")
+    page = opened(hash="#step=18")
     assert heading(page) == "divar"
     page.keyboard.press("ArrowRight")
     page.reload()
     assert heading(page) == "dxmu1"
-    page.evaluate("location.hash = '#step=5&case=1'")
+    page.evaluate("location.hash = '#step=6&case=1'")
     page.wait_for_function("document.querySelector('#step .name').textContent === 'ivar'")
     assert "batch of 2" in page.locator("#cases [aria-pressed=true]").inner_text()
     page.reload()
     assert heading(page) == "ivar"
-    for wrong, name in (("step=999", "dx"), ("step=x&case=-7", "Start"), ("step=1", "xmu"),
+    for wrong, name in (("step=999", "dx"), ("step=x&case=-7", "Start"), ("step=2", "xmu"),
                         ("%E0%A4%A&step=1e1&case=9e9", "Start"), ("step=2.5", "Start"),
-                        ("step=3&case=99", "var"), ("", "Start")):
+                        ("step=0", "Start"),
+                        ("step=4&case=99", "var"), ("", "Start")):
         page.evaluate("hash => { location.hash = hash; }", wrong)
         page.wait_for_function(
             "name => document.querySelector('#step .name').textContent === name", arg=name)
@@ -195,7 +197,7 @@ def test_in_eval_one_input_moves_one_output(opened):
 
 
 def test_a_guess_comes_before_the_gradient(opened, study):
-    page = opened(hash="#step=16")
+    page = opened(hash="#step=17")
     page.get_by_label("guess gradients first").check()
     right = study.gradient("dxhat").value[0][0]
     assert set(page.locator("#step .main td").all_inner_texts()) == {"?"}
@@ -210,7 +212,7 @@ def test_a_guess_comes_before_the_gradient(opened, study):
     page.keyboard.press("ArrowLeft")
     assert heading(page) == "dgammax"
     assert set(page.locator("#step .main td").all_inner_texts()) == {"?"}
-    page.locator("#slider").fill("3")
+    page.locator("#slider").fill("4")
     assert page.locator("#step .math").count() == 2  # of a value on the way forward all is shown
     page.get_by_label("guess gradients first").uncheck()
     assert page.locator("#findings").is_visible()

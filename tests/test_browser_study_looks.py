@@ -44,6 +44,8 @@ WORST_CONTRAST = """() => {
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("looks")
     example("batch_norm").trace().save(folder / "batch_norm.html", what_ifs("batch_norm"))
+    for kind in ("rms_norm", "batch_renorm"):
+        example(kind).trace().save(folder / f"{kind}.html", what_ifs(kind))
     for kind, shape in (("layer_norm", (2, 4, 3, 1)), ("group_norm", (2, 4, 3)),
                         ("instance_norm", (2, 4, 3))):
         example(kind, shape=shape).trace().save(folder / f"{kind}.html")
@@ -137,7 +139,7 @@ def test_red_goes_along_the_edges(opened):
 
     page = opened("nan")
     assert red(page) == []
-    page.locator("#slider").fill("1")
+    page.locator("#slider").fill("2")
     assert set(red(page)) == {"x mu", "x xmu", "mu xmu"}
     assert page.locator('.edge.bad[data-to="xmu"]').first.get_attribute(
         "marker-end") == "url(#study-bad)"
@@ -147,9 +149,9 @@ def test_red_goes_along_the_edges(opened):
     assert page.locator('.node[data-node="gamma"].spoilt').count() == 1
     assert page.locator('.node[data-node="beta"].spoilt').count() == 0  # the sum of dout alone
     page = opened("function")  # exp is too large for one cell; so is all after it
-    page.locator("#slider").fill("2")
+    page.locator("#slider").fill("3")
     assert red(page) == ["v2 out"]
-    assert not red(opened(hash="#step=27"))
+    assert not red(opened(hash="#step=28"))
 
 
 def test_the_way_that_comes_to_nothing_says_so(opened):
@@ -172,14 +174,46 @@ def test_tables_in_the_shape_of_x_name_its_axes(opened):
 
 def test_eval_says_why_it_has_no_what_ifs(opened):
     assert "the statistics are given" in opened("eval").locator("#cases").inner_text()
+    assert opened("eval").locator("#subtitle").inner_text() == (
+        "evaluation, with running statistics · 13 steps: 6 forward, 7 backward · "
+        "computed in float64")
+    assert opened().locator("#subtitle").inner_text().startswith(
+        "training · 28 steps: 9 forward, 3 on the side, 16 backward · ")
     assert not opened("layer_norm").locator("#cases").is_visible()
     assert opened("large").locator("#cases").inner_text().endswith(
         "to 64 values of x at most, not to 160. With --rows 8 it takes the first 8 samples.")
 
 
+@pytest.mark.parametrize("name", ["layer_norm", "group_norm", "instance_norm", "nan", "rms_norm"])
+def test_no_word_of_another_norm(opened, name):
+    """Who remembers nothing is in no mode, and reduces no batch; test_study_sentences.py has the
+    sentences that Python makes."""
+    page = opened(name)
+    for case in range(max(page.locator("#cases button").count(), 1)):
+        if case:
+            page.locator("#cases button").nth(case).click()
+        words = page.locator("body").inner_text().lower()
+        for named in ("#title", "#tensor .others"):
+            words = words.replace(page.locator(named).inner_text().lower(), "")
+        assert not re.search("training|evaluation|running|remember|batch|dead", words)
+
+
+def test_what_the_page_says_of_batch_renorm(opened):
+    """Its output moves where the batch's statistics do, and where they are clipped, that far."""
+    page = opened("batch_renorm")
+    text = page.locator("#findings").inner_text()
+    assert "closed form: γ·r·ivar·(I − 11ᵀ/n − xnorm·xnormᵀ/n)" in text
+    assert "Eigenvalues of ∂xnorm/∂x · sqrtvar" in text
+    page.locator("#nudge").fill("0.5")  # r and d move with it: xhat is what it was, but for one
+    assert "1 of 8 outputs move" in page.locator("#findings").inner_text()
+    page.get_by_role("button", name="constant feature").click()
+    assert "xnorm = 0 whatever they are, xhat = d = 3," in page.locator("#cases").inner_text()
+    assert "direction: scale none: xnorm = 0" in page.locator("#findings").inner_text()
+
+
 def test_numbers_in_the_place_of_names(opened):
     """One cell of x, where the formula means one, and all of them under a sum."""
-    page = opened("softmax", hash="#step=0")
+    page = opened("softmax", hash="#step=1")
     text = page.locator("#step .math").nth(1).inner_text().replace("\n", "")
     assert text == "v10,0=largest([1.000,2.000,4.000])=4"
     page.keyboard.press("ArrowRight")
@@ -195,7 +229,7 @@ def test_every_control_is_named_and_text_is_readable(opened, name, scheme):
     page = opened(name, scheme=scheme)
     assert page.evaluate("""() => [...document.querySelectorAll("button, input, select")].filter(
       (e) => !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).length""") == 0
-    for step in (-1, 4, 23):
+    for step in (0, 5, 24):
         page.locator("#slider").fill(str(step))
         ratio, where, drawn = page.evaluate(WORST_CONTRAST)
         assert ratio >= 4.5, (where, step)
@@ -204,7 +238,7 @@ def test_every_control_is_named_and_text_is_readable(opened, name, scheme):
 
 @pytest.mark.parametrize(("size", "scheme"), LOOKS)
 def test_what_is_tapped_is_large_enough(opened, size, scheme):
-    page = opened(size=size, scheme=scheme, hash="#step=16")
+    page = opened(size=size, scheme=scheme, hash="#step=17")
     page.get_by_label("guess gradients first").check()
     small = """() => [...document.querySelectorAll(
         "button, input, select, .node, #step .main td")].filter((e) => {
@@ -218,7 +252,7 @@ def test_what_is_tapped_is_large_enough(opened, size, scheme):
 
 
 def test_on_paper(opened):
-    page = opened(size=DESKTOP, scheme="dark", hash="#step=23&case=1")
+    page = opened(size=DESKTOP, scheme="dark", hash="#step=24&case=1")
     page.emulate_media(media="print", color_scheme="dark")
     page.set_viewport_size({"width": 700, "height": 990})  # of A4 between its margins
     assert overflows(page) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,26 @@ def study() -> Study:
 def test_every_step_is_there_with_its_numbers(study: Study) -> None:
     found = [row for row in rows(3) if row[0].isdecimal()]
     known = {one.step: one for one in (*study.forward, *study.backward)}
-    assert [int(row[0]) for row in found] == list(range(len(study.steps)))
+    assert [int(row[0]) for row in found] == list(range(1, len(study.steps) + 1))
     for step, formula, values in found:
         one = known[int(step)]
         assert formula == f"`{one.formula.text if one.formula else one.name}`"
         assert values == numbers(one.value)
+
+
+def test_one_count_of_the_steps(study: Study) -> None:
+    """What the page says of their number, its table, the walk and its text; the page in a browser
+    is in test_browser_study.py."""
+    kinds = Counter(one.role for one in study.forward if one.step)
+    counts = [kinds["value"], len(study.backward), kinds["statistic"]]
+    said = re.search(r"is (\d+) small steps forward and (\d+) back", PAGE)
+    more = re.search(r"remembers, in (\d+) more steps", PAGE)
+    assert said
+    assert more
+    assert [*map(int, (*said.groups(), *more.groups()))] == counts
+    assert len([row for row in rows(3) if row[0].isdecimal()]) == sum(counts) == len(study.steps)
+    shown = re.findall(r"^ {0,2}(\d+)  (\w+)", str(study), re.MULTILINE)
+    assert shown == [(str(i), name) for i, name in enumerate(study.steps, 1)]
 
 
 def test_the_ways(study: Study) -> None:

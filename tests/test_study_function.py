@@ -165,7 +165,7 @@ def test_reads_hold_all_that_matters(name: str) -> None:
         other = tn.study.trace(function, *moved)
         reached = {first.name: {cell}}
         for node in study.forward:
-            if node.step >= 0:
+            if node.step:
                 reached[node.name] = set().union(*(
                     dependents(readers[r.name], node, r.cells, reached.get(r.name, set()))
                     for r in node.reads), set())
@@ -250,7 +250,7 @@ def test_modules_are_copied_and_their_parameters_named() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU())
     before = {name: value.array.copy() for name, value in model.state_dict().items()}
     study = tn.study.trace(model, tn.randn(5, 3))
-    roles = {n.name: n.role for n in study.forward if n.step < 0}
+    roles = {n.name: n.role for n in study.forward if not n.step}
     assert roles == {"input": "input", "m0_weight": "parameter", "m0_bias": "parameter",
                      "m1_weight": "parameter", "m1_bias": "parameter"}
     assert study.title == "Sequential(…)"
@@ -267,7 +267,7 @@ def test_what_a_function_closes_over() -> None:
     mask = tn.tensor([1.0, 0.0, 1.0], dtype=tn.float64)
     norm = nn.BatchNorm1d(3, dtype=np.float64)
     study = tn.study.trace(lambda x: norm(x * weight) * mask, matrix(4, 3))
-    roles = [n.role for n in study.forward if n.step < 0]
+    roles = [n.role for n in study.forward if not n.step]
     assert sorted(roles) == ["constant", "input", "parameter", "parameter", "parameter"]
     constant = next(n for n in study.forward if n.role == "constant")
     assert (constant.value, constant.gradient) == ([1.0, 0.0, 1.0], None)

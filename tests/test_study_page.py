@@ -224,16 +224,20 @@ def test_what_ifs_of_a_layer_of_ones_own(kind: str) -> None:
     before = {name: value.array.copy() for name, value in layer.state_dict().items()}
     study = tn.study.trace(layer, x)
     cases = {one.name: one for one in what_ifs(layer, x)}
-    two = {"batch_norm": "batch of 2", "batch_renorm": "batch of 2", "instance_norm":
-           "2 positions", "group_norm": "constant feature"}.get(kind, "2 features")
-    assert next(iter(cases)) == two
+    assert list(cases)[0 if kind == "group_norm" else slice(2)] == {
+        "batch_norm": ["batch of 2", "constant feature"],
+        "batch_renorm": ["batch of 2", "constant feature"],
+        "instance_norm": ["2 positions", "constant channel"], "group_norm": "constant group",
+        "layer_norm": ["2 features", "constant sample"],
+        "rms_norm": ["2 features", "zero sample"]}[kind]
     found = data_of(study.html(list(cases.values())))
     by_name = {one["name"]: one for one in found["cases"]}
     for name, case in cases.items():
         assert name[:3] == "eps" or case.layer.eps == study.arrangement.eps
         own = x.array[tuple(map(slice, case.x.shape))]
         changed = (case.x.array != own).sum()
-        assert changed == (case.trace().arrangement.n if name == "constant feature" else 0)
+        whole = name.startswith(("constant", "zero"))
+        assert changed == (case.trace().arrangement.n if whole else 0)
         assert name in by_name or case.trace().json() == study.json()
     for name, value in layer.state_dict().items():
         np.testing.assert_array_equal(value.array, before[name])

@@ -78,8 +78,8 @@ function decomposition(study) {
       bar(Number(one.norm) / widest)),
     one.name === NOTHING ? make("p", {}, nothing(one)) : null))),
     make("p", {}, nan === dx.length ? "All of dx is NaN."
-      : `Added up they are dx, but for ${tiny(found.difference)} at most${
-        nan ? `; ${cellsAre(nan)} NaN` : ""}.`));
+      : `Added up they are dx${Number(found.difference) === 0 ? " to the last bit"
+        : `, but for ${tiny(found.difference)} at most`}${nan ? `; ${cellsAre(nan)} NaN` : ""}.`));
 }
 
 // The way that comes to nothing.
@@ -148,9 +148,10 @@ function constants(study) {
   const input = make("input", {type: "checkbox", id: "constants", role: "switch",
     onchange: () => draw(input.checked)});
   draw(false);
-  const names = study.arrangement.centred ? "μ and σ²" : "the mean square";
+  const names = study.arrangement.centred ? "μ and σ² as constants"
+    : "the mean square as a constant";
   return half(card("The usual mistake", make("p", {class: "option"}, input,
-    make("label", {for: "constants"}, `treat ${names} as constants`)), below));
+    make("label", {for: "constants"}, `treat ${names}`)), below));
 }
 
 function jacobian(study) {
@@ -162,13 +163,13 @@ function jacobian(study) {
       const digits = one.cells.length > 6 ? 2 : 3;
       return [make("div", {class: "arrays"},
         table(make("b", {}, "by the engine"), arrayOf(one.matrix), {scale, digits, class: "heat"}),
-        table(make("b", {}, `closed form: ${study.arrangement.centred
-          ? "(γ/√(σ²+ε)) (I − 11ᵀ/N − x̂x̂ᵀ/N)" : "(γ/√(σ²+ε)) (I − x̂x̂ᵀ/N)"}`),
-        arrayOf(one.closed), {scale, digits, class: "heat"})),
+        table(make("b", {}, `closed form: ${one.text}`), arrayOf(one.closed),
+          {scale, digits, class: "heat"})),
       make("p", {}, apart(one.difference, one.matrix, one.closed).text), ...spectrum(one),
       ...one.dead.map((way) => make("div", {class: "dead"}, table([make("b", {},
-        `dead direction: ${way.name}`), make("small", {},
-        ` of a step along it ${tiny(Number(way.gain))} is left`)], arrayOf(way.direction))))];
+        `direction: ${way.name}`), make("small", {}, way.gain === null ? ` none: ${one.of} = 0`
+        : ` of a step along it ${tiny(way.gain)} is left in ${one.of}`)],
+      arrayOf(way.direction))))];
     }));
 }
 
@@ -182,7 +183,7 @@ function chooser(all, draw) {
 
 function spectrum(one) {
   if (!one.eigenvalues) return [];
-  return [make("h3", {}, "Eigenvalues of ∂x̂/∂x · √(σ²+ε)"), make("div", {class: "scroll"},
+  return [make("h3", {}, `Eigenvalues of ∂${one.of}/∂x · sqrtvar`), make("div", {class: "scroll"},
     lines(["", ...one.eigenvalues.map((_, i) => String(i + 1))], [
       ["measured", ...one.eigenvalues.map((v) => size(v))],
       ["expected", ...one.expected.map((v) => size(v))]]))];

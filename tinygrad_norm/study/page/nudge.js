@@ -39,7 +39,7 @@ function nudging(study, program, walk) {
   slider.addEventListener("input", draw);
   draw();
   const effect = study.constant_statistics
-    ? "with it move the statistics, and so all that is normalized together."
+    ? "with it move the statistics of what is normalized together."
     : "the running statistics stay, and so do all other values.";
   return card("Nudge one input",
     make("p", {}, `One value of x moves; ${effect} The gradient that comes in stays.`),

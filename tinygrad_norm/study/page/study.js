@@ -3,16 +3,16 @@
 const DATA = JSON.parse(document.getElementById("study-data").textContent);
 const CASES = [{name: "as given", says: "", changes: {}}, ...DATA.cases];
 const byId = (id) => document.getElementById(id);
-const START = -1;  // before the first step
+const START = 0;  // before the first step
 const page = {case: 0, step: START, walk: null, guessing: false, at: []};
 
 function controls() {
-  const last = () => page.walk.study.steps.length - 1;
   page.previous = make("button", {type: "button", id: "previous",
     onclick: () => go(page.step - 1)}, "← Previous");
   page.next = make("button", {type: "button", id: "next", class: "first",
     onclick: () => go(page.step + 1)}, "Next →");
-  page.slider = make("input", {id: "slider", type: "range", min: START, max: last(), value: START,
+  page.slider = make("input", {id: "slider", type: "range", min: START, value: START,
+    max: page.walk.study.steps.length,
     "aria-label": "Step", oninput: () => go(Number(page.slider.value))});
   page.count = make("output", {id: "count", for: "slider"});
   const guess = make("input", {type: "checkbox", id: "guessing", onchange: () => {
@@ -45,9 +45,9 @@ function tabsOfCases() {
 
 function whyNoCases(study) {
   if (!study.arrangement) return "";
-  if (study.mode === "eval" && !study.constant_statistics) {
-    return "No what-ifs here: the statistics are given, so a batch of 2, a constant feature and "
-      + "the rest of the batch change nothing for a value. They are there in training.";
+  if (!study.constant_statistics) {
+    return "No what-ifs here: the statistics are given, and no value sees another. They are there "
+      + "in training.";
   }
   const {shape} = study.arrangement, count = sizeOf(shape), {small} = DATA;
   if (count <= small) return "";
@@ -67,10 +67,11 @@ function open(number, step) {
   page.walk.at = page.at;
   byId("title").textContent = study.title;
   const mode = {train: "training", eval: "evaluation, with running statistics"}[study.mode];
-  byId("subtitle").textContent = [mode, `${study.steps.length} steps: `
-    + `${page.walk.first < 0 ? study.steps.length : page.walk.first} forward, `
-    + `${page.walk.first < 0 ? 0 : study.steps.length - page.walk.first} backward`,
-  "computed in float64"].filter(Boolean).join(" · ");
+  const side = study.forward.filter(onTheSide).length;
+  const counts = [`${study.steps.length - side - study.backward.length} forward`,
+    side && `${side} on the side`, `${study.backward.length} backward`].filter(Boolean);
+  byId("subtitle").textContent = [mode, `${study.steps.length} steps: ${counts.join(", ")}`,
+    "computed in float64"].filter(Boolean).join(" · ");
   const shade = tensorPicture(study, byId("tensor"));
   page.walk.onpoint = (at) => {
     page.at = at;
@@ -88,19 +89,19 @@ function open(number, step) {
 
 function go(step) {
   const {steps} = page.walk.study, had = document.activeElement;
-  page.step = Math.max(START, Math.min(step, steps.length - 1));
+  page.step = Math.max(START, Math.min(step, steps.length));
   page.walk.show(page.step);
   const at = page.step === START;
   page.slider.value = page.step;
-  page.count.textContent = at ? "start" : `${page.step + 1} / ${steps.length}`;
-  const says = at ? "start: what is given" : `step ${page.step + 1}: ${steps[page.step]}`;
+  page.count.textContent = at ? "start" : `${page.step} / ${steps.length}`;
+  const says = at ? "start: what is given" : `step ${page.step}: ${steps[page.step - 1]}`;
   page.slider.setAttribute("aria-valuetext", says);
   if (had !== page.slider) byId("said").textContent = says;  // which says it by itself
   page.previous.disabled = at;
-  page.next.disabled = page.step === steps.length - 1;
+  page.next.disabled = page.step === steps.length;
   if (had.disabled) (had === page.next ? page.previous : page.next).focus();
   lightGraph();
-  const hash = `#step=${at ? "start" : page.step}${page.case ? `&case=${page.case}` : ""}`;
+  const hash = `#step=${page.step}${page.case ? `&case=${page.case}` : ""}`;
   try {
     if (location.hash !== hash) history.replaceState(null, "", hash);
   } catch {
@@ -176,7 +177,7 @@ document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   if (event.target.closest("input, select, textarea")) return;
   const steps = {ArrowRight: page.step + 1, ArrowLeft: page.step - 1, Home: START,
-    End: page.walk.study.steps.length - 1};
+    End: page.walk.study.steps.length};
   if (!(event.key in steps)) return;
   event.preventDefault();
   go(steps[event.key]);

@@ -1,5 +1,8 @@
 // The current step: its formula, its numbers, what it reads, where gradients meet.
 
+// What is only remembered.
+const onTheSide = (one) => one.role === "statistic";
+
 class Walk {
   constructor(study, home) {
     this.study = study;
@@ -8,7 +11,6 @@ class Walk {
     for (const one of [...study.forward, ...study.backward]) this.items.set(one.name, one);
     this.arrays = new Map([...this.items].map(([name, one]) => [
       name, {shape: one.shape, cells: flat(one.value)}]));
-    this.first = study.steps.findIndex((name) => this.isGradient(name));
     this.at = [];
     this.revealed = new Set();
     this.guessing = false;
@@ -21,11 +23,11 @@ class Walk {
 
   show(step) {
     this.step = step;
-    if (step < 0) {
+    if (!step) {
       this.start();
       return;
     }
-    const item = this.item = this.items.get(this.study.steps[step]);
+    const item = this.item = this.items.get(this.study.steps[step - 1]);
     const back = this.isGradient(item.name);
     this.hidden = this.guessing && back && item.kind !== "given" && !this.revealed.has(item.name);
     const node = back ? this.items.get(item.of) : item;
@@ -34,7 +36,8 @@ class Walk {
       make("div", {class: "heading"},
         make("h2", {}, make("span", {class: "name"}, item.name),
           make("span", {class: "says"}, back ? this.saysBack(item) : item.says)),
-        make("p", {class: `phase ${back ? "back" : ""}`}, back ? "backward" : "forward")),
+        make("p", {class: `phase ${back ? "back" : ""}`}, back ? "backward"
+          : onTheSide(item) ? "on the side" : "forward")),
       item.formula ? make("div", {class: "formulas"},
         make("div", {class: "scroll math"}, parsedMath(item.formula.mathml)),
         this.hidden ? null : this.substitution) : null,
@@ -48,7 +51,7 @@ class Walk {
   // What is there before the first step.
   start() {
     const {forward, output, backward} = this.study;
-    const given = forward.filter((one) => one.step < 0);
+    const given = forward.filter((one) => !one.step);
     const [single, arrays] = [true, false].map((is) => given.filter((one) => (
       one.role === "constant") === is));
     this.item = arrays.find((one) => one.role === "input") ?? arrays[0];
@@ -179,7 +182,7 @@ class Walk {
       light(figureElement, "lit", cellsOf(read, this.item.shape, this.cell,
         this.look(read.name).shape));
     }
-    if (this.step >= 0 && this.item.formula && !this.hidden) {
+    if (this.step && this.item.formula && !this.hidden) {
       this.substitution.replaceChildren(substituted(this.item, this.cell, this.look));
     }
     if (this.guessLabel) this.guessLabel.textContent = `Your guess for ${this.item.name}${

@@ -8,11 +8,13 @@
     backward.py    the way back, forks and their names      limits.py           what is too large
     truth.py       the gradients in several ways            jacobians.py        ∂y_i/∂x_j
     findings.py    what these give, as plain data
-    examples.py    ready-made inputs                        command.py          the command
+    examples.py    ready-made inputs                        what_ifs.py         their variants
+    command.py     the command
 """
 
-from .examples import Example, example, what_ifs
+from .examples import Example, example
 from .study import Study
 from .trace import trace
+from .what_ifs import what_ifs
 
 __all__ = ["Example", "Study", "example", "trace", "what_ifs"]

@@ -16,8 +16,9 @@ from ...autograd.graph import wrap
 from ...checkpoint import replace_file
 from ...tensors.tensor import Tensor
 from .batch import Batch, from_csv, from_npz
-from .examples import SHAPES, Example, example, layer_for, what_ifs
+from .examples import SHAPES, Example, example, layer_for
 from .limits import SMALL
+from .what_ifs import what_ifs
 
 
 def arguments(command: argparse.ArgumentParser) -> None:
@@ -36,7 +37,8 @@ def arguments(command: argparse.ArgumentParser) -> None:
                       "weight, bias")
     data.add_argument("--what-if", metavar="CASE", help="a ready-made case: list shows which")
     command.add_argument("--rows", metavar="N", type=positive, help="take the first N samples")
-    command.add_argument("--eval", action="store_true", help="with running statistics")
+    command.add_argument("--eval", action="store_true",
+                         help="with running statistics, where the norm has any")
     command.add_argument("--seed", metavar="N", type=seed, default=0,
                          help="of what is drawn at random (default: 0)")
 
@@ -88,9 +90,9 @@ def chosen(args: argparse.Namespace) -> Example:
 
 def beside(args: argparse.Namespace, shown: Example) -> list[Example]:
     """What else the page shows: the ready-made cases, or those of a small batch of one's own."""
-    if args.what_if or args.eval or math.prod(shown.x.shape) > SMALL:
+    if args.what_if or math.prod(shown.x.shape) > SMALL:
         return []
-    if args.csv or args.npz or args.rows:
+    if args.csv or args.npz or args.rows or args.eval:
         return what_ifs(shown.layer, shown.x, shown.grad_output)
     return what_ifs(args.norm, seed=args.seed)
 

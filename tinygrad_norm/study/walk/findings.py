@@ -98,7 +98,9 @@ class Jacobian:
     cells: list[int]
     matrix: Values
     closed: Values
+    text: str
     difference: float
+    of: str
     eigenvalues: list[float] | None
     expected: list[float]
     dead: list[Direction]

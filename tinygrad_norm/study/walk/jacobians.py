@@ -1,4 +1,5 @@
-"""∂y_i/∂x_j of the values that are normalized together, and the two directions that die in it."""
+"""∂y_i/∂x_j of the values that are normalized together, and what becomes of a shift and of a scale
+in it."""
 
 from __future__ import annotations
 
@@ -78,11 +79,15 @@ def _jacobian(
     def own(value: np.ndarray) -> np.ndarray:
         return np.broadcast_to(value, found.view).reshape(-1)[cells]
 
-    xhat = own(values.get("xnorm", values["xhat"]))
+    of = "xnorm" if "xnorm" in values else "xhat"
+    xhat = own(values[of])
     ivar = float(own(values["ivar"])[0])
     projection = np.eye(n) - np.outer(xhat, xhat) / n - (1 / n if found.centred else 0)
     factor = own(values.get("gamma", np.ones(()))) * own(values.get("r", np.ones(())))
     closed = factor[:, None] * ivar * projection
+    one = set(found.reduced) <= set(found.shared)  # gamma, for all of a set
+    text = (("γ·" if one else "diag(γ)·") * ("gamma" in values) + "r·" * ("r" in values)
+            + f"ivar·(I{' − 11ᵀ/n' * found.centred} − {of}·{of}ᵀ/n)")
     kept = float(values["eps"]) * ivar**2
     rest = n - 1 - found.centred
     expected = sorted([0.0] * found.centred + [kept] + [1.0] * rest)
@@ -92,8 +97,8 @@ def _jacobian(
         eigenvalues = np.linalg.eigvalsh((scaled + scaled.T) / 2).tolist()
     dead = [_direction("shift", np.ones(n), scaled)] if found.centred else []
     dead.append(_direction("scale", xhat, scaled))
-    return Jacobian(name, cells.tolist(), whole.tolist(), closed.tolist(),
-                    float(np.abs(whole - closed).max()), eigenvalues, expected, dead)
+    return Jacobian(name, cells.tolist(), whole.tolist(), closed.tolist(), text,
+                    float(np.abs(whole - closed).max()), of, eigenvalues, expected, dead)
 
 
 def _direction(name: str, direction: np.ndarray, matrix: np.ndarray) -> Direction:

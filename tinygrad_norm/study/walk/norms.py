@@ -24,10 +24,10 @@ from .study import Arrangement, Fork, Gradient, Node, Read
 
 LEAVES = {
     "x": ("input", "the input"), "gamma": ("parameter", "weight"), "beta": ("parameter", "bias"),
-    "running_mean": ("buffer", "remembered from training"),
-    "running_var": ("buffer", "remembered from training"),
-    "running_std": ("buffer", "remembered from training"),
-    "eps": ("constant", "keeps the root from 0"),
+    "running_mean": ("buffer", "what the layer remembers"),
+    "running_var": ("buffer", "what the layer remembers"),
+    "running_std": ("buffer", "what the layer remembers"),
+    "eps": ("constant", "added under the root"),
     "n": ("constant", "so many values are reduced to one"),
     "momentum": ("constant", "the weight of the new value"),
     "rmax": ("constant", "bounds r"), "dmax": ("constant", "bounds d")}
@@ -128,10 +128,10 @@ def walk(layer: Any, kind: str, x: np.ndarray, dy: np.ndarray) -> Walk:
     def run(expression: str, **given: np.ndarray) -> Any:
         return wrap(Tensor, np.asarray(evaluate(expression, {**values, **given}, known)))
 
-    for number, step in enumerate([*main, *remembered(norm)]):
+    for number, step in enumerate([*main, *remembered(norm)], 1):
         y = Stage.apply(*(tensors[of] for of in step.gradients), step=step, run=run)
         tensors[step.name], values[step.name] = y, y.array
-        role = "value" if number < len(main) else "statistic"
+        role = "value" if number <= len(main) else "statistic"
         forward.append(Node(
             step.name, role, "", step.says, formula(step.name, step.expression, written),
             list(y.shape), y.tolist(), bool(np.isfinite(y.array).all()),
@@ -145,7 +145,7 @@ def walk(layer: Any, kind: str, x: np.ndarray, dy: np.ndarray) -> Walk:
 
     edges = {y.edge or y: name for name, y in tensors.items()}
     back, forks = backward(tensors[output], dy.reshape(norm.arrangement.view), edges, tell,
-                           sum(n.step >= 0 for n in forward))
+                           sum(n.step > 0 for n in forward) + 1)
     attach(forward, back)
     gradients = {g.name: np.asarray(g.value) for g in back}
     return Walk(norm, values, gradients, forward, back, forks, output)

@@ -149,13 +149,13 @@ def study(function: Any, arrays: Sequence[np.ndarray], grad_output: Any) -> Stud
     forward = [*_leaves(run), *_values(run, operations)]
     dout = outward(grad_output, run.y.array.shape)
     last = run.names[run.y.edge]
-    steps = [node.name for node in forward if node.step >= 0]
+    steps = [node.name for node in forward if node.step]
     of = {operation.node: operation for operation in operations}
 
     def tell(node: Recorded, k: int, given: Sequence[str], summed: bool) -> Told:
         return of[node].back(k, given, summed)
 
-    back, forks = backward(run.y, dout, run.names, tell, len(steps))
+    back, forks = backward(run.y, dout, run.names, tell, len(steps) + 1)
     attach(forward, back)
     title = repr(function) if isinstance(function, Module) else getattr(
         function, "__name__", type(function).__name__)
@@ -185,7 +185,7 @@ def _node(name: str, role: str, value: np.ndarray) -> Node:
 
 
 def _values(run: Run, operations: Sequence[Operation]) -> Iterator[Node]:
-    step = 0
+    step = 1
     for operation in operations:
         for i, name in operation.outputs.items():
             value = run.values[operation.node, i]

@@ -63,7 +63,7 @@ def _statistics(norm: Norm, formulas: Mapping[str, str]) -> Iterator[Step]:
                "variance, biased: divided by n" if centred else "mean square",
                {"sq": "ones(sq) * dvar / n"})
     yield Step("sqrtvar", formulas["sqrtvar"],
-               "standard deviation" if centred else "root mean square",
+               "standard deviation, with eps" if centred else "root mean square, with eps",
                {"var": "dsqrtvar / (2 * sqrtvar)"})
     yield Step("ivar", formulas["ivar"], "one over it", {"sqrtvar": "-divar / sqrtvar**2"})
     renorm = norm.kind == "batch_renorm"
@@ -75,7 +75,7 @@ def _statistics(norm: Norm, formulas: Mapping[str, str]) -> Iterator[Step]:
                    "how much wider than usual, within bounds; no gradient flows", {})
         yield Step("d", "clip((mu - running_mean) / running_std, -dmax, dmax)",
                    "how far from the usual mean, within bounds; no gradient flows", {})
-        yield Step("xhat", "xnorm * r + d", "as the running statistics would have it",
+        yield Step("xhat", "xnorm * r + d", "scaled by r, shifted by d",
                    {"xnorm": "dxhat * r"})
 
 
@@ -85,7 +85,7 @@ def _given(norm: Norm, formulas: Mapping[str, str]) -> Iterator[Step]:
     if norm.kind == "batch_renorm":
         yield Step("ivar", "1 / running_std", "one over the running deviation", {})
     else:
-        yield Step("sqrtvar", "sqrt(running_var + eps)", "running standard deviation", {})
+        yield Step("sqrtvar", "sqrt(running_var + eps)", "running standard deviation, with eps", {})
         yield Step("ivar", formulas["ivar"], "one over it", {})
     yield Step("xhat", formulas["xhat"], "normalized", {"xmu": "dxhat * ivar"})
 

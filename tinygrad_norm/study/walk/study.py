@@ -2,17 +2,18 @@
 
 ``tn.study.trace`` gives a :class:`Study`; ``study.json()`` is the same as text. Its form:
 
-    {"format": "tinygrad_norm.study/1",
+    {"format": "tinygrad_norm.study/2",
      "title": "BatchNorm1d(4, …)",       what was traced
      "kind": "batch_norm",               or batch_renorm, layer_norm, instance_norm, group_norm,
                                          rms_norm; "function" for all else
-     "mode": "train",                    "eval"; "" for a function
+     "mode": "train",                    "eval"; "" for a function, and for a norm that remembers
+                                         nothing: it is the same in both
      "dtype": "float32",                 of the given x; the walk itself is in float64
      "arrangement": Arrangement          what is reduced; null for a function
      "forward": [Node, …],               leaves first, then in the order of computation
      "backward": [Gradient, …],          in the order of the way back; empty where none flows
      "forks": [Fork, …],                 where gradients meet
-     "steps": [name, …],                 what step 0, 1, … brings: values, then gradients
+     "steps": [name, …],                 what step 1, 2, … brings: values, then gradients
      "output": "out",                    the last value's name
      "truth": Truth,                     the gradients, computed in several ways
      "decomposition": Decomposition,     null for a function
@@ -42,9 +43,9 @@
                  "formula": Formula,     null for a leaf
                  "shape": [8, 4], "value": [[…]], "finite": true,
                  "reads": [Read, …],     what its formula reads
-                 "step": 6,              when its value is known; -1: from the start
+                 "step": 7,              when its value is known; 0: from the start
                  "gradient": [[…]],      of the same shape; null: none flows into it
-                 "gradient_name": "dxhat", "gradient_step": 13}
+                 "gradient_name": "dxhat", "gradient_step": 17}
     Gradient    {"name": "dxmu1", "of": "xmu",
                  "through": "xhat",      the value that it came back through; "" for given and sum
                  "kind": "part",         given, whole (all there is), part, sum (of the parts)
@@ -55,7 +56,7 @@
                  one back: the same index; 0 where the other is 1 long; all where this one is 1
                  long, or has no such axis. "all": all of it. Else a list: for each cell of this
                  value, in order, the numbers of the other's cells, counted in order
-    Fork        {"of": "xmu", "parts": ["dxmu1", "dxmu2"], "sum": "dxmu", "step": 18}
+    Fork        {"of": "xmu", "parts": ["dxmu1", "dxmu2"], "sum": "dxmu", "step": 24}
     Truth       {"columns": [{"name": "staged", "gradients": {"dx": …, "dgamma": …, "dbeta": …}},…],
                              in the shapes of x, gamma and beta
                  "badges": [Badge, …]}
@@ -74,8 +75,9 @@
     Jacobian    {"set": "C = 0",
                  "cells": [0, 4, …],     which values of x they are, counted in order
                  "matrix": [[…]],        ∂y_i/∂x_j by the engine
-                 "closed": [[…]], "difference": …,
-                 "eigenvalues": […],     of ∂x̂/∂x √(σ²+ε), ascending; null with NaN
+                 "closed": [[…]], "text": "γ·ivar·(I − 11ᵀ/n − xhat·xhatᵀ/n)", "difference": …,
+                 "of": "xhat",           what is normalized: of BatchRenorm "xnorm"
+                 "eigenvalues": […],     of ∂xhat/∂x · sqrtvar, ascending; null with NaN
                  "expected": […],
                  "dead": [{"name": "shift", "direction": […], "gain": 0.0}, …]}
 
@@ -98,7 +100,7 @@ from .formula import Formula
 if TYPE_CHECKING:
     from .examples import Example
 
-FORMAT = "tinygrad_norm.study/1"
+FORMAT = "tinygrad_norm.study/2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Node:
     value: Values
     finite: bool
     reads: list[Read]
-    step: int = -1
+    step: int = 0
     gradient: Values | None = None
     gradient_name: str | None = None
     gradient_step: int | None = None
@@ -141,7 +143,7 @@ class Gradient:
     value: Values
     finite: bool
     reads: list[Read]
-    step: int = -1
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def _heading(text: str, width: int) -> str:
 
 
 def _forward(study: Study, width: int) -> Iterator[Block]:
-    leaves = [n for n in study.forward if n.step < 0]
+    leaves = [n for n in study.forward if not n.step]
     yield [_heading("Given", width)]
     for node in leaves:
         if not node.shape:
@@ -57,7 +57,7 @@ def _forward(study: Study, width: int) -> Iterator[Block]:
                    *_table(study, node, width)]
     yield [_heading("Forward", width)]
     for node in study.forward:
-        if node.step >= 0 and node.role != "statistic":
+        if node.step and node.role != "statistic":
             yield _step(study, node, node.says or node.op, width)
 
 
@@ -176,7 +176,7 @@ def _ways(study: Study, width: int) -> Iterator[Block]:
     ways, wrong = study.decomposition, study.constant_statistics
     if ways is None or wrong is None:
         return
-    yield [_heading("dx by the ways from x to out", width)]
+    yield [_heading(f"dx by the ways from x to {study.output}", width)]
     longest = max(len(part.name) for part in ways.parts)
     yield [*(f"     {part.name:{longest}}  {part.formula.text.replace('dx = ', '', 1):42}"
              f"  ‖·‖ = {number(part.norm)}" for part in ways.parts),
@@ -213,16 +213,16 @@ def _jacobian(study: Study, width: int) -> Iterator[Block]:
     if not study.jacobians:
         return
     first: Jacobian = study.jacobians[0]
-    yield [_heading(f"∂out_i/∂x_j of the set {first.set}", width)]
+    yield [_heading(f"∂{study.output}_i/∂x_j of the set {first.set}", width)]
     matrix = np.asarray(first.matrix, float)
     if len(matrix) <= LARGEST:
         yield table(matrix, None, width)
     kept: Any = first.eigenvalues
-    lines = [f"     differs from its closed form by {number(first.difference)}"]
-    lines += textwrap.wrap("eigenvalues of ∂xhat/∂x · sqrtvar: " + (
+    lines = [f"     differs from its closed form {first.text} by {number(first.difference)}"]
+    lines += textwrap.wrap(f"eigenvalues of ∂{first.of}/∂x · sqrtvar: " + (
         "none, there is a NaN" if kept is None else "  ".join(map(number, kept))),
         width, initial_indent=" " * 5, subsequent_indent=" " * 5)
     for one in first.dead:
-        gain = "no direction here: xhat = 0" if one.gain is None else f"{one.gain:.1e} is left"
+        gain = f"none: {first.of} = 0" if one.gain is None else f"{one.gain:.1e} is left"
         lines.append(f"     a {one.name} of x: {gain}")
     yield lines

@@ -90,8 +90,8 @@ def _norm(layer: Any, kind: str, x: np.ndarray, dtype: np.dtype, grad_output: An
     dy = outward(grad_output, x.shape)
     fused = engine(layer, x, dy)
     found = walk(layer, kind, x, dy)
-    steps = [node.name for node in found.forward if node.step >= 0]
-    mode = "train" if layer.training else "eval"
+    steps = [node.name for node in found.forward if node.step]
+    mode = "" if found.norm.mean is None else "train" if layer.training else "eval"
     return Study(
         title, kind, mode, "", found.norm.arrangement, found.forward, found.backward, found.forks,
         steps + [g.name for g in found.backward], found.output, truth(found, dy, fused),
@@ -115,6 +115,8 @@ def _notes(found: Any, fused: Any, x: np.ndarray) -> list[str]:
     if not found.norm.own:
         notes.append("The statistics are given: no gradient flows into them, no cell of x sees "
                      "another.")
+    if "r" in found.values:
+        notes.append(_renormalized(found.values))
     for name, buffer in fused.buffers.items():
         new = found.values.get(f"new_{name}")
         if new is not None and statistics_enabled():
@@ -123,6 +125,16 @@ def _notes(found: Any, fused: Any, x: np.ndarray) -> list[str]:
                          if np.isfinite(new).all() else
                          f"The layer does not take this batch into {name}.")
     return notes
+
+
+def _renormalized(values: Any) -> str:
+    """Of BatchRenorm: whether x̂ is what the running statistics alone would give."""
+    wide, off = values["sqrtvar"], values["mu"] - values["running_mean"]
+    bounded = int((values["r"] != wide / values["running_std"]).sum()
+                  + (values["d"] != off / values["running_std"]).sum())
+    usual = (values["x"] - values["running_mean"]) / values["running_std"]
+    return (f"At their bounds are {bounded} of {2 * wide.size} values of r and d; xhat and "
+            f"(x - running_mean) / running_std are {_apart(values['xhat'], usual)}.")
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> str:
