@@ -103,6 +103,37 @@ def test_pointing_at_a_cell_lights_what_it_reads(opened, study):
     assert page.locator("#step .main td.chosen").get_attribute("data-cell") == "3"
 
 
+def test_arrow_keys_after_each_control(opened):
+    """They go on to the next step, or have a use in the control itself: none is dead."""
+    page = opened(hash="#step=5")
+    states = """() => [...document.querySelectorAll("input, select")].map((e) => e.value)"""
+    controls = page.locator("button:not([disabled]), input, select, summary, [tabindex='0']")
+    for i in range(controls.count()):
+        control = controls.nth(i)
+        if control.get_attribute("data-cell"):
+            continue  # the arrows go from cell to cell
+        name = control.evaluate("e => e.id || e.textContent")
+        control.focus()
+        before, step = page.evaluate(states), heading(page)
+        page.keyboard.press("ArrowRight")
+        own = control.evaluate("e => e.matches('select, [type=range]')")
+        assert (heading(page) != step) or (own and page.evaluate(states) != before), name
+        page.keyboard.press("ArrowLeft")
+        assert heading(page) == step, name
+
+
+def test_guessing_leaves_the_arrow_keys(opened):
+    page = opened(hash="#step=13")
+    page.get_by_label("guess gradients first").check()
+    for name in ("dbeta", "dgammax"):
+        page.keyboard.press("ArrowRight")
+        assert heading(page) == name
+    page.get_by_label("guess gradients first").uncheck()
+    page.get_by_label("as constants").check()
+    page.keyboard.press("ArrowLeft")
+    assert heading(page) == "dbeta"
+
+
 def test_nodes_and_forks(opened):
     page = opened()
     page.locator('.node[data-node="xmu"]').click()

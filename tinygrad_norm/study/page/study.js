@@ -175,7 +175,8 @@ for (const box of document.querySelectorAll("#graph .node")) {
 
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
-  if (event.target.closest("input, select, textarea")) return;
+  // What has a use of its own for the arrows keeps them; a box to tick has none.
+  if (event.target.closest("input:not([type=checkbox]), select, textarea")) return;
   const steps = {ArrowRight: page.step + 1, ArrowLeft: page.step - 1, Home: START,
     End: page.walk.study.steps.length};
   if (!(event.key in steps)) return;
