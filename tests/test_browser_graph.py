@@ -100,6 +100,16 @@ def test_touch(page):
     assert view_box(page)[2] < before[2]
 
 
+def test_arrow_keys_after_each_control(page):
+    """They go on in the picture, but from where they have a use: typing, choosing."""
+    for control in (*page.locator("button:not([disabled])").all(), page.locator("summary")):
+        page.keyboard.press("Escape")
+        control.focus()
+        page.keyboard.press("ArrowDown")
+        assert page.evaluate("document.activeElement.matches('.node, .cluster')"), (
+            control.inner_text())
+
+
 def test_keyboard_walks_the_nodes(page):
     for _ in range(20):
         page.keyboard.press("Tab")

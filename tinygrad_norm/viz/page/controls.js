@@ -57,6 +57,9 @@ function press(part) {
 // The drawing in which all stand open; one saved in a way of its own may have closed ones.
 const fullest = places.some(Boolean) ? places.findLastIndex(Boolean) : 0;
 
+// The panel of numbers takes the arrows where it is longer than its place.
+const scrolls = (panel) => panel && panel.scrollHeight > panel.clientHeight;
+
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input, select");
   if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -68,7 +71,7 @@ document.addEventListener("keydown", (event) => {
   } else if (typing) return;
   else if (event.target.closest?.(".node, .cluster") && ["Enter", " "].includes(event.key)) {
     press(event.target.closest(".node, .cluster"));
-  } else if (event.key in ARROWS && !event.target.closest?.("aside")) arrow(event);
+  } else if (event.key in ARROWS && !scrolls(event.target.closest?.("aside"))) arrow(event);
   else if (event.key === "+" || event.key === "=") zoom(1.25);
   else if (event.key === "-" || event.key === "−") zoom(0.8);
   else if (event.key === "0") fit();
