@@ -81,3 +81,12 @@ def test_pieces_that_cannot_be() -> None:
         with pytest.raises((ValueError, IndexError), match=words):
             function()
     assert [p.shape for p in tn.zeros(0, 2).split(0)] == [(0, 2)]
+
+
+@pytest.mark.parametrize("dtype", [tn.float16, tn.float32])
+def test_many_reads_of_one_value_are_added_up_in_float64(dtype: Any, device: str) -> None:
+    for read in (lambda x: tn.stack([x[0] for _ in range(5000)]).sum(),
+                 lambda x: tn.stack([x[[0]] for _ in range(5000)]).sum()):
+        x = tn.zeros(2, dtype=dtype, device=device, requires_grad=True)
+        read(x).backward()
+        assert x.grad.tolist() == [5000, 0]

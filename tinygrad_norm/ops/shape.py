@@ -149,16 +149,18 @@ def take(x: Array, *, index: Any) -> Array:
 @primitive(name="index_put")
 def put(*xs: Array, indices: tuple[Any, ...], shape: Shape) -> Array:
     """y = zeros of ``shape`` with each of the xs added at its index"""
-    y = array_module(xs[0]).zeros(shape, dtype=xs[0].dtype)
+    module, dtype = array_module(xs[0]), xs[0].dtype
+    one = len(xs) == 1
+    y = module.zeros(shape, dtype=dtype if one or dtype.char == "d" else "float64")
     for x, index in zip(xs, indices, strict=True):
         part, rest = resolved(y, index)
         if not is_injective(rest):
             add_at(part, rest, x)
-        elif len(xs) > 1:
-            part[rest] += x
-        else:
+        elif one:
             part[rest] = x
-    return y
+        else:
+            part[rest] += x
+    return y.astype(dtype, copy=False)
 
 
 put.gradient_of("xs")(lambda dy, *, indices, shape: tuple(take(dy, index=i) for i in indices))
