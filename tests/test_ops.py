@@ -276,8 +276,8 @@ def test_nothing_is_left_to_the_garbage_collector(device: str) -> None:
         gc.unfreeze()
 
 
-OPERATIONS = ("activation", "choice", "convolution", "elementwise", "linalg", "loss", "pooling",
-              "reduction", "shape", "transfer", "windows")
+OPERATIONS = ("activation", "choice", "convolution", "elementwise", "linalg", "loss", "moments",
+              "pooling", "reduction", "shape", "transfer", "windows")
 
 
 def test_every_rule_takes_its_operations_settings() -> None:

@@ -124,11 +124,9 @@ def _beside(values: Array, shape: tuple[int, ...]) -> Array:
     return values.reshape(tuple(1 if i == axis else n for i, n in enumerate(shape)))
 
 
-def _counted(input: Tensor, labels: Labels) -> Tensor:
+def _counted(input: Tensor, kept: Array) -> Tensor:
     """The input, 0 where a label is ignored: whatever stood there, also NaN, is of no effect."""
-    if labels.kept is None:
-        return input
-    return where_(_beside(labels.kept, input.array.shape), input, 0.0)
+    return where_(_beside(kept, input.array.shape), input, 0.0)
 
 
 def _picked(log_p: Tensor, labels: Labels, class_weight: Array | None, smoothing: float) -> Tensor:
@@ -177,7 +175,9 @@ def nll_loss(
     if reduction == "mean":
         check_not_empty(who, input)
     labels = _read_labels(who, input.array, target.array, class_weight, ignore_index)
-    return _reduce(_picked(_counted(input, labels), labels, class_weight, 0.0), labels, reduction)
+    if labels.kept is not None:
+        input = _counted(input, labels.kept)
+    return _reduce(_picked(input, labels, class_weight, 0.0), labels, reduction)
 
 
 def cross_entropy(
@@ -214,7 +214,8 @@ def cross_entropy(
         return _of_probabilities(
             input, target, class_weight, ignore_index, reduction, label_smoothing)
     read = _read_labels(who, x, labels, class_weight, ignore_index)
-    input = _counted(input, read)
+    if read.kept is not None:
+        input = _counted(input, read.kept)
     if x.ndim != 2 or label_smoothing or reduction == "none":
         log_p = reductions.log_softmax(input, axis=1 if x.ndim > 1 else 0)
         return _reduce(_picked(log_p, read, class_weight, label_smoothing), read, reduction)
