@@ -121,6 +121,35 @@ SAME: dict[str, Callable[[Any], Any]] = {
     "shifts of a number": lambda m: (1 << m.arange(4)) + (-64 >> m.arange(4)),
     "shift functions": lambda m: m.bitwise_left_shift(m.arange(4), 2) + m.bitwise_right_shift(
         m.arange(4), m.tensor(1)),
+    "softmax of nothing": lambda m: m.zeros(3, 0).softmax(1) + m.zeros(3, 0).softmax(0),
+    "log_softmax of nothing": lambda m: m.zeros(0).log_softmax(0) + m.zeros(0).log_softmax(-1),
+    "logsumexp of nothing": lambda m: m.zeros(0).logsumexp(0).exp(),
+    "logsumexp of rows of nothing": lambda m: m.zeros(3, 0).logsumexp(1, keepdim=True).exp(),
+    "logsumexp of no rows": lambda m: m.zeros(0, 3).logsumexp(1),
+    "transpose 0-dim": lambda m: m.tensor(3.0).transpose(0, -1),
+    "normalize 0-dim": lambda m: m.nn.functional.normalize(m.tensor(-3.0), dim=0),
+    "weight_norm of no inputs": lambda m: 0 * m.nn.utils.parametrizations.weight_norm(
+        m.nn.Linear(0, 2))(m.zeros(3, 0)),
+    "cat promotes by nothing": lambda m: m.cat([m.zeros(0), m.ones(2, 3, dtype=m.int64)]),
+    "cat of nothing at a dim": lambda m: m.cat([m.zeros(0)], dim=1),
+    "gather nothing": lambda m: m.ones(2, 3).gather(1, m.zeros(0, dtype=m.int64)),
+    "gather nothing wide": lambda m: m.ones(2).gather(0, m.zeros((1, 0, 2), dtype=m.int64)),
+    "gather 0-dim": lambda m: m.tensor(5.0).gather(0, m.tensor([0, 0])),
+    "gather one": lambda m: m.tensor([5.0, 6.0]).gather(0, m.tensor(1)),
+    "pool stride ()": lambda m: m.nn.functional.avg_pool2d(m.ones(1, 4, 6), (2, 3), stride=()),
+    "pool stride []": lambda m: m.nn.MaxPool1d(2, [])(m.ones(1, 4)),
+    "argsort bools": lambda m: m.tensor([False, True, False, True]).argsort(
+        stable=True, descending=True) if m is torch else m.tensor(
+            [False, True, False, True]).argsort(descending=True),
+    "argsort least int": lambda m: m.tensor([1, -2**63, 5]).argsort(descending=True),
+    "argsort nan": lambda m: m.tensor([1, np.nan, 5, -np.inf]).argsort(descending=True),
+    "argsort 0-dim": lambda m: m.tensor(1.0).argsort(descending=True),
+    "argsort dim 0": lambda m: m.tensor([[1, 2], [3, 0]]).argsort(0, descending=True),
+    "x[True, 0, idx]": lambda m: m.arange(24).reshape(2, 3, 4)[True, 0, m.tensor([0, 1])],
+    "x[idx, True, 0]": lambda m: m.arange(24).reshape(2, 3, 4)[m.tensor([0, 1]), True, 0],
+    "x[True, 0, :, idx]": lambda m: m.arange(24).reshape(2, 3, 4)[True, 0, :, m.tensor([0, 1])],
+    "x[0, :, True]": lambda m: m.arange(6).reshape(2, 3)[0, :, True],
+    "var correction n": lambda m: m.tensor([1.0, 2.0]).var(correction=2).sqrt().reciprocal(),
     "cat dtypes": lambda m: m.cat([m.arange(2), m.ones(2)]),
     "cat onto nothing": lambda m: m.cat([m.tensor([]), m.ones(2, 3), m.zeros(1, 3)]),
     "cat of nothing": lambda m: m.cat([m.tensor([]), m.tensor([])]),
@@ -169,6 +198,7 @@ def _after(x: Any, write: Callable[[Any], Any]) -> Any:
 
 @pytest.mark.parametrize("name", SAME)
 @pytest.mark.filterwarnings("ignore:To copy construct from a tensor")
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors", "ignore:var.*degrees of")
 def test_same_result(name: str) -> None:
     ours, theirs = SAME[name](tn), SAME[name](torch)
     assert tuple(ours.shape) == tuple(theirs.shape)
@@ -187,6 +217,40 @@ def test_divisions_of_floats_without_a_fraction(name: str, dtype: str) -> None:
         with np.errstate(all="ignore"):
             results.append(getattr(m, name)(x.reshape(-1, 1), x).numpy())
     np.testing.assert_array_equal(*results)
+
+
+AT_NOTHING: dict[str, Callable[[Any, Any], Any]] = {
+    "softmax": lambda m, x: x.softmax(0),
+    "log_softmax": lambda m, x: x.log_softmax(0),
+    "logsumexp": lambda m, x: x.logsumexp(0),
+    "cat": lambda m, x: m.cat([x, m.ones(2, 3, dtype=m.float64)]),
+    "gather": lambda m, x: x.gather(0, m.zeros(0, dtype=m.int64)),
+}
+OF_ONE: dict[str, Callable[[Any, Any], Any]] = {
+    "transpose": lambda m, x: x.transpose(0, 0) * x,
+    "softmax": lambda m, x: x.softmax(0) * x,
+    "gather": lambda m, x: x.gather(0, m.tensor([0, 0])) * x,
+    "gather nothing": lambda m, x: x.gather(0, m.zeros(0, 2, dtype=m.int64)),
+    "normalize": lambda m, x: m.nn.functional.normalize(x, dim=0) * x,
+    "2 ** x": lambda m, x: 2 ** (x * 1000),
+    "0.5 ** x": lambda m, x: 0.5 ** (x * -1000),
+    "0 ** x": lambda m, x: 0**x + 0 ** (x - 2) + 0 ** (x * 0),
+    "inf ** x": lambda m, x: np.inf**x,
+}
+
+
+@pytest.mark.parametrize(("function", "start"), [
+    *((f, []) for f in AT_NOTHING.values()), *((f, 2.0) for f in OF_ONE.values())])
+def test_same_gradient_of_nothing_and_of_one_value(
+    function: Callable[[Any, Any], Any], start: Any
+) -> None:
+    results = []
+    for m in (tn, torch):
+        x = m.tensor(start, dtype=m.float64, requires_grad=True)
+        with np.errstate(all="ignore"):
+            function(m, x).sum().backward()
+        results.append(x.grad.numpy())
+    np.testing.assert_allclose(*results, rtol=1e-14)
 
 
 EDGES: dict[str, Callable[..., Any]] = {

@@ -121,7 +121,8 @@ def _window(who: str, x: Any, kernel_size: Any, stride: Any, padding: Any, dilat
     """The settings checked, and that there is a window at all."""
     dims = _check_input(who, x)
     kernel = as_sizes(who, "kernel_size", kernel_size, dims, 1)
-    strides = kernel if stride is None else as_sizes(who, "stride", stride, dims, 1)
+    own = stride is None or stride in ((), [])
+    strides = kernel if own else as_sizes(who, "stride", stride, dims, 1)
     borders = as_sizes(who, "padding", padding, dims, 0)
     steps = as_sizes(who, "dilation", dilation, dims, 1)
     if any(p > (d * (k - 1) + 1) // 2 for p, k, d in zip(borders, kernel, steps, strict=True)):

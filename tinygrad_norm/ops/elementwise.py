@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,13 @@ div.gradient(a=lambda dy, b: dy / b, b=lambda dy, b, y: -dy * y / b)
 @primitive(name="pow", promote="same")
 def pow_(a: Array, b: Array) -> Array:
     """y = aᵇ"""
-    y = a**b
+    try:
+        y = a**b
+    except ValueError as error:
+        if "negative integer" not in str(error):
+            raise
+        raise DtypeError("pow: an int to a negative power is a fraction, got ints; call .float() "
+                         "first") from error
     if y.dtype.char == "b":
         raise DtypeError("pow: expected numbers, got bools; call .long() or .float()")
     return y
@@ -73,8 +80,9 @@ def pow_da(dy: Any, a: Any, b: Any) -> Any:
 @pow_.gradient_of("b")
 def pow_db(dy: Any, a: Any, b: Any, y: Any) -> Any:
     """db = dy y log a, and 0 where a = 0 and b >= 0 (the limit for b > 0)"""
-    if isinstance(a, int | float):
-        a = y * 0 + a
+    if isinstance(a, int | float):  # y may be infinite
+        rate = math.log(a) if a > 0 else math.nan
+        return dy * (y * rate) if a else dy * where(greater_equal(b, 0), 0, -y)
     dead = logical_and(equal(a, 0), greater_equal(b, 0))
     return dy * where(dead, 0, y * log(where(dead, 1, a)))
 

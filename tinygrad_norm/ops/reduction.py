@@ -114,7 +114,7 @@ def cumsum_dx(dy: Any, *, axis: int) -> Any:
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """y = ln Σ eˣ, from the largest x down, so that nothing overflows"""
     module = array_module(x)
-    top = x.max(axis=axis, keepdims=True)
+    top = x.max(axis=axis, keepdims=True) if x.size else x.sum(axis=axis, keepdims=True) - math.inf
     shift = module.where(module.isfinite(top), top, 0).astype(x.dtype)
     sums = summed(module.exp(x - shift), axis, True)
     y = module.log(module.where(sums == 0, 1, sums).astype(x.dtype)) + top  # ln 0 is top, -inf
@@ -132,6 +132,8 @@ def logsumexp_dx(dy: Any, x: Any, y: Any, *, axis: Axis = None, keepdims: bool =
 def softmax(x: Array, *, axis: int) -> Array:
     """yᵢ = e^xᵢ / Σ e^xⱼ"""
     module = array_module(x)
+    if not x.size:
+        return x + x.sum(axis=axis, keepdims=True)  # an axis that is not there raises
     e = module.exp(x - x.max(axis=axis, keepdims=True))
     e /= partition(e, axis)
     return e
@@ -152,6 +154,8 @@ def softmax_dx(dy: Any, y: Any, *, axis: int) -> Any:
 def log_softmax(x: Array, *, axis: int) -> Array:
     """yᵢ = xᵢ - ln Σ e^xⱼ"""
     module = array_module(x)
+    if not x.size:
+        return x + x.sum(axis=axis, keepdims=True)
     y = x - x.max(axis=axis, keepdims=True)
     y -= module.log(partition(module.exp(y), axis))
     return y

@@ -69,18 +69,20 @@ flip.gradient(x=lambda dy, *, axes: flip(dy, axes=axes))
 
 @primitive(name="cat", promote="same")
 def concatenate(*xs: Array, axis: int) -> Array:
-    """y = the xs, one after another along an axis"""
-    return array_module(xs[0]).concatenate(xs, axis=axis)
+    """y = the xs, one after another along an axis; one of shape (0,) adds nothing to any"""
+    joined = [x for x in xs if x.shape != (0,)]
+    return array_module(xs[0]).concatenate(joined, axis=axis) if joined else xs[0].copy()
 
 
 @concatenate.gradient_of("xs")
 def concatenate_dxs(dy: Any, *xs_shape: Shape, axis: int) -> tuple[Any, ...]:
     """dxs = the pieces of dy"""
     pieces, start = [], 0
-    ahead = (slice(None),) * (axis % len(xs_shape[0]))
+    ahead = (slice(None),) * (axis % dy.ndim)
     for shape in xs_shape:
-        stop = start + shape[axis]
-        pieces.append(dy[(*ahead, slice(start, stop))])
+        stop = start if shape == (0,) else start + shape[axis]
+        piece = dy[(*ahead, slice(start, stop))]
+        pieces.append(reshape(piece, shape=shape) if shape == (0,) else piece)
         start = stop
     return tuple(pieces)
 
@@ -243,13 +245,16 @@ def plain_index(index: Any, x: Array) -> Any:
 
 
 def _in_order(parts: tuple[Any, ...]) -> Any:
-    """The parts, in two steps where ints stand beside arrays."""
+    """The parts, in two steps where ints stand beside arrays, or bools, which are such too."""
     arrays = [hasattr(p, "dtype") for p in parts]
+    bools = [isinstance(p, bool) for p in parts]
     ints = [isinstance(p, int) and not isinstance(p, bool) for p in parts]
-    if not (any(arrays) and any(ints)):
+    if not (any(arrays + bools) and any(ints)):
         return parts
     basic: list[Any] = []
     for part, is_one in zip(parts, arrays, strict=True):
+        if isinstance(part, bool):  # it takes no axis of x
+            continue
         wide = part.ndim if is_one and part.dtype.kind == "b" else 1
         basic += [slice(None)] * wide if is_one else [part]
     advanced = [slice(None) if p is None or isinstance(p, slice) else p

@@ -253,10 +253,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
     A tensor of shape (0,) goes with any other, as the start of a list that grows.
     """
-    tensors = _tensors("cat", tensors)
-    if any(t.array.ndim != 1 for t in tensors):
-        tensors = [t for t in tensors if t.array.shape != (0,)]
-    return ops.concatenate(*tensors, axis=dim)
+    return ops.concatenate(*_tensors("cat", tensors), axis=dim)
 
 
 def einsum(equation: str, *operands: Any) -> Tensor:

@@ -164,8 +164,15 @@ class Reductions(Value):
 
     def argsort(self, dim: int = -1, descending: bool = False) -> Tensor:
         """The indices that sort along ``dim``; equal values keep their order."""
-        array = -self.array if descending else self.array
-        return wrap(self.result_class, array_module(array).argsort(array, axis=dim, kind="stable"))
+        axis = dimension("argsort", dim, self.array.ndim)
+        array = self.array if self.array.ndim else self.array.reshape(1)
+        module = array_module(array)
+        if descending:  # read backwards: no value is negated, NaN comes first
+            array = module.flip(array, axis)
+        order = module.argsort(array, axis=axis, kind="stable")
+        if descending:
+            order = array.shape[axis] - 1 - module.flip(order, axis)
+        return wrap(self.result_class, order.reshape(self.array.shape))
 
     @staticmethod
     def _floating(name: str, x: Value) -> None:

@@ -82,8 +82,8 @@ class Shaping(Value):
     def transpose(self, dim0: int, dim1: int) -> Tensor:
         """Two dimensions exchanged."""
         ndim = self.array.ndim
-        return ops.swapaxes(self, first=dimension("transpose", dim0, ndim),
-                            second=dimension("transpose", dim1, ndim))
+        first, second = dimension("transpose", dim0, ndim), dimension("transpose", dim1, ndim)
+        return ops.swapaxes(self, first=first, second=second) if ndim else self.T
 
     def t(self) -> Tensor:
         """The transpose of a matrix; a vector stays as it is."""
@@ -145,10 +145,16 @@ class Shaping(Value):
 
     def gather(self, dim: int, index: Value) -> Tensor:
         """y[i, j] = self[i, index[i, j]] for ``dim`` 1."""
-        if index.array.ndim != self.array.ndim:
-            raise ShapeError(f"gather: expected an index of {self.array.ndim} dimensions, got "
-                             f"{index.array.shape}")
-        return ops.take_along(self, index, axis=dimension("gather", dim, self.array.ndim))
+        ndim, shape = self.array.ndim, index.array.shape
+        axis = dimension("gather", dim, ndim)
+        if 0 in shape:  # of any number of dimensions
+            return self.reshape(-1)[:0].reshape(shape)
+        if max(len(shape), 1) != max(ndim, 1):
+            raise ShapeError(f"gather: expected an index of {ndim} dimensions, got {shape}")
+        if not (ndim and shape):  # a value without dimensions is a vector of one
+            flat = index.reshape(-1)  # type: ignore[attr-defined]
+            return ops.take_along(self.reshape(-1), flat, axis=0).reshape(shape)
+        return ops.take_along(self, index, axis=axis)
 
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """At most ``chunks`` pieces along ``dim``."""

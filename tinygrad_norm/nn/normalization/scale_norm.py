@@ -62,6 +62,8 @@ def unit(x: Tensor, p: float, dims: tuple[int, ...], eps: float) -> Tensor:
     """
     if not x.array.size:
         return x.clone()
+    if not x.array.ndim:
+        return unit(x.unsqueeze(-1), p, (-1,), eps).reshape(())
     if not dims:  # each value is a vector
         return unit(x.unsqueeze(-1), p, (-1,), eps).squeeze(-1)
     if p == 0:

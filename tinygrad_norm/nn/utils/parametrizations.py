@@ -63,6 +63,8 @@ def _lengths(x: Tensor, dims: tuple[int, ...]) -> Tensor:
     """‖x‖₂, kept as length 1, scaled by the largest value so that no square overflows."""
     if not dims:
         return x.abs()
+    if not x.array.size:
+        return x.sum(dims, keepdim=True)
     most = x.abs().amax(dims, keepdim=True).clamp(EPS)
     return (x / most).square().sum(dims, keepdim=True).sqrt() * most
 
