@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,11 @@ import tinygrad_norm as tn
 import tinygrad_norm.nn.functional as F
 from tinygrad_norm import nn
 from tinygrad_norm.errors import DimError, DtypeError, ShapeError
+
+
+def with_expanded_grad(x: tn.Tensor) -> tn.Tensor:
+    x.grad = tn.ones(1).expand(*x.shape)
+    return x
 
 
 @pytest.mark.parametrize(("call", "error", "message"), [
@@ -42,6 +48,22 @@ from tinygrad_norm.errors import DimError, DtypeError, ShapeError
     (lambda x: x & x, TypeError, "logical_and: .*bitwise_and.*; got float32, float32"),
     (lambda x: -x.bool(), TypeError, "neg: .*"),
     (lambda x: x.bool() ** x.bool(), TypeError, r"pow: expected numbers, got bools; call \.long"),
+    (lambda x: x.long() ** -1, RuntimeError,
+     r"^pow: an int to a negative power is a fraction, got ints; call \.float\(\) first$"),
+    (lambda x: x.long() // 0, ZeroDivisionError,
+     "floor_divide: expected a divisor of ints without 0, got 0; floats give inf and nan"),
+    (lambda x: x.bool() % x.bool(), TypeError, r"remainder: expected numbers, got bools; call"),
+    (lambda x: x << 1, TypeError, r"bitwise_left_shift: expected ints, got float32; call \.long"),
+    (lambda x: x.div(2, rounding_mode="up"), RuntimeError,
+     "div: expected rounding_mode to be None, 'floor' or 'trunc', got 'up'"),
+    (lambda x: pickle.dumps(x.requires_grad_() * 2), RuntimeError,
+     r"pickle: only leaf tensors can be pickled, and mul made this one; use \.detach\(\), or tn"),
+    (lambda x: F.batch_norm(x, x[0], x[0] + 1, training=True, momentum=None), TypeError,
+     "batch_norm: expected momentum to be a number, got None; .*: pass 1/n at the nth"),
+    (lambda x: nn.utils.clip_grad_norm_([with_expanded_grad(x)], 1.0), RuntimeError,
+     r"clip_grad_norm_: several elements of a \.grad of shape \(2, 3\) lie .* to its clone\(\)"),
+    (lambda x: x.gather(0, x[0].long()), ShapeError,
+     r"gather: expected an index of 2 dimensions, got \(3,\)"),
     (lambda x: x.clamp(), RuntimeError, "clamp: expected at least one of min and max"),
     (lambda x: tn.where(x, x, x), TypeError, r"where: expected a condition of bools, got floa"),
     (lambda x: tn.where(True, x, x), TypeError, "where: expected a condition of bools, got bool"),

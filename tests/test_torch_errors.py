@@ -13,6 +13,14 @@ import tinygrad_norm as tn
 torch = pytest.importorskip("torch")
 
 X = (2, 3)
+
+
+def _expanded(m: Any) -> Any:
+    x = m.ones(3, requires_grad=True)
+    x.grad = m.ones(1).expand(3)
+    return x
+
+
 ERRORS: dict[str, Callable[[Any], Any]] = {
     "add": lambda m: m.ones(2, 3) + m.ones(4),
     "add inplace": lambda m: m.ones(3).add_(m.ones(2, 3)),
@@ -134,6 +142,15 @@ ERRORS: dict[str, Callable[[Any], Any]] = {
     "bools by bools": lambda m: m.tensor([True]) // m.tensor([True]),
     "rounding mode": lambda m: m.ones(3).div(2, rounding_mode="round"),
     "shift of floats": lambda m: m.ones(3) << 1,
+    "softmax of nothing, dim": lambda m: m.zeros(0).softmax(1),
+    "logsumexp of nothing, dim": lambda m: m.zeros(0).logsumexp(1),
+    "transpose 0-dim": lambda m: m.ones(()).transpose(0, 1),
+    "batch_norm momentum": lambda m: m.nn.functional.batch_norm(
+        m.ones(3, 2), m.zeros(2), m.ones(2), training=True, momentum=None),
+    "instance_norm momentum": lambda m: m.nn.functional.instance_norm(
+        m.ones(3, 2, 4), m.zeros(2), m.ones(2), momentum=None),
+    "clip expanded": lambda m: m.nn.utils.clip_grad_norm_([_expanded(m)], 0.1),
+    "clip expanded values": lambda m: m.nn.utils.clip_grad_value_([_expanded(m)], 0.1),
     "tensor too large": lambda m: m.tensor(2**63),
     "tensor too small": lambda m: m.tensor([-1, -2**63 - 1]),
     "tensor beyond int32": lambda m: m.tensor([2**40], dtype=m.int32),

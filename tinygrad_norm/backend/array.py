@@ -223,7 +223,7 @@ def still(array: Array) -> Array:
 def overlaps(array: Array) -> bool:
     """Whether several of its elements lie at one place in memory, as an expanded array's do."""
     strides = getattr(array, "strides", ())
-    return 0 in strides and any(
+    return 0 in strides and array.size > 0 and any(
         step == 0 and n > 1 for step, n in zip(strides, array.shape, strict=True))
 
 

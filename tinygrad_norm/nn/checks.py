@@ -111,6 +111,9 @@ def as_momentum(who: str, momentum: Any) -> float | None:
 
 def check_weight(who: str, momentum: Any) -> None:
     """As :func:`as_momentum`, of what a function is given: a number, or a value on a device."""
+    if momentum is None:
+        raise TypeError(f"{who}: expected momentum to be a number, got None; the plain average of "
+                        "all batches is kept by a layer with momentum=None: pass 1/n at the nth")
     if type(momentum) in NUMBERS and not 0 <= momentum <= 1:
         raise outside_of_range(who, momentum)
 

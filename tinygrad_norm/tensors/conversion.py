@@ -230,6 +230,11 @@ class Conversion(Value):
 
     def __getstate__(self) -> Any:
         """For a pickle: without the tensors that share the memory."""
+        if self.edge is not None:
+            raise RuntimeError(
+                f"pickle: only leaf tensors can be pickled, and {self.edge[0].name()} made this one"
+                "; use .detach(), or tn.save, which keeps values only"
+            )
         names = {name: value for name, value in vars(self).items()
                  if name not in ("_base", "_calls")}
         return names, {"array": self.array, "tracked": self.tracked, "edge": self.edge,

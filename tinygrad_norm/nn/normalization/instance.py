@@ -93,7 +93,7 @@ class InstanceNorm(ChannelNorm):
             y = instance_norm(x, mean, var, self.weight, self.bias, False, eps=self.eps)
             self.use_statistics()
             return y
-        if self.training:
+        if self.training and self.momentum is not None:
             check_weight("instance_norm", self.momentum)
         y, updates = standardize_samples(x, mean, var, self.weight, self.bias, self.eps)
         if self.training and mean is not None:  # also when turned off since, as in PyTorch

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ...autograd.graph import Value, tick, wrap
-from ...backend.array import Array, array_module, device_of, to_device
+from ...backend.array import Array, array_module, device_of, overlaps, to_device
 from ...backend.choose import expect
 from ...tensors.creation import tensor
 from ...tensors.tensor import Tensor
@@ -16,11 +16,17 @@ from ...tensors.tensor import Tensor
 Parameters = Tensor | Iterable[Tensor]
 
 
-def _gradients(parameters: Parameters) -> list[Value]:
-    """The gradients there are; a parameter without one is passed over."""
+def _gradients(who: str, parameters: Parameters) -> list[Value]:
+    """The gradients there are, to be changed; a parameter without one is passed over."""
     if isinstance(parameters, Value):
         parameters = [parameters]
-    return [p._grad for p in parameters if p._grad is not None]
+    gradients = [p._grad for p in parameters if p._grad is not None]
+    for gradient in gradients:
+        if overlaps(gradient.array):
+            raise RuntimeError(
+                f"{who}: several elements of a .grad of shape {gradient.array.shape} lie at one "
+                "place in memory, as expand() makes them; set .grad to its clone()")
+    return gradients
 
 
 def _norm(x: Array, norm_type: float, wide: bool) -> Array:
@@ -84,7 +90,7 @@ def clip_grad_norm_(
     Raises:
         RuntimeError: the norm is NaN or infinite, if ``error_if_nonfinite``.
     """
-    gradients = _gradients(parameters)
+    gradients = _gradients("clip_grad_norm_", parameters)
     if not gradients:
         return tensor(0.0)
     total = _total([g.array for g in gradients], float(norm_type))
@@ -109,7 +115,7 @@ def clip_grad_value_(
 ) -> None:
     """Limit every gradient to [-clip_value, clip_value], in place; ``foreach`` has no effect."""
     limit = float(clip_value)
-    for gradient in _gradients(parameters):
+    for gradient in _gradients("clip_grad_value_", parameters):
         array = gradient.array
         array_module(array).clip(array, -limit, limit, out=array)
         gradient.written[0] = tick()
