@@ -123,6 +123,16 @@ REDUCTIONS = [
     Case("sum dims keepdim", lambda m, x: x.sum((0, -1), keepdim=True) * x,
          lambda x: x.sum((0, -1), keepdims=True) * x, (S,)),
     Case("sum 0-dim", lambda m, x: x.sum() * x.sum(0), lambda x: x * x, ((),)),
+    Case("0-dim along an axis", lambda m, x: (
+        x.mean(0), x.amax(-1), x.amin((0,)) ** 2, x.max(0).values ** 3, x.min(-1)[0], x.prod(0),
+        x.cumsum(-1) ** 2, x.softmax(0), x.log_softmax(-1), x.logsumexp(0, keepdim=True) ** 2,
+        x.var(0, correction=0), x.mean(dim=-1, keepdim=True) * x),
+         lambda x: (x, x, x * x, x**3, x, x, x * x, x * 0 + 1, x * 0, x * x, x * 0, x * x), ((),)),
+    Case("0-dim along an axis, whole", lambda m, x: (
+        x.argmax(0), x.argmin(-1), x.max(0, keepdim=True).indices, x.argsort(-1),
+        (x > 0).all(0), (x > 0).any((-1,), keepdim=True), x.std(0, correction=0)),
+         lambda x: (*(np.zeros((), "int64"),) * 4, *(x > 0,) * 2, x * 0), ((),), "positive",
+         smooth=False),
     Case("mean", lambda m, x: x.mean() ** 2, lambda x: x.mean() ** 2, (R,)),
     Case("mean dim", lambda m, x: x.mean(dim=-1) ** 2, lambda x: x.mean(-1) ** 2, (S,)),
     Case("mean dims keepdim", lambda m, x: x.mean(dim=(0, 2), keepdim=True) * x,

@@ -1,10 +1,12 @@
 """A strict stand-in for a GPU, so that a machine without one proves the same thing.
 
 ``StrictArray`` is a NumPy array behind a wall. As a CuPy array it refuses to become a NumPy array
-by itself, it lives with arrays of its own kind and Python numbers only, and reductions give arrays
-without dimensions. Stricter than CuPy, it refuses NumPy scalars, lists as indices, and
-``float()``, ``int()``, ``bool()`` of itself, which wait for a GPU. The two ways out are
-``to_numpy`` and ``item()``, and they are counted.
+by itself, it lives with arrays of its own kind and Python numbers only, reductions give arrays
+without dimensions and know no axis of one, ints to negative powers give 0, and what is broadcast
+can be written to. Stricter than CuPy, it refuses NumPy scalars, lists as indices, and
+``float()``, ``int()``, ``bool()`` of itself, which wait for a GPU; and NumPy's arrays where CuPy
+copies them without a word, unless ``takes_numpy`` is set. The two ways out are ``to_numpy`` and
+``item()``, and they are counted.
 """
 
 from __future__ import annotations
@@ -27,18 +29,27 @@ METHODS = frozenset((  # noqa: SIM905
     "all any argmax argmin argsort astype clip copy cumprod cumsum diagonal dot fill flatten max "
     "mean min nonzero prod ravel repeat reshape round sort squeeze std sum swapaxes take trace "
     "transpose var view").split())
+REDUCTIONS = frozenset((  # noqa: SIM905
+    "all any argmax argmin cumprod cumsum max mean min prod sort std sum var").split())
 FACTS = {"dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"}
 
 
-def inside(value: Any) -> Any:
+takes_numpy = False
+"""Whether NumPy's arrays are taken where CuPy takes them: as indices and what is written there, by
+einsum and ``add.at``, and without dimensions in comparisons and as any value that is written."""
+
+
+def inside(value: Any, *, taken: bool = False) -> Any:
     """The NumPy arrays within strict ones; anything of NumPy's own is refused."""
     if isinstance(value, StrictArray):
         return value.hidden
     if isinstance(value, np.ndarray | np.generic):
+        if taken and takes_numpy:
+            return value
         raise TypeError(f"Unsupported type {type(value)}: strict arrays take strict arrays and "
                         "Python numbers")
     if isinstance(value, tuple | list):
-        return type(value)(map(inside, value))
+        return type(value)(inside(item, taken=taken) for item in value)
     return value
 
 
@@ -57,10 +68,11 @@ def outside(result: Any, *candidates: Any) -> Any:
 def position(index: Any) -> Any:
     """An index of ints, slices, None, ellipsis and strict arrays."""
     for part in index if isinstance(index, tuple) else (index,):
-        if not (part is None or isinstance(part, int | slice | EllipsisType | StrictArray)):
+        if not (part is None or isinstance(part, int | slice | EllipsisType | StrictArray)
+                or (takes_numpy and type(part) is np.ndarray)):
             raise TypeError(f"strict: an index of {type(part)}; expected ints, slices, None, "
                             "ellipsis and strict arrays")
-    return inside(index)
+    return inside(index, taken=True)
 
 
 class StrictArray:
@@ -82,7 +94,13 @@ class StrictArray:
 
         def call(*args: Any, **settings: Any) -> Any:
             given = {key: inside(value) for key, value in settings.items()}
-            return outside(method(*map(inside, args), **given), self, settings.get("out"))
+            if name in REDUCTIONS and not self.ndim:
+                axis = (*args, given.get("axis"))[0]
+                if axis not in (None, ()):
+                    raise np.exceptions.AxisError(
+                        f"axis {axis} is out of bounds for array of dimension 0")
+            places = [inside(value, taken=name == "take") for value in args]
+            return outside(method(*places, **given), self, settings.get("out"))
 
         return call
 
@@ -116,12 +134,16 @@ class StrictArray:
         return outside(result)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.hidden[position(index)] = inside(value)
+        where = position(index)
+        taken = not getattr(value, "ndim", 0) or type(where) is np.ndarray
+        self.hidden[where] = inside(value, taken=taken)
 
     def __array__(self, *args: Any, **options: Any) -> NoReturn:
         raise TypeError("Implicit conversion to a NumPy array is not allowed")
 
-    def __array_function__(self, function: Any, *args: Any) -> NoReturn:
+    def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
+        if function is np.einsum and takes_numpy:
+            return module.einsum(*args, **settings)
         raise TypeError(f"numpy.{function.__name__} was called with a strict array")
 
     def _refused(self, *args: Any) -> NoReturn:
@@ -130,14 +152,24 @@ class StrictArray:
     __float__ = __int__ = __bool__ = __index__ = __complex__ = __iter__ = __contains__ = _refused
 
 
+def power(a: Any, b: Any) -> Any:
+    """aᵇ; of ints to negative ones 0, but for 1 and -1."""
+    try:
+        return a**b
+    except ValueError:
+        whole = a ** np.where(np.less(b, 0), np.bitwise_and(b, 1), b)
+        fraction = np.less(b, 0) & np.not_equal(np.abs(a), 1)
+        return np.where(fraction, 0, whole).astype(np.result_type(a, b))
+
+
 def _binary(name: str, *, reverse: bool) -> Any:
-    function = getattr(operator, name)
+    function = power if name == "pow" else getattr(operator, name)
 
     def method(self: StrictArray, other: Any) -> Any:
         if not isinstance(other, StrictArray | int | float | np.ndarray | np.generic):
             return NotImplemented
-        a, b = (inside(other), self.hidden) if reverse else (self.hidden, inside(other))
-        return outside(function(a, b))
+        other = inside(other, taken=name in COMPARISONS and not getattr(other, "ndim", 0))
+        return outside(function(other, self.hidden) if reverse else function(self.hidden, other))
 
     return method
 
@@ -156,13 +188,15 @@ def _unary(name: str) -> Any:
     return lambda self: outside(getattr(operator, name)(self.hidden))
 
 
+COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
+
 for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_",
               "xor"):
     _bare = _name.rstrip("_")
     setattr(StrictArray, f"__{_bare}__", _binary(_name, reverse=False))
     setattr(StrictArray, f"__r{_bare}__", _binary(_name, reverse=True))
     setattr(StrictArray, f"__i{_bare}__", _in_place("i" + _bare))
-for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+for _name in COMPARISONS:
     setattr(StrictArray, f"__{_name}__", _binary(_name, reverse=False))
 for _name in ("neg", "pos", "abs", "invert"):
     setattr(StrictArray, f"__{_name}__", _unary(_name))
@@ -175,8 +209,9 @@ class StrictFunction:
         self.function = function
 
     def __call__(self, *args: Any, **settings: Any) -> Any:
+        taken = self.function in (np.einsum, np.add.at)
         given = {key: inside(value) for key, value in settings.items()}
-        result = self.function(*map(inside, args), **given)
+        result = self.function(*(inside(value, taken=taken) for value in args), **given)
         return outside(result, *args, settings.get("out"))
 
     def __getattr__(self, name: str) -> StrictFunction:  # ufuncs have at, reduce, accumulate
@@ -193,6 +228,11 @@ class StrictModule:
 
     __name__ = "strict"
     ogrid = StrictGrid()
+
+    @staticmethod
+    def broadcast_to(array: StrictArray, shape: tuple[int, ...]) -> StrictArray:
+        whole = np.broadcast_to(inside(array), shape)
+        return StrictArray(np.lib.stride_tricks.as_strided(array.hidden, shape, whole.strides))
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(np, name)

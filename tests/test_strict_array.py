@@ -59,6 +59,36 @@ def test_it_computes_as_numpy_does(a: StrictArray) -> None:
     assert (a + 1).base is None
 
 
+def test_it_has_cupys_ways(a: StrictArray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where these are not NumPy's."""
+    one, ints = a.sum(), StrictArray(np.array([2, 1, -1, 0]))
+    for reduce in (one.sum, one.max, one.argmin, one.all, one.cumsum):
+        for axis in (0, -1):
+            with pytest.raises(np.exceptions.AxisError):
+                reduce(axis=axis)
+    assert one.sum(axis=()).ndim == one.max().ndim == 0
+    assert (ints**-1).hidden.tolist() == [0, 1, -1, 0]
+    assert (2**ints).hidden.tolist() == [4, 2, 0, 1]
+    assert (ints.astype("int32") ** -2).dtype == "int32"
+    wide = strict.module.broadcast_to(one, (3,))
+    wide[0] = 5.0
+    assert wide.hidden.tolist() == [5, 5, 5]
+    monkeypatch.setattr(strict, "takes_numpy", True)
+    index, zero = np.array([1, 0]), np.array(0.0)
+    np.testing.assert_array_equal(a[index].hidden, a.hidden[index])
+    np.testing.assert_array_equal(a.take(index, axis=0).hidden, a.hidden[index])
+    np.testing.assert_array_equal((a > zero).hidden, a.hidden > 0)
+    a[index] = a.hidden.copy()
+    a[0] = zero
+    assert a.hidden.tolist() == [[0, 0, 0], [0, 1, 2]]
+    for einsum in (np.einsum, strict.module.einsum):
+        assert einsum("ij,j->i", a, np.ones(3)).hidden.tolist() == [0, 3]
+    for refuse in (lambda: a + zero, lambda: a > a.hidden, lambda: strict.module.exp(zero),
+                   lambda: a.__setitem__(0, a.hidden[0])):
+        with pytest.raises(TypeError):
+            refuse()
+
+
 def test_the_backend_is_found_by_the_array(a: StrictArray) -> None:
     assert is_array(a)
     assert array_module(a) is strict.module

@@ -56,16 +56,25 @@ div.gradient(a=lambda dy, b: dy / b, b=lambda dy, b, y: -dy * y / b)
 @primitive(name="pow", promote="same")
 def pow_(a: Array, b: Array) -> Array:
     """y = aᵇ"""
-    try:
-        y = a**b
-    except ValueError as error:
-        if "negative integer" not in str(error):
-            raise
-        raise DtypeError("pow: an int to a negative power is a fraction, got ints; call .float() "
-                         "first") from error
-    if y.dtype.char == "b":
+    x = b if hasattr(b, "dtype") else a  # of the dtype of both
+    return a**b if x.dtype.kind == "f" else whole_power(a, b, x)
+
+
+def whole_power(a: Any, b: Any, x: Array) -> Array:
+    """aᵇ of ints, to a negative b the whole part of the fraction: 0, but for a = 1 and -1
+
+    NumPy's arrays refuse that, and CuPy's do not refuse it of a number either, as PyTorch does.
+    """
+    if x.dtype.kind == "b":
         raise DtypeError("pow: expected numbers, got bools; call .long() or .float()")
-    return y
+    if x is not b:
+        if b < 0:
+            raise DtypeError(f"pow: expected an exponent >= 0 for {x.dtype}, got {b}: the result "
+                             "would be a fraction; call .float()")
+        return a**b
+    where = array_module(x).where
+    y = a ** where(b < 0, b & 1, b)
+    return where((b < 0) & (abs(a) != 1), 0, y)
 
 
 @pow_.gradient_of("a")
@@ -261,8 +270,8 @@ def relu(x: Array) -> Array:
 
 
 def positive(x: Array) -> Array:
-    """x where it is positive, else 0."""
-    return array_module(x).maximum(x, 0)
+    """x where it is positive, else 0; bools, which the 0 would make ints, as they are."""
+    return x.copy() if x.dtype.kind == "b" else array_module(x).maximum(x, 0)
 
 
 @implements(positive, np.ndarray)

@@ -136,7 +136,7 @@ def softmax(x: Array, *, axis: int) -> Array:
         return x + x.sum(axis=axis, keepdims=True)  # an axis that is not there raises
     e = module.exp(x - x.max(axis=axis, keepdims=True))
     e /= partition(e, axis)
-    return e
+    return e if e.dtype is x.dtype else e.astype(x.dtype)  # NumPy's float16 scalar was widened
 
 
 def partition(e: Array, axis: int) -> Array:
@@ -158,7 +158,7 @@ def log_softmax(x: Array, *, axis: int) -> Array:
         return x + x.sum(axis=axis, keepdims=True)
     y = x - x.max(axis=axis, keepdims=True)
     y -= module.log(partition(module.exp(y), axis))
-    return y
+    return y if y.dtype is x.dtype else y.astype(x.dtype)
 
 
 @log_softmax.gradient_of("x")

@@ -30,11 +30,16 @@ class ValuesIndices(NamedTuple):
     indices: Any
 
 
-def _axis(dim: Dim, axis: Dim) -> Any:
+ONLY = (0, -1, (0,), (-1,))
+"""The dimension of a value without dimensions, which CuPy's arrays do not know."""
+
+
+def _axis(x: Value, dim: Dim, axis: Dim = None) -> Any:
+    """``dim`` for the arrays; without dimensions, where it is PyTorch's one, all there is."""
     dim = axis if dim is None else dim
     if isinstance(dim, list | tuple):
-        return tuple(dim) or None
-    return dim
+        dim = tuple(dim) or None
+    return dim if dim is None or x.array.ndim or dim not in ONLY else None
 
 
 class Reductions(Value):
@@ -46,14 +51,14 @@ class Reductions(Value):
         x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
         if x.array.dtype.kind == "b":
             x = cast(x, dtype="int64")
-        return ops.sum_(x, axis=_axis(dim, axis), keepdims=keepdim or keepdims)
+        return ops.sum_(x, axis=_axis(self, dim, axis), keepdims=keepdim or keepdims)
 
     def mean(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
              axis: Dim = None, keepdims: bool = False) -> Tensor:
         """Σ/n over ``dim``."""
         x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
         self._floating("mean", x)
-        return ops.mean(x, axis=_axis(dim, axis), keepdims=keepdim or keepdims)
+        return ops.mean(x, axis=_axis(self, dim, axis), keepdims=keepdim or keepdims)
 
     def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
             correction: float | None = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
@@ -79,7 +84,7 @@ class Reductions(Value):
     ) -> tuple[Any, Any]:
         self._floating(who, self)
         dim, correction = _correction(who, dim, unbiased, correction)
-        axis = _axis(dim, axis)
+        axis = _axis(self, dim, axis)
         if axis is not None:
             many: Any = axis if isinstance(axis, tuple) else (axis,)
             axis = tuple(dimension(who, i, self.array.ndim) for i in many)
@@ -90,11 +95,11 @@ class Reductions(Value):
 
     def amax(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """The largest over ``dim``; equal ones share the gradient evenly."""
-        return ops.amax(self, axis=_axis(dim, None), keepdims=keepdim)
+        return ops.amax(self, axis=_axis(self, dim), keepdims=keepdim)
 
     def amin(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
         """The smallest over ``dim``; equal ones share the gradient evenly."""
-        return ops.amin(self, axis=_axis(dim, None), keepdims=keepdim)
+        return ops.amin(self, axis=_axis(self, dim), keepdims=keepdim)
 
     def max(self, dim: Any = None, keepdim: bool = False) -> Any:
         """The largest; with ``dim`` (values, indices); with a tensor the elementwise one."""
@@ -109,7 +114,7 @@ class Reductions(Value):
             return whole(self, axis=None, keepdims=False)
         if isinstance(dim, Value):
             return getattr(self, name + "imum")(dim)
-        indices = at(self, axis=dim, keepdims=True)
+        indices = at(self, axis=_axis(self, dim), keepdims=True)
         if not self.array.ndim:
             return ValuesIndices(self.reshape(()), indices)  # type: ignore[attr-defined]
         values = take_along(self, indices, axis=dimension(name, dim, self.array.ndim))
@@ -119,11 +124,11 @@ class Reductions(Value):
 
     def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The index of the first largest value."""
-        return ops.argmax(self, axis=dim, keepdims=keepdim)
+        return ops.argmax(self, axis=_axis(self, dim), keepdims=keepdim)
 
     def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
         """The index of the first smallest value."""
-        return ops.argmin(self, axis=dim, keepdims=keepdim)
+        return ops.argmin(self, axis=_axis(self, dim), keepdims=keepdim)
 
     def prod(self, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
         """Π over ``dim``; right at zeros too, at every order of derivative."""
@@ -142,25 +147,25 @@ class Reductions(Value):
     def logsumexp(self, dim: Dim, keepdim: bool = False) -> Tensor:
         """ln Σ eˣ without overflow."""
         x: Any = self if self.array.dtype.kind == "f" else cast(self, dtype="float32")
-        return once(ops.logsumexp, x, axis=_axis(dim, None), keepdims=keepdim)
+        return once(ops.logsumexp, x, axis=_axis(self, dim), keepdims=keepdim)
 
     def softmax(self, dim: int, dtype: Any = None) -> Tensor:
         """eˣ / Σ eˣ; ``dtype`` is cast to first."""
         x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
         self._floating("softmax", x)
-        return once(ops.softmax, x, axis=dim)
+        return once(ops.softmax, x, axis=_axis(self, dim))
 
     def log_softmax(self, dim: int, dtype: Any = None) -> Tensor:
         """x - ln Σ eˣ; ``dtype`` is cast to first."""
         x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
         self._floating("log_softmax", x)
-        return once(ops.log_softmax, x, axis=dim)
+        return once(ops.log_softmax, x, axis=_axis(self, dim))
 
     def all(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
-        return ops.all_(self, axis=_axis(dim, None), keepdims=keepdim)
+        return ops.all_(self, axis=_axis(self, dim), keepdims=keepdim)
 
     def any(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
-        return ops.any_(self, axis=_axis(dim, None), keepdims=keepdim)
+        return ops.any_(self, axis=_axis(self, dim), keepdims=keepdim)
 
     def argsort(self, dim: int = -1, descending: bool = False) -> Tensor:
         """The indices that sort along ``dim``; equal values keep their order."""
