@@ -216,7 +216,8 @@ def test_after_break_a_new_pass_begins() -> None:
 
 
 @pytest.mark.parametrize("options", [
-    {"batch_size": 2}, {"shuffle": True}, {"drop_last": True}, {"generator": seeded()}], ids=str)
+    {"batch_size": 2}, {"shuffle": True}, {"drop_last": True}, {"generator": seeded()}],
+    ids=lambda options: next(iter(options)))
 def test_a_sampler_does_what_the_other_options_do(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="batch_sampler option is mutually exclusive with batch_s"):
         DataLoader(pairs(), batch_sampler=[[0]], **options)

@@ -202,6 +202,19 @@ def as_device(device: str | int | Device | None) -> Device:
     return BACKENDS[name].resolve(index)
 
 
+def check_device(who: str, name: str, array: Array, other: str, value: Array) -> None:
+    """Raise DeviceError, which names both, unless ``value`` lies where ``array`` does.
+
+    For what reads values by an index or compares them: CuPy takes an array of NumPy's there without
+    a word, and copies it at every call. Elsewhere it refuses, and the error says the same. Where
+    time counts, callers ask first whether the two classes differ.
+    """
+    here, there = device_of(array), device_of(value)
+    if here is not there and here != there:
+        raise DeviceError(f"{who}: {name} is on {here}, {other} on {there}; "
+                          "move one with .to(device)")
+
+
 def to_device(array: Array, device: Device) -> Array:
     """``array`` on ``device``: itself when it is there already, else a copy."""
     if device_of(array) == device:

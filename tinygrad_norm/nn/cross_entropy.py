@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd.graph import Value, wrap
-from ..backend.array import Array, array_module, to_numpy
+from ..backend.array import Array, array_module, check_device, to_numpy
 from ..backend.choose import expect
 from ..errors import DimError, DtypeError, ShapeError
 from ..ops import loss as ops
@@ -107,6 +107,8 @@ def _class_weight(who: str, weight: Value | None, x: Array) -> Array | None:
     if weight.tracked:
         raise RuntimeError(f"{who}: the weight requires grad, but the loss is not differentiated "
                            "with respect to it; pass weight.detach()")
+    if type(weight.array) is not type(x):
+        check_device(who, "the input", x, "the weight", weight.array)
     return weight.array.astype(x.dtype, copy=False)
 
 

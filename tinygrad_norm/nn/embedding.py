@@ -6,11 +6,10 @@ import math
 from typing import Any, Self
 
 from ..autograd.graph import tick
-from ..backend.array import Array, array_module, device_of, to_numpy
+from ..backend.array import Array, array_module, check_device, to_numpy
 from ..backend.choose import expect
 from ..errors import (
     AssertedShapeError,
-    DeviceError,
     DimError,
     DtypeError,
     ShapeError,
@@ -55,9 +54,7 @@ def embedding(
     if index.dtype.kind != "i":
         raise DtypeError(f"embedding: expected input of int64 or int32, got {index.dtype}; "
                          "call .long()")
-    if type(index) is not type(table) or device_of(index) != device_of(table):
-        raise DeviceError(f"embedding: the weight is on {device_of(table)}, the input on "
-                          f"{device_of(index)}; move one with .to(device)")
+    check_device("embedding", "the weight", table, "the input", index)
     rows = table.shape[0]
     skip = _row("embedding", padding_idx, rows)
     _check_settings("embedding", max_norm, norm_type, sparse)

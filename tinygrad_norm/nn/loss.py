@@ -12,6 +12,7 @@ import numpy as np
 
 from ..autograd.graph import Value
 from ..autograd.promotion import result_type
+from ..backend.array import check_device
 from ..backend.choose import expect
 from ..errors import DtypeError, ShapeError, not_a_tensor
 from ..ops import elementwise, reduction
@@ -31,13 +32,15 @@ def check_reduction(who: str, kind: str) -> None:
 
 
 def check_tensors(who: str, input: object, target: object) -> None:
-    """Raise TypeError for what is no tensor, and for an input that is no float."""
+    """Raise for what is no tensor, an input that is no float, and a target elsewhere."""
     if not (isinstance(input, Value) and isinstance(target, Value)):
         name, value = ("target", target) if isinstance(input, Value) else ("input", input)
         raise not_a_tensor(who, value, name)
     if input.array.dtype.kind != "f":
         raise DtypeError(f"{who}: expected a floating point input, got {input.array.dtype}; "
                          "call .float()")
+    if type(target.array) is not type(input.array):
+        check_device(who, "the input", input.array, "the target", target.array)
 
 
 def check_not_empty(who: str, input: Value) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Value, wrap
-from ..backend.array import Array, array_module
+from ..backend.array import Array, array_module, check_device
 from ..errors import AssertedDtypeError, AssertedShapeError, not_a_tensor
 from ..ops.linalg import linear
 from ..ops.reduction import mean
@@ -171,6 +171,8 @@ class MultiheadAttention(Module):
                 continue
             if not isinstance(mask, Value):
                 raise not_a_tensor(WHO, mask, name)
+            weight = self.out_proj.weight.array
+            check_device(WHO, "the layer", weight, name, mask.array)
             shape, kind = mask.array.shape, mask.array.dtype.kind
             if kind not in "bf":
                 raise AssertedDtypeError(f"{WHO}: expected {name} of bools or floats, got "

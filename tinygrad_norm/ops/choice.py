@@ -2,48 +2,39 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
-from ..autograd.op import primitive
-from ..backend.array import Array, array_module
+from ..autograd.graph import PLAIN
+from ..autograd.op import Primitive, primitive
+from ..backend.array import Array, array_module, check_device
 
 # -- comparisons and logic (no gradient) --------------------------------------------------------
 
 
-@primitive(promote="same")
-def equal(a: Array, b: Array) -> Array:
-    """y = (a == b)"""
-    return a == b
+NUMBERS = PLAIN | {bool}
 
 
-@primitive(promote="same")
-def not_equal(a: Array, b: Array) -> Array:
-    """y = (a != b)"""
-    return a != b
+def comparison(name: str, symbol: str, compare: Callable[[Any, Any], Any]) -> Primitive:
+    """The operation of that name. CuPy compares with an array of NumPy's without dimensions too."""
+
+    def compared(a: Array, b: Array) -> Array:
+        kind, other = type(a), type(b)
+        if kind is not other and kind not in NUMBERS and other not in NUMBERS:
+            check_device(name, "input 0", a, "input 1", b)
+        return compare(a, b)
+
+    compared.__doc__ = f"y = (a {symbol} b)"
+    return Primitive(compared, name=name, promote="same")
 
 
-@primitive(promote="same")
-def less(a: Array, b: Array) -> Array:
-    """y = (a < b)"""
-    return a < b
-
-
-@primitive(promote="same")
-def less_equal(a: Array, b: Array) -> Array:
-    """y = (a <= b)"""
-    return a <= b
-
-
-@primitive(promote="same")
-def greater(a: Array, b: Array) -> Array:
-    """y = (a > b)"""
-    return a > b
-
-
-@primitive(promote="same")
-def greater_equal(a: Array, b: Array) -> Array:
-    """y = (a >= b)"""
-    return a >= b
+equal = comparison("equal", "==", operator.eq)
+not_equal = comparison("not_equal", "!=", operator.ne)
+less = comparison("less", "<", operator.lt)
+less_equal = comparison("less_equal", "<=", operator.le)
+greater = comparison("greater", ">", operator.gt)
+greater_equal = comparison("greater_equal", ">=", operator.ge)
 
 
 @primitive(promote="same")

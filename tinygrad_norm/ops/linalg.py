@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.op import primitive
-from ..backend.array import Array, array_module
+from ..backend.array import Array, array_module, check_device
 from ..backend.choose import implements, kernel
 from ..backend.sums import FIRST, summed, total
 from ..errors import ShapeError
@@ -146,7 +146,9 @@ def einsum(subscripts: str, *operands: Any) -> Any:
                          f"got {len(operands)}")
     spare = [c for c in LETTERS if c not in subscripts]
     longest = 0
-    for name, x in zip(names, operands, strict=True):
+    for i, (name, x) in enumerate(zip(names, operands, strict=True)):
+        if type(x.array) is not type(operands[0].array):
+            check_device("einsum", "operand 0", operands[0].array, f"operand {i}", x.array)
         plain = name.replace("...", "")
         if (len(plain) > x.ndim) if "..." in name else (len(plain) != x.ndim):
             raise ShapeError(f"einsum: {name!r} has {len(plain)} letters for a tensor of shape "

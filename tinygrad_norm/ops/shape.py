@@ -13,7 +13,7 @@ from ..autograd.graph import Value
 from ..autograd.op import primitive
 from ..autograd.sharing import Call, called
 from ..autograd.walk import Part
-from ..backend.array import Array, add_at, array_module, device_of, is_array, plain
+from ..backend.array import Array, add_at, array_module, check_device, device_of, is_array, plain
 from ..errors import DeviceError
 from .transfer import array_of
 
@@ -201,6 +201,8 @@ def replace_dvalue(dy: Any, *, index: Any) -> Any:
 @primitive(name="gather")
 def take_along(x: Array, index: Array, *, axis: int) -> Array:
     """y[i, j] = x[i, index[i, j]]"""
+    if type(index) is not type(x):
+        check_device("gather", "the input", x, "the index", index)
     return x[_grid(index, axis)]
 
 

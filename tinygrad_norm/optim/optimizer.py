@@ -10,7 +10,7 @@ import numpy as np
 
 from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import enable_grad
-from ..backend.array import array_module
+from ..backend.array import array_module, check_device
 from ..tensors.tensor import Tensor
 from .blocks import Blocks
 from .groups import Group as Group
@@ -144,13 +144,20 @@ class Optimizer:
                 quick = in_place(array_module(ready[0].array), self.rule, tuple(settings.items()),
                                  tuple(numbers[0][1]), len(names))
                 self._in_place[i] = (names, settings), quick
-            done = {j for one in self._together.get(i, ())
-                    if one.step(quick, names, parameters, numbers, self.state) for j in one.at}
-            if len(done) == len(parameters):
-                continue
-            begun = [j for j, parameter in enumerate(parameters)
-                     if j not in done and parameter._grad is not None
-                     and self._step_one(parameter, names, quick, settings, *numbers[j])]
+            try:
+                done = {j for one in self._together.get(i, ())
+                        if one.step(quick, names, parameters, numbers, self.state) for j in one.at}
+                if len(done) == len(parameters):
+                    continue
+                begun = [j for j, parameter in enumerate(parameters)
+                         if j not in done and parameter._grad is not None
+                         and self._step_one(parameter, names, quick, settings, *numbers[j])]
+            except TypeError:  # of arrays on two devices, as after p.data = ...
+                for p in parameters:
+                    if p._grad is not None:
+                        check_device(type(self).__name__, f"a parameter of shape {p.shape}",
+                                     p.array, "its gradient", p._grad.array)
+                raise
             if begun and (names or i not in self._together):
                 self._lay_out(i, begun)
 

@@ -12,8 +12,8 @@ import numpy as np
 from ..autograd.backward import backward
 from ..autograd.graph import Node, Value
 from ..autograd.sharing import share
-from ..backend.array import device_of, plain, to_numpy
-from ..errors import DeviceError, DtypeError, ShapeError
+from ..backend.array import check_device, plain, to_numpy
+from ..errors import DtypeError, ShapeError
 from .arithmetic import Arithmetic
 from .conversion import Conversion
 from .inplace import Inplace
@@ -133,9 +133,7 @@ class Tensor(Arithmetic, Integer, Reductions, Shaping, Inplace, Conversion):
                 raise ShapeError(f"grad: expected shape {self.shape}, got {value.array.shape}")
             if value.array.dtype != self.array.dtype:
                 raise DtypeError(f"grad: expected {self.dtype}, got {value.array.dtype}")
-            if device_of(value.array) != self.device:
-                raise DeviceError(f"grad: the tensor is on {self.device}, the gradient on "
-                                  f"{device_of(value.array)}")
+            check_device("grad", "the tensor", self.array, "the gradient", value.array)
         self._grad = value
 
     @property

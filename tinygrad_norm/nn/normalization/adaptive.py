@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...errors import DeviceError, DtypeError, ShapeError, not_a_tensor
+from ...backend.array import check_device
+from ...errors import DtypeError, ShapeError, not_a_tensor
 from ...ops.rounding import widened
 from ...tensors.shaping import dimension
 from ...tensors.tensor import Tensor
@@ -55,9 +56,7 @@ def _check_pair(who: str, content: Tensor, style: Tensor) -> None:
     if content.dtype.kind != "f" or content.dtype != style.dtype:
         raise DtypeError(f"{who}: expected content and style of one floating dtype, got "
                          f"{content.dtype} and {style.dtype}; call .to(dtype)")
-    if content.device != style.device:
-        raise DeviceError(f"{who}: the content is on {content.device}, the style on "
-                          f"{style.device}; move one with .to(device)")
+    check_device(who, "the content", content.array, "the style", style.array)
 
 
 def _positive(who: str, eps: float) -> float:

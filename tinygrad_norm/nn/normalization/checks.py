@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...backend.array import device_of
-from ...errors import DeviceError, DimError, DtypeError, ShapeError, not_a_tensor
+from ...backend.array import check_device
+from ...errors import DimError, DtypeError, ShapeError, not_a_tensor
 from ...ops.rounding import FLOAT16, FLOAT32
 from ...tensors.tensor import Tensor
 from ..checks import LAST, another_size
@@ -68,9 +68,7 @@ def check_vector(who: str, name: str, x: Any, vector: Any, shape: tuple[int, ...
     if vector.shape != shape:
         raise ShapeError(f"{who}: expected {name} of shape {shape} for an input of shape "
                          f"{x.shape}, got {vector.shape}")
-    if device_of(vector) != device_of(x):
-        raise DeviceError(f"{who}: the input is on {device_of(x)}, {name} on "
-                          f"{device_of(vector)}; move one with .to(device)")
+    check_device(who, "the input", x, name, vector)
     if vector.dtype != x.dtype and (x.dtype, vector.dtype) != (FLOAT16, FLOAT32):
         raise DtypeError(f"{who}: the input is {x.dtype}, {name} {vector.dtype}; "
                          "bring them to one dtype with .to(dtype)")
