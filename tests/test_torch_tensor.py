@@ -121,6 +121,10 @@ SAME: dict[str, Callable[[Any], Any]] = {
     "shifts of a number": lambda m: (1 << m.arange(4)) + (-64 >> m.arange(4)),
     "shift functions": lambda m: m.bitwise_left_shift(m.arange(4), 2) + m.bitwise_right_shift(
         m.arange(4), m.tensor(1)),
+    "all ()": lambda m: m.tensor([1.0, 0.0]).all(dim=()),
+    "any ()": lambda m: m.tensor([[1, 0]]).any(dim=()),
+    "flip 0-dim at a dim": lambda m: m.tensor(3.0).flip(-1),
+    "prod of rows": lambda m: m.arange(6).reshape(2, 3).prod(-1, keepdim=True),
     "softmax of nothing": lambda m: m.zeros(3, 0).softmax(1) + m.zeros(3, 0).softmax(0),
     "log_softmax of nothing": lambda m: m.zeros(0).log_softmax(0) + m.zeros(0).log_softmax(-1),
     "logsumexp of nothing": lambda m: m.zeros(0).logsumexp(0).exp(),

@@ -135,6 +135,8 @@ class Reductions(Value):
         x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
         if dtype is None and x.array.dtype.kind != "f":
             x = cast(x, dtype="int64")
+        if dim is not None:
+            dim = dimension("prod", dim, x.array.ndim)
         if dim is None or not x.array.ndim:
             x, dim, keepdim = x.reshape(-1), 0, False
         return once(ops.prod, x, axis=dim, keepdims=keepdim)
@@ -162,9 +164,15 @@ class Reductions(Value):
         return once(ops.log_softmax, x, axis=_axis(self, dim))
 
     def all(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        """Whether each value over ``dim`` holds; over no dimension, ``()``, each is its own."""
+        if isinstance(dim, tuple | list) and not dim:
+            return self.bool()  # type: ignore[attr-defined]
         return ops.all_(self, axis=_axis(self, dim), keepdims=keepdim)
 
     def any(self, dim: Dim = None, keepdim: bool = False) -> Tensor:
+        """Whether one value over ``dim`` holds; over no dimension, ``()``, each is its own."""
+        if isinstance(dim, tuple | list) and not dim:
+            return self.bool()  # type: ignore[attr-defined]
         return ops.any_(self, axis=_axis(self, dim), keepdims=keepdim)
 
     def argsort(self, dim: int = -1, descending: bool = False) -> Tensor:

@@ -8,6 +8,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from ..autograd.graph import Value
+from ..backend.choose import expect
 from ..errors import DimError, ShapeError
 from ..ops import linalg
 from ..ops import shape as ops
@@ -138,7 +139,7 @@ class Shaping(Value):
     def flip(self, *axes: Any, dims: Any = None) -> Tensor:
         """Read backwards along ``dims``."""
         axes = tuple(dimension("flip", i, self.array.ndim) for i in sizes(axes, dims))
-        return ops.flip(self, axes=axes)
+        return ops.flip(self, axes=axes if self.array.ndim else ())
 
     def __getitem__(self, index: Any) -> Tensor:
         return ops.take(self, index=ops.plain_index(index, self.array))
@@ -151,6 +152,10 @@ class Shaping(Value):
             return self.reshape(-1)[:0].reshape(shape)
         if max(len(shape), 1) != max(ndim, 1):
             raise ShapeError(f"gather: expected an index of {ndim} dimensions, got {shape}")
+        ask = expect(type(index.array))
+        if ask is not None and ask((index.array < 0).any()):
+            raise DimError("gather: expected indices from 0, got one below; none counts from the "
+                           "end, as in x[i]")
         if not (ndim and shape):  # a value without dimensions is a vector of one
             flat = index.reshape(-1)  # type: ignore[attr-defined]
             return ops.take_along(self.reshape(-1), flat, axis=0).reshape(shape)
