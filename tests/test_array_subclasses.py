@@ -26,6 +26,12 @@ def _resumed(array: Any) -> Any:
     return sgd.state[x]["momentum_buffer"]
 
 
+def _seeded(array: Any) -> Any:
+    x = tn.ones(2, 2, dtype=tn.float64, requires_grad=True)
+    (x * 1).backward(array)
+    return x.grad
+
+
 WAYS: dict[str, Callable[[Any], Any]] = {
     "tensor": tn.tensor,
     "tensor of a list": lambda a: tn.tensor([a])[0].double(),
@@ -33,6 +39,10 @@ WAYS: dict[str, Callable[[Any], Any]] = {
     "from_numpy": tn.from_numpy,
     "from_dlpack": tn.from_dlpack,
     "Tensor": lambda a: tn.Tensor(a).double(),
+    "operator": lambda a: tn.ones(2, 2).double() * a,
+    "reflected operator": lambda a: a + tn.zeros(2, 2).double(),
+    "matmul": lambda a: tn.eye(2).double() @ a,
+    "backward": _seeded,
     "where": lambda a: tn.where(a > -1, tn.arange(4.0).reshape(2, 2).double(), 0.0),
     "index": lambda a: tn.arange(4.0).double()[a.astype("int64")],
     "load_state_dict": _loaded,

@@ -211,3 +211,10 @@ def test_frozen_and_detached_parts_get_none() -> None:
     y = x * 2
     with pytest.raises(RuntimeError, match="only change requires_grad flags of leaf"):
         y.requires_grad = False
+
+
+def test_an_expanded_gradient_is_added_to(device: str) -> None:
+    x = tn.ones(3, device=device, requires_grad=True)
+    x.grad = tn.ones(1, device=device).expand(3)
+    (x * tn.arange(3.0, device=device)).sum().backward()
+    assert x.grad.tolist() == [1, 2, 3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend.array import array_module, device_of
+from ..backend.array import array_module, device_of, plain
 from ..errors import DeviceError, ShapeError
 from .graph import Edge, Value, wrap
 from .mode import GRAD, flags, set_grad_enabled
@@ -134,7 +134,7 @@ def _roots(
                 )
             gradient = module.ones(shape, output.array.dtype)
         elif not isinstance(gradient, Value):
-            gradient = module.asarray(gradient, dtype=output.array.dtype)
+            gradient = module.asarray(plain(who, gradient), dtype=output.array.dtype)
         elif device_of(gradient.array) != device_of(output.array):
             raise DeviceError(f"{who}: output {i} is on {device_of(output.array)}, its gradient "
                               f"on {device_of(gradient.array)}; move one with .to(device)")

@@ -28,7 +28,7 @@ from typing import Any, overload
 from numpy import asarray, generic
 
 from ..backend.array import array_module, device_of, is_array
-from ..errors import DeviceError, DimError, DtypeError, ShapeError
+from ..errors import DeviceError, DimError, DtypeError, RangeError, ShapeError
 from .anomaly import check_forward
 from .graph import PLAIN, Edge, Kept, Node, Value, _new, wrap
 from .mode import ANOMALY, GRAD, flags
@@ -140,7 +140,7 @@ class Primitive:
                 return self(*changed, **settings)
         try:
             results = self.function(*arrays, **settings) if settings else self.function(*arrays)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise explained(self.name, error, arrays) from error
         state = flags.get()
         if state & ANOMALY:
@@ -247,9 +247,12 @@ def primitive(function: Callable[..., Any] | None = None, **options: Any) -> Any
 
 def explained(name: str, error: Exception, arrays: Sequence[Any]) -> Exception:
     """``error`` in the reader's words: who, what it got, and on which devices."""
-    if isinstance(error, ShapeError | DtypeError | DeviceError | DimError):
+    if isinstance(error, ShapeError | DtypeError | DeviceError | DimError | RangeError):
         return error
     held = [a for a in arrays if is_array(a)]
+    if isinstance(error, OverflowError):
+        return RangeError(f"{name}: {held[0].dtype} does not hold the number beside it ({error}); "
+                          "call .long() or .double() first")
     places = [f"input {i} of shape {a.shape} is on {device_of(a)}" for i, a in enumerate(held)]
     if len({device_of(a) for a in held}) > 1:
         return DeviceError(f"{name}: {', '.join(places)}; move one with .to(device)")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.array import is_array
+from ..backend.array import is_array, plain
 from ..errors import DtypeError
 from .graph import Value, wrap
 
@@ -77,7 +77,7 @@ def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
                 values[i] = value.to(dtype)  # type: ignore[attr-defined]
                 changed = True
         elif is_array(value):
-            values[i] = wrap(Value.result_class, value.astype(dtype))
+            values[i] = wrap(Value.result_class, plain(name, value).astype(dtype))
             changed = True
         elif value is not inputs[i]:
             changed = True

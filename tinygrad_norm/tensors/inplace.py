@@ -15,10 +15,11 @@ from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import is_grad_enabled
 from ..autograd.op import explained
 from ..autograd.sharing import owner, path, rewrite
-from ..backend.array import array_module, overlaps
+from ..backend.array import array_module, overlaps, plain
 from ..ops import elementwise
 from ..ops.shape import Path, plain_index, replace, resolved
 from ..ops.transfer import cast
+from .numbers import fitted
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -93,9 +94,11 @@ class Inplace(Value):
         if isinstance(value, Value):
             if value.array.dtype != self.array.dtype:
                 value = value.to(self.array.dtype)  # type: ignore[attr-defined]
-        elif not isinstance(value, int | float):
-            value = wrap(self.result_class, array_module(self.array).asarray(value).astype(
-                self.array.dtype))
+        elif isinstance(value, int | float):
+            value = fitted("setitem", value, self.array.dtype)
+        else:
+            value = wrap(self.result_class, array_module(self.array).asarray(
+                plain("setitem", value)).astype(self.array.dtype))
         if self._recorded(owner(self), value):
             self._write("setitem", lambda x, v: replace(x, v, index=index), value)
             return

@@ -164,7 +164,7 @@ class Shaping(Value):
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         """At most ``chunks`` pieces along ``dim``."""
         if chunks < 1:
-            raise ValueError(f"chunk: expected at least 1 piece, got {chunks}")
+            raise ShapeError(f"chunk: expected at least 1 piece, got {chunks}")
         length = self.array.shape[self._axis("chunk", dim)]
         return self.split(-(-length // chunks) or 1, dim)
 
@@ -177,7 +177,7 @@ class Shaping(Value):
         elif size > 0 or size == n == 0:
             steps = [min(size, n - i) for i in range(0, n, size or 1)] or [0]
         else:
-            raise ValueError(f"split: expected pieces of 1 or more along a dimension of {n}, "
+            raise ShapeError(f"split: expected pieces of 1 or more along a dimension of {n}, "
                              f"got {size}")
         if sum(steps) != n or min(steps, default=0) < 0:
             raise ShapeError(f"split: sizes {steps} do not add up to {n}")
