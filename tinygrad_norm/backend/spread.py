@@ -21,15 +21,17 @@ def spread(
     Where squares leave the range of the dtype, or might on a device that would have to wait for
     the question, x is taken in units, powers of two: one for each mean.
     """
-    xc, mean, var = moments(x, axes=axes, centred=True)
-    by = share(xc, var, correction)
+    sqrt = kernel(root, type(x))
     ask = expect(type(x))
-    if ask is not None and is_moderate(var, 0.0, ask):
-        return xc, mean, kernel(root, type(var))(var * by) if rooted else var * by
+    if ask is not None:
+        xc, mean, var = moments(x, axes=axes, centred=True)
+        if is_moderate(var, 0.0, ask):
+            var = var * share(xc, var, correction)
+            return xc, mean, sqrt(var) if rooted else var
     u = unit(x, axes=axes, eps=0.0, centred=True)
     xc, mean, var = moments(x * u, axes=axes, centred=True)
-    var *= by
-    return xc / u, mean / u, kernel(root, type(var))(var) / u if rooted else var / u / u
+    var = var * share(xc, var, correction)
+    return xc / u, mean / u, sqrt(var) / u if rooted else var / u / u
 
 
 def share(xc: Any, var: Any, correction: float) -> float:
