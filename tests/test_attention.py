@@ -412,8 +412,11 @@ def test_drawn_and_summed_up() -> None:
     clusters = {c.name: c for c in tn.viz.trace(loss, params=layer).clusters}
     assert clusters["self_attn"].type == "MultiheadAttention"
     alone = nn.MultiheadAttention(E, H, batch_first=True)
-    _, weights = alone(x, x, x)
-    assert "masked_softmax" in tn.viz.graph(weights.sum(), params=alone).dot
+    for mask, name in ((None, "softmax"), (tn.zeros(L, L, dtype=tn.bool), "masked_softmax")):
+        _, weights = alone(x, x, x, attn_mask=mask)
+        graph = tn.viz.trace(weights.sum(), params=alone)
+        assert [n.name for n in graph.of_kind("op") if "softmax" in n.name] == [name]
+        assert len(graph.of_kind("input")) == 1  # the mask is part of it
     rows = {row.name: row for row in tn.viz.summary(alone, [(N, L, E)] * 3).rows}
     assert rows[""].output_shapes == ((N, L, E), (N, L, L))
 

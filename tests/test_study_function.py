@@ -85,6 +85,7 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Callable[..., Any] |
     "two results": (lambda x: sum(tn.var_mean(x, 1)), (matrix(2, 3),), None),
     "inplace": (lambda x: (x * 1).mul_(x).add_(2).div_(3), (matrix(3),), np.sum),
     "layer norm": (lambda x: F.layer_norm(x, (3,)), (matrix(2, 3),), None),
+    "dropped": (lambda x: (tn.manual_seed(0), F.dropout(x, 0.4))[1], (matrix(6),), np.sum),
     "zero dims": (lambda x: x * 2, (np.array(3.0),), np.sum),
 }
 

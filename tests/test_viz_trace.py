@@ -186,7 +186,7 @@ def test_settings_in_the_graph():
     x = leaf(2, 3)
     graph = viz.trace(x.sum(dim=1, keepdim=True).reshape(2)[0:1])
     details = [n.details for n in graph.of_kind("op")]
-    assert details == [("axis=1", "keepdims=True"), (), ("index=0:1",)]
+    assert details == [("dim=1", "keepdim=True"), (), ("index=0:1",)]
 
 
 def test_a_chain_of_100000_operations():

@@ -10,7 +10,7 @@ import numpy as np
 from ..autograd.graph import Value
 from ..backend.array import Array, array_module
 from ..errors import DimError, DtypeError, ShapeError, not_a_tensor
-from ..ops.attention import masked_softmax
+from ..ops.attention import masked_softmax, whole_softmax
 from ..ops.shape import broadcast_to, reshape, swapaxes
 from ..ops.transfer import cast
 from ..tensors.tensor import Tensor
@@ -86,7 +86,8 @@ def attend(
         scores = scores + swapaxes(bias, first=-1, second=-2)
     if keep is not None:
         keep = keep.swapaxes(-1, -2)
-    weights = dropout(masked_softmax(scores, keep, axis=-2), dropout_p)
+    softmax = whole_softmax if keep is None else masked_softmax
+    weights = dropout(softmax(scores, keep, axis=-2), dropout_p)
     y = swapaxes(swapaxes(value, first=-1, second=-2) @ weights, first=-1, second=-2)
     return (cast(y, dtype=dtype), cast(weights, dtype=dtype)) if narrow else (y, weights)
 

@@ -8,7 +8,7 @@ from ..autograd.graph import wrap
 from ..backend.array import array_module, device_of
 from ..backend.random import draw
 from ..errors import not_a_tensor
-from ..ops.elementwise import mul
+from ..ops import choice
 from ..tensors.random import source
 from ..tensors.tensor import Tensor
 from .module import Module
@@ -45,7 +45,7 @@ def dropout(
                 device=device_of(x), dtype=FLOAT32) >= floor
     mask = array_module(x).asarray(kept).astype(dtype)
     mask *= 1 / (1 - p) if p < 1 else 0
-    return mul(input, wrap(Tensor, mask))
+    return choice.dropout(input, wrap(Tensor, mask), p=p)
 
 
 class Dropout(Module):

@@ -92,6 +92,15 @@ masked.gradient(x=lambda dy, keep: masked(dy, keep))
 
 
 @primitive(promote="same")
+def dropout(x: Array, mask: Array, *, p: float) -> Array:
+    """y = x m, with m = 0 at random places and 1/(1 - p) elsewhere"""
+    return x * mask
+
+
+dropout.gradient(x=lambda dy, mask, *, p: dropout(dy, mask, p=p))
+
+
+@primitive(promote="same")
 def maximum(a: Array, b: Array) -> Array:
     """y = max(a, b); where they are equal, each gets half of the gradient"""
     return array_module(a).maximum(a, b)

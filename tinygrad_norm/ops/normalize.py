@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from ..autograd.op import Primitive
+from ..autograd.broadcasting import unbroadcast
+from ..autograd.op import Primitive, primitive
 from ..backend import reference
+from ..backend.array import Array
 
 normalize = Primitive(reference.normalize, outputs=("y", "xc", "mean", "var"))
 """(y, xc, mean, var) of x, weight, bias; settings: axes, eps, centred, beside, groups."""
@@ -16,3 +18,18 @@ moments.gradient_of("x")(reference.moments_gradient)
 unit = Primitive(reference.unit)
 """A power of two beside each mean of x; settings: axes, eps, centred. It has no gradient: it is
 constant but where it jumps, and nothing that is computed with it depends on it."""
+
+
+@primitive
+def renorm(
+    x: Array, r: Array, d: Array, weight: Array | None, bias: Array | None
+) -> Array:
+    """y = (x r + d) γ + β, where r and d are constants, γ and β may be None"""
+    scale, offset = (r, d) if weight is None else (r * weight, d * weight)
+    return x * scale + (offset if bias is None else offset + bias)
+
+
+renorm.gradient(  # of γ the sums come first: x r + d would round each value as d is large
+    x=lambda dy, r, weight: dy * (r if weight is None else r * weight),
+    weight=lambda dy, x, r, d: (unbroadcast(dy * x, r.shape) * r + unbroadcast(dy, r.shape) * d),
+    bias=lambda dy: dy)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..autograd.graph import Node, Value
 from ..autograd.walk import reachable
-from .details import details
+from .details import details, is_inner
 from .model import (
     BACK,
     BUFFER,
@@ -27,7 +27,7 @@ from .model import (
     renumbered,
 )
 from .reverse import Walk
-from .trace import Origin, Tracing, operands
+from .trace import Origin, Tracing
 
 
 def add_backward(tracing: Tracing, walk: Walk) -> list[Node]:
@@ -66,16 +66,25 @@ class _Backward:
             self.graph.clusters.append(
                 Cluster("", forward.name, forward.cluster, kind=GRADIENT_OF))
         group = self.groups[of]
-        given = []
-        for operand, source in operands(node):
-            own = not isinstance(source, tuple | Value) and (
-                self.tracing.names.leaf(source)[0] not in self.index)
-            value = self._constant(node, operand, source, group) if own else self._value(source)
-            given.append((operand, value))
+        given = [(operand, value) for operand, source in self.tracing.operands(node)
+                 if (value := self._given(node, operand, source, group))]
         drawn = GraphNode(DERIVATIVE, node.op.name, details(node), group, of)
         target = self.tracing.add(node, drawn)
         for operand, value in given:
             self.tracing.link(value, target, operand, reads=(node, operand))
+
+    def _given(self, node: Node, operand: int, source: Any, group: int) -> Origin | None:
+        """Where an operand comes from; None for what is part of the operation, as a mask."""
+        known = self.walk.constants.get(id(source))
+        if known and is_inner(*known) and self._place(known) is None:
+            return None if is_inner(node, operand) else self._constant(*known, source, group)
+        own = not isinstance(source, tuple | Value) and (
+            self.tracing.names.leaf(source)[0] not in self.index)
+        return self._constant(node, operand, source, group) if own else self._value(source)
+
+    def _place(self, known: tuple[Node, int]) -> int | None:
+        """What an operand of the forward pass comes from, where that is drawn."""
+        return self.sources.get((self.index[known[0]], known[1]))
 
     def _number(self, owner: Any) -> int:
         """Of an operation or a leaf of the forward pass."""
@@ -88,7 +97,7 @@ class _Backward:
         if source is self.walk.seed:
             return Origin(self.index[id(source)], source.array.shape, BACK)
         known = self.walk.constants.get(id(source))
-        place = self.sources.get((self.index[known[0]], known[1])) if known else None
+        place = self._place(known) if known else None
         if place is not None:
             return Origin(place, source.array.shape, USES)
         return self.tracing.value(source)._replace(kind=USES)
@@ -97,9 +106,11 @@ class _Backward:
         """What a rule made without recording it, as a mask: named as the operation names it."""
         names = node.op.inputs
         name = names[min(operand, len(names) - 1)] if names else INPUT
-        at = self.tracing.add(id(source), GraphNode(INPUT, name, cluster=group,
-                                                      attributes={"backward": True}))
-        return Origin(at, source.shape, CONSTANT)
+        at = self.index.get(id(source))
+        if at is None:
+            at = self.tracing.add(id(source), GraphNode(INPUT, name, cluster=group,
+                                                        attributes={"backward": True}))
+        return Origin(at, tuple(source.shape), CONSTANT)
 
 
 def backward_alone(graph: Graph) -> Graph:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ..autograd.graph import Node, Value
 from ..autograd.walk import reachable
 from .calls import calls_of, enclosed
-from .details import details
+from .details import details, is_inner
 from .model import (
     BUFFER,
     CONSTANT,
@@ -93,7 +93,7 @@ class Tracing:
     def _place(self, node: Node) -> None:
         """Parameters and buffers lie in the innermost call around all who use them."""
         home = self.inside.get(node)
-        for _, source in operands(node):
+        for _, source in self.operands(node):
             if not isinstance(source, tuple):
                 key = self.names.leaf(source)[0]
                 self._homes[key] = self._common(self._homes.get(key, home), home)
@@ -110,7 +110,7 @@ class Tracing:
 
     def _draw(self, node: Node) -> None:
         """The operation, the leaves that it is the first to use, and the edges into it."""
-        given = [(operand, self.value(source)) for operand, source in operands(node)]
+        given = [(operand, self.value(source)) for operand, source in self.operands(node)]
         target = self.add(node, GraphNode(OP, node.op.name, details(node), self.inside.get(node)))
         for operand, value in given:
             self.link(value, target, operand, reads=(node, operand))
@@ -139,6 +139,14 @@ class Tracing:
                           times[key], attributes={"parameters": count} if count else {})
 
     # -- what others build on ------------------------------------------------------------------
+
+    def operands(self, node: Node) -> Iterator[tuple[int, Any]]:
+        """Those of its operands that are drawn: a mask is part of its operation, but where the
+        user gave it a name."""
+        for i, source in operands(node):
+            if (node.edges[i] is not None or not is_inner(node, i)
+                    or self.names.leaf(source)[2] != INPUT):
+                yield i, source
 
     def value(self, source: Any) -> Origin:
         """What an edge of the records leads to; a leaf seen for the first time gets its node."""

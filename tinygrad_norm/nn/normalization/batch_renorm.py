@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 from ...autograd.graph import wrap
 from ...autograd.mode import statistics_enabled
 from ...backend.array import Array, array_module
+from ...ops.normalize import renorm
 from ...ops.rounding import in_float32, widened
 from ...tensors.tensor import Tensor
 from ..checks import check_weight, is_number
@@ -144,15 +145,11 @@ def renormalized(
     before, spread = (v.array.reshape(var.shape) for v in widened((running_mean, running_std)))
     new_std = module.sqrt(var + eps)
     correction = Correction(new_std / spread, (now - before) / spread, rmax, dmax)
-    scale = wrap(Tensor, module.clip(correction.ratio, 1 / rmax, rmax))
-    offset = wrap(Tensor, module.clip(correction.shift, -dmax, dmax))
-    if weight is not None:
-        beside = per_channel(weight, x)
-        scale, offset = scale * beside, offset * beside
-    if bias is not None:
-        offset = offset + per_channel(bias, x)
+    r = module.clip(correction.ratio, 1 / rmax, rmax)
+    d = module.clip(correction.shift, -dmax, dmax)
+    y = renorm(y, wrap(Tensor, r), wrap(Tensor, d), per_channel(weight, x), per_channel(bias, x))
     updates = (running_mean, now, 1.0), (running_std, new_std, 1.0)
-    return (y * scale + offset).to(input.dtype), correction, updates
+    return y.to(input.dtype), correction, updates
 
 
 class BatchRenorm(ChannelNorm):

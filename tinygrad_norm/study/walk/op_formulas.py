@@ -32,6 +32,7 @@ RULES = {
     "minimum": Rule("min(a, b)", {}),
     "where": Rule("where(condition, a, b)", {"a": "where(condition, dy, 0)",
                                              "b": "where(condition, 0, dy)"}),
+    "dropout": _one("x * mask", "dy * mask"),
     "neg": _one("-x", "-dy"),
     "reciprocal": _one("1 / x", "-dy * y ** 2"),
     "square": _one("x ** 2", "2 * x * dy"),
