@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn, viz
-from tinygrad_norm.viz.recording.activations import Panel, limits, outline
+from tinygrad_norm.viz.recording.activations import OVERLAP, Panel, limits, outline
 from tinygrad_norm.viz.recording.curves import smoothed
 from tinygrad_norm.viz.recording.figure import some
 from tinygrad_norm.viz.recording.gradients import merged
@@ -153,6 +153,17 @@ def test_ridges_of_some_steps() -> None:
     assert zeros == [f"{history.outputs['act1'][i].zeros / 256:.0%} zeros" for i in (0, 6, 13, 19)]
     figure = viz.activations(history, "act1", steps=[2, 3])
     assert [label.get_text() for label in panels(figure)[0].get_yticklabels()] == ["2", "3"]
+
+
+def test_every_ridge_can_be_read() -> None:
+    """A step whose values lie close together leaves the others their height."""
+    history = run()
+    rows = history.outputs["linear1"]
+    rows[0] = rows[0]._replace(least=-0.01, largest=0.01, zeros=0)
+    (axes,) = panels(viz.activations(history, "linear1"))
+    heights = [np.ptp(one.get_paths()[0].vertices[:, 1]) for one in axes.collections]
+    assert len(heights) == len(rows)
+    assert_allclose(heights, OVERLAP)
 
 
 def test_boxes_and_percentiles_are_the_quantiles() -> None:

@@ -30,8 +30,8 @@ from .history import Distribution, History
 
 MOST = 24
 """Panels in a figure."""
-OVERLAP = 1.7
-"""The highest ridge, in distances of the baselines."""
+OVERLAP = 1.5
+"""The height of a ridge, in distances of the baselines."""
 Rows = list[Distribution]
 
 
@@ -52,8 +52,9 @@ def activations(
 ) -> Any:
     """How the values of each layer are distributed over the training, a panel for each.
 
-    - ``"ridge"``: the histograms of some steps, the first at the bottom, light when early. Values
-      that are exactly 0 are left out of them, and their share is written beside.
+    - ``"ridge"``: the histograms of some steps, each as high as the others, the first at the
+      bottom, light when early. Values that are exactly 0 are left out of them, and their share is
+      written beside.
     - ``"box"``: boxes from 25 to 75 % of the values of some steps, with the median.
     - ``"percentiles"``: the recorded percentiles over all steps, as in Figure 1 of Ioffe, Szegedy
       2015, arXiv:1502.03167.
@@ -144,13 +145,12 @@ def limits(rows: Rows, more: float) -> tuple[float, float]:
 
 
 def ridge(axes: Any, panel: Panel, rows: Rows, limit: tuple[float, float]) -> None:
-    """Histograms one above the other."""
-    shapes = [outline(row) for row in rows]
-    highest = max((y.max() for x, y in shapes if x.size), default=0.0) or 1.0
+    """Histograms one above the other, each as high as the others."""
     axes.axvline(0, color="#dfe3e9", linewidth=0.8, zorder=0)
     for i in reversed(range(len(rows))):
-        row, (x, y), color = rows[i], shapes[i], shades(len(rows))[i]
-        top = i + OVERLAP * y / highest
+        row, (x, y), color = rows[i], outline(rows[i]), shades(len(rows))[i]
+        # to its own height: beside a narrow one the others would be flat
+        top = i + OVERLAP * y / (y.max(initial=0.0) or 1.0)
         depth = 2 * (len(rows) - i)
         axes.fill_between(x, i, top, color=color, alpha=0.9, linewidth=0, zorder=depth)
         axes.plot(x, np.where(top > i + 0.03, top, np.nan), color="white", linewidth=1.1,
@@ -236,7 +236,8 @@ def percentiles(axes: Any, panel: Panel, rows: Rows, limit: tuple[float, float])
 
 
 def of_ridges(part: str, quantiles: tuple[float, ...]) -> str:
-    return f"{part}: histograms of some steps, light when early and dark when late in training"
+    return (f"{part}: histograms of some steps, each as high as the others, light when early and "
+            "dark when late in training")
 
 
 def of_boxes(part: str, quantiles: tuple[float, ...]) -> str:
