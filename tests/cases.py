@@ -14,7 +14,7 @@ from case import Case, R, S, erf, pi, softmax, whole
 from cases_arrangement import INDEXING, PRODUCTS, SHAPES
 from cases_windows import WINDOWS
 
-from tinygrad_norm.ops import activation, elementwise, loss
+from tinygrad_norm.ops import activation, choice, elementwise, loss
 
 UNARY = [
     Case("neg", lambda m, x: -x, lambda x: -x, (R,)),
@@ -226,6 +226,8 @@ def _p_minus_1(x: Any) -> Any:
 
 
 ACTIVATIONS = [
+    Case("dropout", lambda m, x: choice.dropout(x, 2.0, p=0.5), lambda x: 2 * x, (R,),
+         torch=False),
     Case("leaky_relu", lambda m, x: activation.leaky_relu(x, slope=0.25),
          lambda x: np.where(x > 0, x, x / 4), (R,), "signed", torch=False),
     Case("elu", lambda m, x: activation.elu(x, alpha=1.5),

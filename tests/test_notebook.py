@@ -47,7 +47,7 @@ def test_the_study_and_the_graph_are_inline(notebook: Any) -> None:
     graph, study = (data["text/html"] for data in shown)
     assert "<svg" in graph
     assert "dxmu1" in study
-    assert "tinygrad_norm.study/1" in study
+    assert "tinygrad_norm.study/2" in study
     assert "http://" not in study.replace("http://www.w3.org/", "")
 
 

@@ -124,6 +124,16 @@ def test_scripts_open_the_page(shown):
     frames = [page.frame_locator("iframe >> nth=0"), page.frame_locator("iframe >> nth=1")]
     for frame in frames:
         frame.locator("#tools").wait_for()
+    assert frames[0].locator("#stage").evaluate("""stage => {
+      const home = stage.getBoundingClientRect();
+      return [...stage.querySelectorAll(".node, .cluster")].every((e) => {
+        const r = e.getBoundingClientRect();
+        return r.top >= home.top && r.bottom <= home.bottom && r.left >= home.left
+          && r.right <= home.right;
+      });
+    }"""), "the whole graph is fitted into its frame"
+    high = page.locator("iframe").evaluate_all("all => all.map((e) => e.clientHeight)")
+    assert high[0] > high[2] == 640  # a higher graph has more room
     frames[0].get_by_role("button", name="Close all").click()
     assert frames[0].locator("#depth").input_value() == "0"
     assert frames[1].locator("#depth").input_value() != "0"

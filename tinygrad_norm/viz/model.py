@@ -44,7 +44,7 @@ class GraphNode:
                  operation), ``grad`` (the gradient of a leaf, where it ends), ``saved`` (a value of
                  the forward pass, where this is not drawn); ``box``, a closed cluster
     name:        the operation's name; a parameter's or buffer's dotted name; a box's title
-    details:     an operation's settings and plain numbers, as text: ``axis=1``, ``b=2``
+    details:     an operation's settings and plain numbers, as text: ``dim=1``, ``b=2``
     cluster:     the index of the innermost cluster it lies in
     of:          of a node of the backward pass the index of the node whose gradient it computes
     attributes:  ``parameters`` (how many numbers), ``saved`` (bytes kept for the backward pass),

@@ -63,15 +63,16 @@ function fit() {
   center(whole.x + whole.w / 2, whole.y + whole.h / 2);
 }
 
-// At first the whole, or where it would be too small to read the top of it. In a frame that is not
-// shown yet there is no size: it starts when there is.
+// At first the whole, or where it would be too small to read the top of it; in the frame of a
+// notebook the whole, since what is below cannot be guessed there. In a frame that is not shown yet
+// there is no size: it starts when there is.
 let started = false;
 
 function start() {
   started = stage.clientWidth > 0 && stage.clientHeight > 0;
   if (!started) return;
   fit();
-  if (scale >= 0.7) return;
+  if (scale >= 0.7 || window !== window.top) return;
   scale = Math.max(scale, Math.min(1, Math.max(0.7, stage.clientWidth * 0.96 / whole.w)));
   x = whole.x + whole.w / 2 - stage.clientWidth / scale / 2;
   y = whole.y;
