@@ -70,6 +70,17 @@ NARROW: dict[str, tuple[str, Any, Any]] = {
     "bce": ("float16", lambda x: F.binary_cross_entropy(x, x.detach()), TENTHS),
     "bce with logits": ("float16", lambda x: F.binary_cross_entropy_with_logits(
         x, 0 * x, pos_weight=0 * x + 1), ONES),
+    "x * number": ("float16", lambda x: x * 65536 / 4096, np.array([0.5, 1e-3])),
+    "number * x": ("float16", lambda x: 65536 * x / 4096, np.array([0.5, 3e-3])),
+    "x / number": ("float16", lambda x: x / 100_000, np.array([1000.0, 3.0])),
+    "number / x": ("float16", lambda x: 100_000 / x, np.array([1000.0, 3000.0])),
+    "x - number": ("float16", lambda x: x - 70_000, np.array([60000.0, 65504.0])),
+    "number + x": ("float16", lambda x: 70_000 + x, np.array([-60000.0, -6000.0])),
+    "x ** number": ("float16", lambda x: x**1.0004, np.array([2000.0, 0.5])),
+    "number ** x": ("float16", lambda x: 100_000**x, np.array([0.5, -0.25])),
+    "alpha": ("float16", lambda x: (x - 40_000).add(x, alpha=65536).sub(x, alpha=-0.1) / 4096,
+              np.array([0.5, 0.75])),
+    "leaky_relu": ("float16", lambda x: F.leaky_relu(x, 1e-8), np.array([-60000.0, 1.0])),
 }
 """What sums, counts and squares lose in a narrow dtype: that dtype, a function, its input."""
 
@@ -92,6 +103,17 @@ def test_a_result_is_rounded_once(name: str, device: str) -> None:
         (dx,) = tn.autograd.grad(y, x, tn.ones_like(y), retain_graph=True, create_graph=record)
         assert dx.dtype == x.dtype
         np.testing.assert_allclose(dx.detach().double().cpu().numpy(), slope.numpy(), **close)
+
+
+def test_float16_beside_a_number_that_it_has_not(device: str) -> None:
+    """What compares takes the nearest float16, as PyTorch; but infinite or 0 that never is."""
+    x = tn.tensor([0.0, 0.1, np.inf], dtype=tn.float16, device=device)
+    for found, expected in [
+        (x == 0.1, [False, True, False]), (x >= 0.1, [False, True, True]),
+        (x == 1e6, [False] * 3), (x > 1e6, [False, False, True]), (x != 1e6, [True] * 3),
+        (x <= 1e6, [True, True, False]), (x < 1e-9, [True, False, False]),
+    ]:
+        assert found.tolist() == expected
 
 
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])

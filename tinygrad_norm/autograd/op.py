@@ -34,7 +34,7 @@ from .graph import PLAIN, Edge, Kept, Node, Value, _new, wrap
 from .mode import ANOMALY, GRAD, flags
 from .observer import Observer
 from .plan import Names, Plan, Rule, Source, make_plan
-from .promotion import promoted
+from .promotion import promoted, roomy
 from .record import record
 from .sharing import share
 
@@ -50,7 +50,7 @@ class Primitive:
     outputs:  the results' names; with more than one the function returns a tuple
     view:     the result may share memory with the first input
     promote:  None; ``"same"``: the inputs are brought to one dtype; ``"float"``: and to a float;
-              ``"equal"``: they must have one
+              ``"near"``: as ``"same"``, for what compares; ``"equal"``: they must have one
     """
 
     def __init__(
@@ -134,10 +134,13 @@ class Primitive:
             bit += bit
         if like is None:
             return self.function(*arrays, **settings)
-        if self.promote is not None and (mixed or dtype.kind != "f"):
+        if self.promote is not None and (mixed or dtype.char not in "fd"):
             changed = promoted(self.name, self.promote, inputs)
             if changed is not None:
                 return self(*changed, **settings)
+            if dtype.char == "e" and (wide := roomy(self.promote, inputs, settings)) is not None:
+                y = self(*wide, **settings)
+                return y.to(dtype) if y.array.dtype.kind == "f" else y
         try:
             results = self.function(*arrays, **settings) if settings else self.function(*arrays)
         except (ValueError, TypeError, IndexError, OverflowError) as error:

@@ -59,7 +59,8 @@ def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
         name: the operation, for the error.
         mode: ``"same"``; ``"float"`` makes ints float32 too; ``"equal"`` casts nothing.
 
-    Python numbers stay as they are: NumPy gives them the dtype of the array beside them.
+    Python numbers stay as they are: NumPy gives them the dtype of the array beside them (but for
+    float16, :func:`roomy`).
     """
     values = [v.item() if isinstance(v, np.generic) else v for v in inputs]
     dtype = result_type(*values)
@@ -82,3 +83,24 @@ def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
         elif value is not inputs[i]:
             changed = True
     return values if changed else None
+
+
+def roomy(mode: str, inputs: Sequence[Any], settings: dict[str, Any]) -> list[Any] | None:
+    """float16 inputs as float32, by recorded casts, where a Python number is among them or among
+    the settings: it keeps its value until the result is rounded. Else None.
+
+    What compares (``"near"``) takes the number that float16 has in its place, as PyTorch does,
+    unless that would be infinite or few digits of it would be left.
+    """
+    numbers = [v for v in inputs if v.__class__ in (int, float)]
+    numbers += [v for v in settings.values() if v.__class__ is float]
+    if mode == "near":
+        numbers = [v for v in numbers if v and not SMALLEST <= abs(v) <= LARGEST]
+    if not numbers or mode == "equal":
+        return None
+    return [v.to("float32") if isinstance(v, Value) else v  # type: ignore[attr-defined]
+            for v in inputs]
+
+
+SMALLEST, LARGEST = 2.0**-14, 65504.0
+"""Of the normal numbers of float16."""

@@ -38,12 +38,13 @@ def dropout(
         raise not_a_tensor("dropout", input)
     if not training or p == 0:
         return input
+    if input.array.dtype.kind != "f":
+        input = input.float()
     x = input.array
-    dtype = x.dtype if x.dtype.kind == "f" else FLOAT32
     floor = float(np.float32(p))  # whatever compares, it compares with a number of float32
     kept = draw(source(None), "random", x.shape, FLOAT32,
                 device=device_of(x), dtype=FLOAT32) >= floor
-    mask = array_module(x).asarray(kept).astype(dtype)
+    mask = array_module(x).asarray(kept).astype(x.dtype if x.dtype.char == "d" else FLOAT32)
     mask *= 1 / (1 - p) if p < 1 else 0
     return choice.dropout(input, wrap(Tensor, mask), p=p)
 

@@ -26,7 +26,7 @@ def comparison(name: str, symbol: str, compare: Callable[[Any, Any], Any]) -> Pr
         return compare(a, b)
 
     compared.__doc__ = f"y = (a {symbol} b)"
-    return Primitive(compared, name=name, promote="same")
+    return Primitive(compared, name=name, promote="near")
 
 
 equal = comparison("equal", "==", operator.eq)
@@ -91,16 +91,16 @@ def masked(x: Array, keep: Array) -> Array:
 masked.gradient(x=lambda dy, keep: masked(dy, keep))
 
 
-@primitive(promote="same")
+@primitive
 def dropout(x: Array, mask: Array, *, p: float) -> Array:
-    """y = x m, with m = 0 at random places and 1/(1 - p) elsewhere"""
-    return x * mask
+    """y = x m in the dtype of x, with m = 0 at random places and 1/(1 - p) elsewhere"""
+    return (x * mask).astype(x.dtype, copy=False)
 
 
 dropout.gradient(x=lambda dy, mask, *, p: dropout(dy, mask, p=p))
 
 
-@primitive(promote="same")
+@primitive(promote="near")
 def maximum(a: Array, b: Array) -> Array:
     """y = max(a, b); where they are equal, each gets half of the gradient"""
     return array_module(a).maximum(a, b)
@@ -110,7 +110,7 @@ maximum.gradient(a=lambda dy, a, b: won(dy, a > b, equal(a, b)),
                  b=lambda dy, a, b: won(dy, b > a, equal(a, b)))
 
 
-@primitive(promote="same")
+@primitive(promote="near")
 def minimum(a: Array, b: Array) -> Array:
     """y = min(a, b); where they are equal, each gets half of the gradient"""
     return array_module(a).minimum(a, b)

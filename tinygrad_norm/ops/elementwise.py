@@ -27,6 +27,15 @@ add.gradient(a=lambda dy: dy, b=lambda dy: dy)
 
 
 @primitive(promote="same")
+def add_scaled(a: Array, b: Array, alpha: float) -> Array:
+    """y = a + alpha b"""
+    return a + b * alpha
+
+
+add_scaled.gradient(a=lambda dy: dy, b=lambda dy, alpha: dy * alpha)
+
+
+@primitive(promote="same")
 def sub(a: Array, b: Array) -> Array:
     """y = a - b"""
     return a - b

@@ -113,11 +113,11 @@ class Arithmetic(Value):
 
     def add(self, other: Number, *, alpha: float = 1) -> Tensor:
         """self + alpha other"""
-        return ops.add(self, other if alpha == 1 else other * alpha)
+        return ops.add(self, other) if alpha == 1 else ops.add_scaled(self, other, alpha)
 
     def sub(self, other: Number, *, alpha: float = 1) -> Tensor:
         """self - alpha other"""
-        return ops.sub(self, other if alpha == 1 else other * alpha)
+        return ops.sub(self, other) if alpha == 1 else ops.add_scaled(self, other, -alpha)
 
     def mul(self, other: Number) -> Tensor:
         return ops.mul(self, other)
