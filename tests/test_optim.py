@@ -309,3 +309,17 @@ def test_a_parameter_added_by_hand_is_stepped_too() -> None:
     del optimizer.param_groups[0]["params"][0]
     optimizer.step()
     assert [p[0].item() for p in parameters] == [0.5, 0.0, 0.0, 0.0, 0.0, 0.5]
+
+
+def test_sgd_of_float16_keeps_the_value_of_its_numbers(device: str) -> None:
+    """1e-8 is 0 in float16; the step is not."""
+    for momentum in (0, 0.5):
+        p = tn.full((2,), 1e-3, dtype=tn.float16, device=device).requires_grad_()
+        optimizer = tn.optim.SGD([p], lr=1e-8, momentum=momentum)
+        for _ in range(2):
+            p.grad = tn.full((2,), 6e4, dtype=tn.float16, device=device)
+            optimizer.step()
+        steps = 2 + momentum
+        exact = np.float16(1e-3).astype(float) - steps * 1e-8 * np.float16(6e4).astype(float)
+        assert p.dtype == tn.float16
+        np.testing.assert_allclose(p.detach().cpu().numpy(), exact, atol=2e-6)

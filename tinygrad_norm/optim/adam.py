@@ -116,10 +116,6 @@ class Adam(Optimizer):
     def apply_rule(self) -> None:
         super().apply_rule()
 
-    @staticmethod
-    def dtype_of_state(dtype: np.dtype) -> np.dtype:
-        return np.dtype(np.float32) if dtype == np.float16 else dtype
-
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over the options and a copy of the state, also from PyTorch's Adam or AdamW.
 

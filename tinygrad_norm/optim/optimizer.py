@@ -85,8 +85,9 @@ class Optimizer:
 
     @staticmethod
     def dtype_of_state(dtype: np.dtype) -> np.dtype:
-        """In which dtype the state of a parameter of ``dtype`` is kept, and the rule computes."""
-        return dtype
+        """In which dtype the state of a parameter of ``dtype`` is kept, and the rule computes: of
+        float16 in float32, since a small lr, or its product with g, is 0 there."""
+        return np.dtype(np.float32) if dtype == np.float16 else dtype
 
     def settings(self, group: Group) -> dict[str, Any]:
         """The arguments of the rule that stay from step to step."""

@@ -141,10 +141,14 @@ class Inplace(Value):
         return self._write("bitwise_right_shift_", operator.rshift, other)
 
     def add_(self, other: Any, *, alpha: float = 1) -> Tensor:
-        return self._write("add_", elementwise.add, other if alpha == 1 else other * alpha)
+        if alpha == 1:
+            return self._write("add_", elementwise.add, other)
+        return self._write("add_", elementwise.add_scaled, other, alpha)
 
     def sub_(self, other: Any, *, alpha: float = 1) -> Tensor:
-        return self._write("sub_", elementwise.sub, other if alpha == 1 else other * alpha)
+        if alpha == 1:
+            return self._write("sub_", elementwise.sub, other)
+        return self._write("sub_", elementwise.add_scaled, other, -alpha)
 
     def mul_(self, other: Any) -> Tensor:
         return self._write("mul_", elementwise.mul, other)
