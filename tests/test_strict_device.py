@@ -246,6 +246,23 @@ def test_the_tools_work_there_too() -> None:
     assert tn.allclose(x.grad, 2 * x.detach())
 
 
+def test_a_user_functions_gradient_elsewhere_is_refused() -> None:
+    class Away(tn.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            return tn.ones(2)
+
+    x = tn.ones(2, device="strict", requires_grad=True)
+    with pytest.raises(DeviceError, match=(
+            r"^Away.backward: expected a gradient on strict:0 for argument 0, got cpu; return "
+            r"\.to\(device\)$")):
+        Away.apply(x).sum().backward()
+
+
 def test_user_functions_work_there_too() -> None:
     class Double(tn.autograd.Function):
         @staticmethod

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..backend.array import array_module
-from ..errors import ShapeError
+from ..backend.array import array_module, device_of
+from ..errors import DeviceError, ShapeError
 from .graph import Kept, Node, Value, constant, wrap
 from .mode import GRAD, flags, function_forward, no_grad, set_grad_enabled
 from .observer import Observer
@@ -142,7 +142,7 @@ class _Call:
         self.name = function.__name__
         self.function = function
         self.ctx = ctx
-        self.wanted = [(a.array.shape, a.array.dtype) if needed else None
+        self.wanted = [(a.array.shape, a.array.dtype, device_of(a.array)) if needed else None
                        for a, needed in zip(args, ctx.needs_input_grad, strict=True)]
 
     def keep(
@@ -202,7 +202,7 @@ class _Call:
         return results if graph else [None if r is None else r.array.copy() for r in results]
 
     def _checked(self, results: Sequence[Any]) -> list[Any]:
-        """One gradient for each argument of forward, of its shape (or broadcast) and dtype."""
+        """One gradient for each argument of forward: its shape (or broadcast), dtype, device."""
         count = len(self.wanted)
         if len(results) < count or any(r is not None for r in results[count:]):
             raise RuntimeError(
@@ -217,7 +217,11 @@ class _Call:
             if not isinstance(result, Value):
                 raise TypeError(f"{self.name}.backward: expected a Tensor or None for argument "
                                 f"{i}, got {type(result).__name__}")
-            shape, dtype = wanted
+            shape, dtype, device = wanted
+            if device_of(result.array) != device:
+                raise DeviceError(f"{self.name}.backward: expected a gradient on {device} for "
+                                  f"argument {i}, got {device_of(result.array)}; return "
+                                  ".to(device)")
             got = result.array.shape
             if len(got) < len(shape) or any(
                     n not in (1, m) for n, m in zip(shape[::-1], got[::-1], strict=False)):

@@ -15,7 +15,7 @@ from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import is_grad_enabled
 from ..autograd.op import explained
 from ..autograd.sharing import owner, path, rewrite
-from ..backend.array import array_module, overlaps, plain
+from ..backend.array import array_module, check_device, overlaps, plain
 from ..ops import elementwise
 from ..ops.shape import Path, plain_index, replace, resolved
 from ..ops.transfer import cast
@@ -92,6 +92,8 @@ class Inplace(Value):
     def __setitem__(self, index: Any, value: Any) -> None:
         index = plain_index(index, self.array)
         if isinstance(value, Value):
+            if type(value.array) is not type(self.array):
+                check_device("setitem", "the tensor", self.array, "the value", value.array)
             if value.array.dtype != self.array.dtype:
                 value = value.to(self.array.dtype)  # type: ignore[attr-defined]
         elif isinstance(value, int | float):
