@@ -72,7 +72,13 @@ def options(description: str, rounds: int) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not args.worker:  # what a worker imports is its own
+        from tinygrad_norm import commandline
+
+        commandline.legible()
+        sys.excepthook = commandline.end_in_a_line
+    return args
 
 
 def has(module: str) -> bool:

@@ -12,55 +12,60 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from precision_errors import DTYPES, QUICK, Point, Row, Sizes, measured, methods, points
-from precision_layers import LAYERS
-from precision_plot import draw, missing
+try:
+    from precision_errors import DTYPES, QUICK, Point, Row, Sizes, measured, methods, points
+    from precision_layers import LAYERS
+    from precision_plot import draw, missing
+
+    from tinygrad_norm import commandline
+except KeyboardInterrupt:
+    print("stopped", file=sys.stderr, flush=True)
+    os._exit(130)
 
 HEADS = {"offset": "the offset in spreads", "N": "N, the values normalized together",
          "layout": "form and memory layout"}
 
 
-class Parser(argparse.ArgumentParser):
-    """One line for an error, and exit status 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}; --help lists what there is\n")
-
-
 def options(argv: Sequence[str] | None) -> argparse.Namespace:
     """What is asked for, or the end of the process where it cannot be."""
-    parser = Parser(description=(
+    parser = commandline.Parser(description=(
         "Draw how exact a normalization is, by offset, number and layout of the data."))
     parser.add_argument("layer", metavar="LAYER", help=", ".join(LAYERS))
-    parser.add_argument("--out", metavar="FILE", type=Path,
+    parser.add_argument("--out", metavar="FILE", type=commandline.path,
                         help="the picture: .png, .svg or .pdf (default: precision_LAYER.png)")
-    parser.add_argument("--seed", metavar="N", default="0", help="of the data")
+    parser.add_argument("--seed", metavar="N", default=0, type=commandline.whole(0),
+                        help="of the data")
     parser.add_argument("--sweep", choices=HEADS, help="measure against this alone")
     parser.add_argument("--quick", action="store_true",
                         help="few and small sizes: seconds instead of minutes")
     args = parser.parse_args(argv)
+    try:
+        args.layer = commandline.named(args.layer, LAYERS)
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"LAYER: {error}; the others give something else than (input - mean) / "
+                     "√(variance + eps)")
     args.out = args.out or Path(f"precision_{args.layer}.png")
-    if args.layer not in LAYERS:
-        parser.error(f"LAYER: expected one of {', '.join(LAYERS)}, got {args.layer!r}; the others "
-                     "give something else than (input - mean) / √(variance + eps)")
     if args.out.suffix.lower() not in (".png", ".svg", ".pdf"):
         parser.error(f"--out: expected a name in .png, .svg or .pdf, got '{args.out}'")
     if not args.out.parent.is_dir():
         parser.error(f"--out: expected a folder that exists, got '{args.out}'; make "
                      f"{args.out.parent} first")
-    if not args.seed.isdecimal():
-        parser.error(f"--seed: expected a whole number from 0, got {args.seed!r}")
+    if not os.access(args.out.parent, os.W_OK):
+        parser.error(f"--out: {args.out.parent} may not be written to; name another folder")
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, draw; 1 where nothing could be drawn."""
-    args = options(argv)
+    return commandline.run(lambda: _main(options(argv)), "precision.py")
+
+
+def _main(args: argparse.Namespace) -> int:
     gap = missing()
     if gap:
         print(gap, file=sys.stderr)
@@ -68,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     todo = [point for point in points(args.layer, sizes) if args.sweep in (None, point.sweep)]
     rows = []
     for point in todo:
-        rows.append(measured(args.layer, point, sizes, int(args.seed)))
+        rows.append(measured(args.layer, point, sizes, args.seed))
         progress(len(rows), len(todo))
     print(table(args.layer, rows), flush=True)
     if gap:

@@ -7,7 +7,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+
+from tinygrad_norm import commandline
+from tinygrad_norm.commandline import path, whole
 
 NORMS = ("none", "batch", "batch_renorm", "layer", "instance", "group", "rms")
 DATA = ("digits", "moons", "spirals")
@@ -47,11 +50,10 @@ class UsageError(ValueError):
     """The options ask for what cannot be; the message is one line."""
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(commandline.Parser):
     """One line for an error, and exit status 2."""
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+    advice = ""
 
 
 def parser() -> Parser:
@@ -74,7 +76,7 @@ def parser() -> Parser:
     add("--norm", "the normalization after each hidden Linear. Each of the hidden features is a "
         "channel; group splits them into --groups groups of each sample; instance sees them as "
         "--groups channels of width/groups positions: the same statistics, but one weight and "
-        "bias for each channel", choices=NORMS)
+        "bias for each channel", choices=NORMS, type=norm)
     add("--groups", "groups of --norm group, channels of --norm instance", type=whole(1),
         metavar="N")
     add("--data", "1797 handwritten digits, or 1000 points in the plane", choices=DATA)
@@ -93,9 +95,9 @@ def parser() -> Parser:
         metavar="N")
     add("--device", "cuda needs an NVIDIA GPU and CuPy", choices=("cpu", "cuda"))
     add("--out", "the folder to write to (default: runs/DATA-NORM, with a number if there is "
-        "one already)", type=Path, metavar="DIR")
+        "one already)", type=path, metavar="DIR")
     add("--resume", "go on from a checkpoint, or from the one in a run's folder, with its options",
-        type=Path, metavar="PATH")
+        type=path, metavar="PATH")
     add("--quiet", "print the result only", action="store_true")
     return result
 
@@ -156,18 +158,9 @@ def check(options: Options) -> None:
 # -- values ----------------------------------------------------------------------------------------
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Reads a whole number."""
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(
-                f"expected a whole number from {least}, got {text!r}")
-        return value
-    return read
+def norm(text: str) -> str:
+    """Reads a norm's name, BatchNorm1d and batch_norm too."""
+    return commandline.named(text, NORMS)
 
 
 def number(below: float = math.inf) -> Callable[[str], float]:

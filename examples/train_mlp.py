@@ -21,16 +21,20 @@ from typing import Any
 # machine OpenBLAS's wait for each other: the defaults took 36 s with two of them, 0.3 s with one.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numpy as np
-from lessons.kit import mlp
-from options import Options, UsageError, chosen, combined, parser
-from report import Report
-from run_folder import RunFolder, checkpoint_at, interrupt
+try:
+    import numpy as np
+    from lessons.kit import mlp
+    from options import Options, UsageError, chosen, combined, parser
+    from report import Report
+    from run_folder import RunFolder, checkpoint_at, interrupt
 
-import tinygrad_norm as tn
-from tinygrad_norm import nn
-from tinygrad_norm.data import DataLoader, Standardize, TensorDataset, datasets, random_split
-from tinygrad_norm.errors import CheckpointError, DeviceError
+    import tinygrad_norm as tn
+    from tinygrad_norm import commandline, nn
+    from tinygrad_norm.data import DataLoader, Standardize, TensorDataset, datasets, random_split
+    from tinygrad_norm.errors import CheckpointError, DeviceError
+except KeyboardInterrupt:
+    print("stopped before it began", file=sys.stderr, flush=True)
+    os._exit(130)
 
 PROGRAM = "train_mlp 1"
 """Stands in each checkpoint; the number is that of its form."""
@@ -246,6 +250,10 @@ def prepared(given: Mapping[str, Any]) -> tuple[Training, RunFolder]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The exit status: 0, 1 when something failed, 2 for options that cannot be, 130 on Ctrl-C."""
+    return commandline.run(lambda: _main(argv), "train_mlp.py")
+
+
+def _main(argv: Sequence[str] | None) -> int:
     given = chosen(argv)
     try:
         try:
@@ -255,14 +263,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Report(training, folder) as report:
             if not train(training, folder, report):
                 report.interrupted()
-                return 130
+                return commandline.STOPPED
             report.result()
+    except BrokenPipeError:
+        raise
     except (OSError, MemoryError, FloatingPointError) as error:
         print(f"train_mlp.py: error: {str(error) or 'not enough memory'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped at once; what was saved before is whole", file=sys.stderr)
-        return 130
+        return commandline.STOPPED
     return 0
 
 

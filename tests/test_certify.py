@@ -335,6 +335,8 @@ def test_a_value_that_is_another_on_series(fault: str) -> None:
     assert not result.passed
     assert "its value is another one on series, by" in result.rows[0].problem
     assert "FAIL  its value is another" in str(result)
+    result = tn.certify(lambda x: x * np.nan, tn.ones(2), pytorch=False)
+    assert result.rows[0].problem == "its value is not finite"
 
 
 @pytest.mark.parametrize(("call", "error", "message"), [
@@ -431,11 +433,12 @@ def test_the_command(no_torch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert first.split() == second[second.index("\n"):].rpartition("\n10 certified")[0].split()
 
 
-@pytest.mark.parametrize("name", ["BatchNorm2d", "LazyInstanceNorm3d"])
+@pytest.mark.parametrize(("name", "given"), [
+    ("BatchNorm2d", "batch_norm2d"), ("LazyInstanceNorm3d", "LazyInstanceNorm3d")])
 def test_the_command_takes_every_form(
-    name: str, no_torch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, given: str, no_torch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert __main__.main(["certify", name, "--order", "1"]) == 0
+    assert __main__.main(["certify", given, "--order", "1"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[2:-1]] == [name] * 4
 
@@ -482,8 +485,10 @@ class Wrong(tn.nn.Module):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["Layernorm"], "expected all or one of BatchNorm1d, .*LayerNorm, .* got 'Layernorm'"),
+    (["Layernrom"], "expected one of all, BatchNorm1d, .*LayerNorm, .* got 'Layernrom' "
+     r"\(did you mean LayerNorm\?\)"),
     (["all", "--order", "0"], "expected a whole number from 1, got '0'"),
+    (["all", "--seed", "-1"], "expected a whole number from 0, got '-1'"),
 ])
 def test_the_command_refuses(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]

@@ -63,11 +63,11 @@ def test_a_reader_who_leaves_early_gets_no_traceback() -> None:
     assert (done.returncode, done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("args", [("docter",), (), ("doctor", "--loud")])
-def test_a_wrong_command_is_one_line_and_status_2(args: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("args", "prog"), [(("docter",), ""), (("doctor", "--loud"), " doctor")])
+def test_a_wrong_command_is_one_line_and_status_2(args: tuple[str, ...], prog: str) -> None:
     done = run(*args)
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"python -m tinygrad_norm: error: .+; --help lists what there is\n",
+    assert re.fullmatch(rf"python -m tinygrad_norm{prog}: error: .+; --help lists what there is\n",
                         done.stderr)
 
 

@@ -24,7 +24,10 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 @pytest.mark.parametrize(("args", "message"), [
-    ("--norm foo", "argument --norm: invalid choice: 'foo' (choose from "),
+    ("--norm foo", "argument --norm: expected one of none, batch, batch_renorm, layer, instance, "
+     "group, rms, got 'foo'"),
+    ("--norm LayerNrom", "got 'LayerNrom' (did you mean layer?)"),
+    ("--nom layer", "unrecognized arguments: --nom layer (did you mean --norm?)"),
     ("--data iris", "argument --data: invalid choice: 'iris' (choose from "),
     ("--device tpu", "argument --device: invalid choice: 'tpu' (choose from "),
     ("--lr -1", "argument --lr: expected a number from 0, got '-1'"),
@@ -49,6 +52,7 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
     ("--resume nowhere", "there is no file nowhere"),
     ("--resume .", "there is no file checkpoint.safetensors"),
     ("--out file/below", "Not a directory"),
+    ("--out=", "argument --out: expected the name of a file or a folder, got ''"),
     ("--out file", "--out file is a file; name a folder"),
     ("--frobnicate", "unrecognized arguments: --frobnicate"),
 ])

@@ -19,6 +19,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 ENGINE = {"autograd", "backend", "errors"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "commandline": set(),
     "backend": {"errors"},
     "autograd": {"backend", "errors"},
     "ops": ENGINE,
@@ -26,8 +27,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "nn": {"tensors", "ops", *ENGINE},
     "optim": {"tensors", "nn", *ENGINE},
     "data": {"tensors", "nn", *ENGINE},
-    "viz": {"tensors", "nn", *ENGINE},
-    "study": {"viz", "checkpoint", "tensors", "nn", "ops", *ENGINE},
+    "viz": {"commandline", "tensors", "nn", *ENGINE},
+    "study": {"viz", "checkpoint", "commandline", "tensors", "nn", "ops", *ENGINE},
     "checkpoint": {"foreign", "tensors", "backend", "errors"},
     "foreign": {"tensors", "errors"},
     "cuda": {"backend", "errors"},

@@ -165,7 +165,7 @@ def test_folders_of_others_are_left_alone(
             ("file/below", "--out file/below: file is a file; name a folder"),
             ("run", "--out run holds metrics.jsonl, but of no lesson; name another folder"),
             ("pictures", "--out pictures holds figure.png, but of no lesson; name another folder"),
-            ("", "argument --out: expected the name of a folder, got ''")):
+            ("", "argument --out: expected the name of a file or a folder, got ''")):
         with pytest.raises(SystemExit) as stopped:
             main(small, ["--out", out])
         assert stopped.value.code == 2

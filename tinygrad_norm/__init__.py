@@ -9,7 +9,14 @@ Imports run one way:
 """
 
 import importlib as _importlib
+import sys as _sys
 from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+if (getattr(_sys, "argv", None) or [""])[0].endswith(("-m", "tinygrad-norm", "tinygrad-norm.exe")):
+    # It may be a command, in which Ctrl-C is one line from here on.
+    from .commandline import begin as _begin
+
+    _begin()
 
 import numpy as _np
 

@@ -1,31 +1,39 @@
-"""``python -m tinygrad_norm COMMAND``."""
+"""``python -m tinygrad_norm COMMAND``, or ``tinygrad-norm COMMAND`` where it is installed."""
 
 from __future__ import annotations
 
 import argparse
-import os
+import platform
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
-from . import doctor
+import numpy as np
+
+from . import __version__, commandline, doctor
 from .nn.normalization import equivalences
 from .proof import certify_all
 from .study.walk import command as walk_command
 
+EXAMPLES = (
+    ("doctor", "what this machine has, and what is missing"),
+    ("study batch_norm --out study.html", "a page to step through"),
+    ("study layer_norm --csv batch.csv", "your own numbers, as text"),
+    ("certify BatchNorm2d", "its derivatives, to the 4th order"),
+)
 
-class Parser(argparse.ArgumentParser):
-    """One line for an error, and exit status 2."""
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}; --help lists what there is\n")
-
-
-def parser() -> Parser:
+def parser() -> commandline.Parser:
     """The commands: a line for each, with the function that takes its arguments."""
-    result = Parser(prog="python -m tinygrad_norm",
-                    description="A tensor and autograd engine for normalized networks.")
-    commands: Any = result.add_subparsers(metavar="COMMAND", dest="command", required=True)
+    prog = "tinygrad-norm" if "tinygrad-norm" in sys.argv[0] else "python -m tinygrad_norm"
+    width = max(len(example) for example, _ in EXAMPLES)
+    result = commandline.Parser(
+        prog=prog, description="A tensor and autograd engine for normalized networks.",
+        formatter_class=argparse.RawDescriptionHelpFormatter, epilog="examples:\n" + "\n".join(
+            f"  {prog} {example:{width}}  {says}" for example, says in EXAMPLES))
+    result.add_argument("--version", action="version", version=(
+        f"tinygrad_norm {__version__}, Python {platform.python_version()}, NumPy {np.__version__}"))
+    commands: Any = result.add_subparsers(metavar="COMMAND", dest="command")
 
     def command(name: str, run: Any, help: str) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help)
@@ -50,18 +58,16 @@ def print_equivalences(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status, or 1 where the output cannot be written."""
-    try:
-        try:
-            args = parser().parse_args(argv)
-            return int(args.run(args))
-        finally:
-            sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
-        if not isinstance(error, BrokenPipeError):  # else whoever read it has left, as head does
-            print(f"tinygrad_norm: error: {error}", file=sys.stderr)
-        return 1
+    """Run one command, or print which there are; returns its exit status."""
+
+    def chosen() -> int:
+        args = parser().parse_args(argv)
+        if args.command is None:
+            parser().print_help()
+            return 0
+        return int(args.run(args))
+
+    return commandline.run(chosen)
 
 
 if __name__ == "__main__":

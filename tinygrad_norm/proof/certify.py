@@ -115,7 +115,8 @@ def _row(layer: Any, arrays: Any, mode: str, chosen: Settings) -> Row:
               stops=bool((np.abs(other - expected) / scale > chosen.tolerance).any()),
               tolerance=chosen.tolerance)
     if not value <= chosen.tolerance:  # float32 inside, or random numbers of its own
-        return row._replace(problem=f"its value is another one on series, by {value:.0e}")
+        problem = f"its value is another one on series, by {value:.0e}"
+        return row._replace(problem=problem if math.isfinite(value) else "its value is not finite")
     if theirs is None:
         return row
     try:

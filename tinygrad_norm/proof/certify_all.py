@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..commandline import named, whole
 from ..tensors.random import get_rng_state, manual_seed, set_rng_state
 from .catalogue import Entry
 from .certificate import Certificate, Row, heading, longest
@@ -20,10 +21,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("layer", nargs="?", default="all", type=known, metavar="LAYER",
                         help="BatchNorm2d, LazyInstanceNorm1d, weight_norm, ..., or all (the "
-                             "default): every layer, and each of its 1d, 2d, 3d and lazy forms")
-    parser.add_argument("--order", type=positive, default=4,
+                             "default): every layer, and each of its 1d, 2d, 3d and lazy forms; "
+                             "batch_norm and BatchNorm are BatchNorm1d")
+    parser.add_argument("--order", type=whole(1), default=4,
                         help="of the highest derivative (default: 4)")
-    parser.add_argument("--seed", type=int, default=0,
+    parser.add_argument("--seed", type=whole(0), default=0,
                         help="of the inputs and the lines along which they move (default: 0)")
 
 
@@ -64,14 +66,4 @@ def certified(entry: Entry, *, seed: int = 0, **settings: Any) -> Iterator[Row]:
 
 def known(text: str) -> str:
     """Reads a layer's name."""
-    names = [entry.name for entry in every()]
-    if text in ("all", *names):
-        return text
-    raise argparse.ArgumentTypeError(f"expected all or one of {', '.join(names)}, got {text!r}")
-
-
-def positive(text: str) -> int:
-    """Reads a whole number from 1."""
-    if text.isdecimal() and int(text):
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
+    return named(text, ("all", *(entry.name for entry in every())))

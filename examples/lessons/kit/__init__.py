@@ -10,13 +10,20 @@
     summary.py    the table of docs/lessons.md
 """
 
-from .claim import Claim, judged
-from .contents import Script, scripts
-from .lesson import Lesson
-from .networks import NORMS, Transformer, cnn, he_weights, mlp
-from .plot import bars, bowl, curve, panels, titles
-from .running import Parser, main
-from .training import digits, evaluate, fit
+import os
+import sys
+
+try:
+    from .claim import Claim, judged
+    from .contents import Script, scripts
+    from .lesson import Lesson
+    from .networks import NORMS, Transformer, cnn, he_weights, mlp
+    from .plot import bars, bowl, curve, panels, titles
+    from .running import Parser, main
+    from .training import digits, evaluate, fit
+except KeyboardInterrupt:
+    print("stopped", file=sys.stderr, flush=True)
+    os._exit(130)
 
 __all__ = ["NORMS", "Claim", "Lesson", "Parser", "Script", "Transformer", "bars", "bowl", "cnn",
            "curve", "digits", "evaluate", "fit", "he_weights", "judged", "main", "mlp", "panels",

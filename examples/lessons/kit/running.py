@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+
+from tinygrad_norm import commandline
+from tinygrad_norm.commandline import STOPPED
 
 from .lesson import Lesson
 from .plot import panels
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(commandline.Parser):
     """One line for an error, and exit status 2."""
 
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
+    advice = ""
 
 
 def main(run: Callable[[Lesson], None], argv: Sequence[str] | None = None) -> int:
@@ -29,6 +29,10 @@ def main(run: Callable[[Lesson], None], argv: Sequence[str] | None = None) -> in
         cannot be, 130 on Ctrl-C.
     """
     script = Path(inspect.getfile(run))
+    return commandline.run(lambda: _main(run, script, argv), script.name)
+
+
+def _main(run: Callable[[Lesson], None], script: Path, argv: Sequence[str] | None) -> int:
     title = (inspect.getdoc(inspect.getmodule(run)) or "").partition("\n")[0]
     parser = Parser(prog=script.name, description=title)
     effort = parser.add_mutually_exclusive_group()
@@ -36,9 +40,9 @@ def main(run: Callable[[Lesson], None], argv: Sequence[str] | None = None) -> in
                         help="in seconds: fewer seeds and steps")
     effort.add_argument("--full", action="store_const", const="full", dest="effort",
                         help="smooth curves: more seeds and steps")
-    parser.add_argument("--seed", type=_seed, default=0, metavar="N",
+    parser.add_argument("--seed", type=commandline.whole(0), default=0, metavar="N",
                         help="the first of the seeds (default: 0)")
-    parser.add_argument("--out", type=_folder, metavar="DIR",
+    parser.add_argument("--out", type=commandline.path, metavar="DIR",
                         help=f"the folder to write to (default: runs/{script.stem})")
     parser.add_argument("--quiet", action="store_true", help="print the verdict only")
     args = parser.parse_args(argv)
@@ -54,12 +58,14 @@ def main(run: Callable[[Lesson], None], argv: Sequence[str] | None = None) -> in
             run(lesson)
         lesson.save()
         lesson.report()
+    except BrokenPipeError:
+        raise
     except (ImportError, MemoryError, OSError) as error:
         print(f"{script.name}: error: {str(error) or 'not enough memory'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
-        return 130
+        return STOPPED
     return 0
 
 
@@ -72,15 +78,3 @@ def one_thread() -> contextlib.AbstractContextManager[object]:
         return contextlib.nullcontext()
     limits: contextlib.AbstractContextManager[object] = threadpool_limits(1)
     return limits
-
-
-def _seed(text: str) -> int:
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
-
-
-def _folder(text: str) -> Path:
-    if text:
-        return Path(text)
-    raise argparse.ArgumentTypeError("expected the name of a folder, got ''")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import zipfile
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,10 @@ decimal one."""
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?|[+-]?inf(inity)?|[+-]?nan", re.I)
 
 
+LARGEST = 2**18
+"""Bytes that are read of a CSV file: more than any study can show."""
+
+
 class Batch(NamedTuple):
     """What a file holds; None for what it does not."""
 
@@ -22,46 +27,64 @@ class Batch(NamedTuple):
     grad_output: np.ndarray | None = None
     weight: np.ndarray | None = None
     bias: np.ndarray | None = None
+    features: tuple[str, ...] = ()
+    """Names of the columns of x."""
 
 
-def from_csv(path: str) -> Batch:
+ARRAYS = ("x", "grad_output", "weight", "bias")
+
+
+def from_csv(path: str | Path, rows: int | None = None) -> Batch:
     """Numbers, a sample a line, between commas, semicolons, tabs or blanks; a first line without a
-    number is names.
+    number is names of the features.
+
+    Args:
+        rows: read so many samples; by default all, and the file must be a small one.
 
     Raises:
         ValueError: something else.
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
-        readings = {separator: _read(lines, separator) for separator in SEPARATORS}
+            text = file.read(LARGEST)
+            cut = bool(file.read(1))
+        lines = text.splitlines()[:-1 if cut else None]
+        if cut and rows is None:
+            raise ValueError(f"{path}: expected a batch that can be looked at, got more than "
+                             f"{LARGEST} characters; take its first samples with --rows")
+        readings = {separator: _read(lines, separator, rows) for separator in SEPARATORS}
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected lines of numbers: {error}; save it as UTF-8") from None
     except csv.Error as error:
         raise ValueError(f"{path}: expected lines of numbers: {error}") from None
     for found in readings.values():
         if not isinstance(found, str):
-            return Batch(found)
+            x, names = found
+            return Batch(x, features=names if len(names) == x.shape[1] else ())
     meant = _meant(lines)
     raise ValueError(f"{path}: expected {readings[meant]} ({SEPARATORS[meant]} were taken for what "
                      "stands between the numbers)")
 
 
-def _read(lines: list[str], separator: str) -> np.ndarray | str:
-    """The numbers, or what was expected of the lines and is not so."""
+def _read(
+    lines: list[str], separator: str, most: int | None
+) -> tuple[np.ndarray, tuple[str, ...]] | str:
+    """The numbers and the names above them, or what was expected of the lines and is not so."""
     rows: list[list[float]] = []
     start = 0
-    names = True
+    names: tuple[str, ...] = ()
     for number, line in enumerate(lines, 1):
+        if len(rows) == most:
+            break
         cells = _cells(line, separator)
-        if not any(cells):
+        if not any(cells) or (number == 1 and re.fullmatch("sep=.", line.strip())):
             continue
-        if names and not rows and not _has_numbers(line, cells):
-            names = False
+        if not names and not rows and not _has_numbers(line, cells):
+            names = tuple("".join(c for c in cell if c.isprintable()) for cell in cells)
             continue
         for cell in cells:
             if not NUMBER.fullmatch(cell):
-                got = repr(cell) if cell else "an empty place"
+                got = repr(cell[:40]) if cell else "an empty place"
                 return f"a number, got {got} in line {number}"
         start = start or number
         rows.append([float(cell.replace(",", ".")) for cell in cells])
@@ -72,7 +95,7 @@ def _read(lines: list[str], separator: str) -> np.ndarray | str:
         return "lines of numbers, got none"
     if len(rows[0]) == 1 and separator != ",":
         return f"{SEPARATORS[separator]} between the numbers"
-    return np.array(rows)
+    return np.array(rows), names
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -98,22 +121,27 @@ def _meant(lines: list[str]) -> str:
     return max(counts, key=lambda separator: counts[separator])
 
 
-def from_npz(path: str) -> Batch:
+def from_npz(path: str | Path) -> Batch:
     """The arrays x, grad_output, weight, bias; or a single one, which is x.
 
     Raises:
         ValueError: something else.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        loaded = np.load(path, allow_pickle=False)
+        if not hasattr(loaded, "files"):
+            raise ValueError("it holds one array without a name, as numpy.save writes it")
+        with loaded as file:
+            arrays = {name: file[name] for name in file}
     except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: expected a file that numpy.savez wrote: {error}") from None
+        why = "" if "pickle" in str(error) else f": {error}"  # NumPy says how to unpickle it
+        raise ValueError(
+            f"{path}: expected a file that numpy.savez wrote, of arrays of numbers{why}") from None
     if len(arrays) == 1:
         arrays = {"x": next(iter(arrays.values()))}
-    known = set(Batch._fields)
+    known = set(ARRAYS)
     if "x" not in arrays or not set(arrays) <= known:
-        raise ValueError(f"{path}: expected arrays named {', '.join(Batch._fields)}, got "
+        raise ValueError(f"{path}: expected arrays named {', '.join(ARRAYS)}, got "
                          f"{', '.join(arrays) or 'none'}")
     for name, array in arrays.items():
         if array.dtype.kind not in "fiu":

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...autograd.graph import wrap
 from ...checkpoint import replace_file
+from ...commandline import named, path, whole
 from ...tensors.tensor import Tensor
 from .batch import Batch, from_csv, from_npz
 from .examples import SHAPES, Example, example, layer_for
@@ -23,23 +24,23 @@ from .what_ifs import what_ifs
 
 def arguments(command: argparse.ArgumentParser) -> None:
     """Its options."""
-    command.add_argument("norm", metavar="NORM", choices=list(SHAPES), help=", ".join(SHAPES))
+    command.add_argument("norm", metavar="NORM", type=norm, help=", ".join(SHAPES))
     command.add_argument("--text", action="store_true",
                          help="print the walk (the default, unless --out or --json is "
                          "given)")
     command.add_argument("--out", metavar="FILE", type=target, help="write the page there: HTML")
     command.add_argument("--json", metavar="FILE", type=target, help="write the numbers there")
     data = command.add_mutually_exclusive_group()
-    data.add_argument("--csv", metavar="FILE", help="your batch: a sample a line, a feature a "
-                      "column, between commas, semicolons, tabs or blanks, with or without a line "
-                      "of names")
-    data.add_argument("--npz", metavar="FILE", help="your batch: x, and if you like grad_output, "
-                      "weight, bias")
+    data.add_argument("--csv", metavar="FILE", type=path, help="your batch: a sample a line, a "
+                      "feature a column, between commas, semicolons, tabs or blanks; names in the "
+                      "first line name the columns")
+    data.add_argument("--npz", metavar="FILE", type=path, help="your batch: x, and if you like "
+                      "grad_output, weight, bias")
     data.add_argument("--what-if", metavar="CASE", help="a ready-made case: list shows which")
-    command.add_argument("--rows", metavar="N", type=positive, help="take the first N samples")
+    command.add_argument("--rows", metavar="N", type=whole(1), help="take the first N samples")
     command.add_argument("--eval", action="store_true",
                          help="with running statistics, where the norm has any")
-    command.add_argument("--seed", metavar="N", type=seed, default=0,
+    command.add_argument("--seed", metavar="N", type=whole(0), default=0,
                          help="of what is drawn at random (default: 0)")
 
 
@@ -59,14 +60,14 @@ def run(args: argparse.Namespace) -> int:
     except (OSError, TypeError, ValueError) as error:
         return failed(error, 2)
     try:
-        for path, text in written.items():
-            put(path, text)
+        for file, text in written.items():
+            put(file, text)
     except OSError as error:
         return failed(error, 1)
     if args.text or not written:
         print(study)
-    for path in written:
-        print(path)
+    for file in written:
+        print(file)
     return 0
 
 
@@ -83,7 +84,8 @@ def chosen(args: argparse.Namespace) -> Example:
             raise ValueError("--what-if is ready-made: leave --eval and --rows out")
         return case(args.norm, args.what_if, args.seed)
     if args.csv or args.npz:
-        return own(args.norm, from_csv(args.csv) if args.csv else from_npz(args.npz), args)
+        batch = from_csv(args.csv, args.rows) if args.csv else from_npz(args.npz)
+        return own(args.norm, batch, args)
     shape = (args.rows, *SHAPES[args.norm][1:]) if args.rows else None
     return example(args.norm, shape=shape, seed=args.seed, training=not args.eval)
 
@@ -128,34 +130,25 @@ def own(norm: str, batch: Batch, args: argparse.Namespace) -> Example:
     if args.eval:
         layer(wrap(Tensor, x))
         layer.eval()
-    return Example(norm, "your own", layer, wrap(Tensor, x), wrap(Tensor, dy))
+    return Example(norm, "your own", layer, wrap(Tensor, x), wrap(Tensor, dy), batch.features)
 
 
-def put(path: Path, text: str) -> None:
+def put(file: Path, text: str) -> None:
     """Write all of it, or leave what is there."""
-    replace_file(os.path.realpath(path), text.encode())
+    replace_file(os.path.realpath(file), text.encode())
 
 
 def target(text: str) -> Path:
     """Reads where a file goes."""
-    path = Path(text)
-    if not path.parent.is_dir():
+    file = path(text)
+    if not file.parent.is_dir():
         raise argparse.ArgumentTypeError(
-            f"expected a folder that exists, got {text!r}; make {path.parent} first")
-    if path.is_dir():
+            f"expected a folder that exists, got {text!r}; make {file.parent} first")
+    if file.is_dir():
         raise argparse.ArgumentTypeError(f"expected a file, got the folder {text!r}")
-    return path
+    return file
 
 
-def positive(text: str) -> int:
-    """Reads a whole number from 1."""
-    if text.isdecimal() and int(text):
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {text!r}")
-
-
-def seed(text: str) -> int:
-    """Reads a whole number from 0."""
-    if text.isdecimal():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {text!r}")
+def norm(text: str) -> str:
+    """Reads a norm's name, BatchNorm2d too."""
+    return named(text, SHAPES)

@@ -30,10 +30,13 @@ class Example:
     layer: Module
     x: Tensor
     grad_output: Tensor
+    features: tuple[str, ...] = ()
 
     def trace(self) -> Study:
         """The walk through it."""
-        return trace(self.layer, self.x, grad_output=self.grad_output)
+        study = trace(self.layer, self.x, grad_output=self.grad_output)
+        study.features = list(self.features)
+        return study
 
 
 def example(

@@ -20,7 +20,8 @@
      "constant_statistics": Wrong,       null for a function and where statistics are given
      "identities": [Identity, …],
      "jacobians": [Jacobian, …],
-     "notes": [text, …]}
+     "notes": [text, …],
+     "features": [name, …]}              of the columns of x, where they have names
 
     Arrangement {"shape": [8, 4],        of x
                  "view": [8, 4],         as which it is walked; its order of values is the same
@@ -197,6 +198,7 @@ class Study:
     identities: list[Identity] = field(default_factory=list)
     jacobians: list[Jacobian] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    features: list[str] = field(default_factory=list)
     format: str = FORMAT
 
     def node(self, name: str) -> Node:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...commandline import fitting
 from ...nn.care.find import check_model
 from ...nn.lazy import is_lazy
 from ...nn.module import Buffer, Module
@@ -182,7 +183,7 @@ def summary(
     every = list(tensors_in((args, named)))
     result = Summary(rows, tuple(col_names), ran, tuple(one.array.shape for one in every),
                      sum(one.array.nbytes for one in every))
-    print(result)
+    print(fitting(result))
     return result
 
 
