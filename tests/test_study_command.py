@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,10 +88,38 @@ def test_csv(folder: Path, head: str) -> None:
     '"1","2"\n"3", "nan"\n5,-60', "a;b\n1,0;2,0\n3;nan\n5,;-6,0e1\n",
     '"a;b"\t"c 1"\n1,0\t2\n3\tNaN\n5\t-6,0E+1', "\ufeff size 1, size 2\n1,2\n3,nan\n5,-60",
     '"1,0","2,0"\n3,nan\n5,-60', "a b\n1 2\n3 nan\n5 -60", "a b c\n1,2\n3,nan\n+5.,-60",
-    "sep=;\n1;2\n3;nan\n5;-60", '"1";"2"\n3;nan\n"5,0";-60'])
+    "sep=;\n1;2\n3;nan\n5;-60", "sep=;\na;b\n1;2\n3;nan\n5;-60", '"1";"2"\n3;nan\n"5,0";-60'])
 def test_csv_of_other_hands(folder: Path, text: str) -> None:
     (folder / "x.csv").write_text(text, encoding="utf-8", newline="")
     np.testing.assert_array_equal(from_csv("x.csv").x, [[1, 2], [3, np.nan], [5, -60]])
+
+
+@pytest.mark.parametrize(("head", "names"), [
+    ("sepal length, width", ("sepal length", "width")), ('"a,b";c', ("a,b", "c")),
+    (" \ta", ("", "a")), ("a", ()), ("a b c", ()), ("", ())])
+def test_names_of_a_csv(folder: Path, head: str, names: tuple[str, ...]) -> None:
+    separator = next((one for one in ",;\t" if one in re.sub('".*"', "", head)), ",")
+    (folder / "x.csv").write_text(f"{head}\n1{separator}2\n3{separator}4\n")
+    assert from_csv("x.csv").features == names
+
+
+def test_columns_keep_their_names(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "x.csv").write_text("sepal length (cm),\x1b[1m,<b>\n1,2,3\n3,5,4\n")
+    assert run("BatchNorm1d", "--csv", "x.csv") == 0
+    text = capsys.readouterr().out
+    assert "Features: sepal length (cm), " in text
+    assert " sepal le…       [1m       <b>\n     N0    1.0000    2.0000    3.0000\n" in text
+    assert run("layer_norm", "--csv", "x.csv", "--out", "x.html") == 0
+    page = (folder / "x.html").read_text(encoding="utf-8")
+    assert '"features":["sepal length (cm)","[1m","\\u003cb\\u003e"]' in page
+    assert "Features" not in str(example("batch_norm").trace())
+
+
+def test_a_large_csv_is_not_read_to_its_end(folder: Path) -> None:
+    (folder / "x.csv").write_text("1,2\n" * 2**17)
+    with pytest.raises(ValueError, match=r"more than 262144 characters; take .* with --rows"):
+        from_csv("x.csv")
+    assert from_csv("x.csv", 8).x.shape == (8, 2)
 
 
 def test_csv_of_one_column(folder: Path) -> None:
@@ -155,6 +185,10 @@ def test_what_ifs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ({"a.npz": b"PK"}, ["batch_norm", "--npz", "a.npz"], "a.npz: expected a file that numpy.savez"),
     ({"a.npz": b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }".ljust(
         127) + b"\n"}, ["batch_norm", "--npz", "a.npz"], "a.npz: expected a file that numpy.savez"),
+    ({"a.npz": pickle.dumps([1])}, ["batch_norm", "--npz", "a.npz"],
+     "a.npz: expected a file that numpy.savez wrote, of arrays of numbers\n"),
+    ({"a.npz": {"x": np.array([[1, None]])}}, ["batch_norm", "--npz", "a.npz"],
+     "a.npz: expected a file that numpy.savez wrote, of arrays of numbers\n"),
     ({"a.npz": {"y": [1.0], "z": [1.0]}}, ["batch_norm", "--npz", "a.npz"],
      "expected arrays named x, grad_output, weight, bias, got y, z"),
     ({"a.npz": {"x": ["a"]}}, ["batch_norm", "--npz", "a.npz"], "expected x to hold numbers, got"),
@@ -185,11 +219,13 @@ def test_one_line_says_what_is_wrong(
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (["batch"], "invalid choice: 'batch'"),
+    (["bathc"], "expected one of batch_norm, batch_renorm, .* got 'bathc'"),
+    (["batch_norm", "--txt"], r"unrecognized arguments: --txt \(did you mean --text\?\)"),
     (["batch_norm", "--json", "nix/a.json"], "make nix first"),
     (["batch_norm", "--json", "."], "expected a file, got the folder '.'"),
     (["batch_norm", "--rows", "0"], "expected a whole number from 1, got '0'"),
     (["batch_norm", "--seed", "-1"], "expected a whole number from 0, got '-1'"),
+    (["batch_norm", "--csv", ""], "expected the name of a file or a folder, got ''"),
     (["batch_norm", "--csv", "a", "--npz", "b"], "not allowed with argument"),
 ])
 def test_wrong_options(
@@ -197,7 +233,7 @@ def test_wrong_options(
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
         run(*arguments)
-    assert message in capsys.readouterr().err
+    assert re.search(message, capsys.readouterr().err)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")

@@ -41,6 +41,11 @@ function table(caption, array, options = {}) {
         .filter((_, a) => outer[a] > 1);
       if (words.length) grid.append(make("caption", {}, words.join(", ")));
     }
+    const names = axes?.at(-1) === "C" ? DATA.study.features.slice(0, columns) : [];
+    if (names.length === columns) {
+      grid.createTHead().append(make("tr", {}, ...names.map((name) => make("th", {scope: "col",
+        title: name}, name))));
+    }
     const body = grid.createTBody();
     for (let r = 0; r < rows; r++) {
       const row = body.insertRow();
@@ -85,7 +90,7 @@ function moveCell(event) {
   event.preventDefault();
   event.stopPropagation();
   const rows = row.parentElement.rows;
-  rows[row.rowIndex + dr]?.cells[cell.cellIndex + dc]?.focus();
+  rows[row.sectionRowIndex + dr]?.cells[cell.cellIndex + dc]?.focus();
 }
 
 function light(figureElement, kind, cells) {

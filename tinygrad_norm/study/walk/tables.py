@@ -26,11 +26,13 @@ def number(value: float | None) -> str:
 
 
 def table(
-    value: np.ndarray, axes: Sequence[str] | None, width: int, title: str = "", indent: int = 5
+    value: np.ndarray, axes: Sequence[str] | None, width: int, title: str = "", indent: int = 5,
+    features: Sequence[str] = (),
 ) -> Block:
     """The last axis runs to the right, the others down; what is too wide goes on below.
 
-    ``axes`` names the axes: N0, C2; without names only numbers stand there.
+    ``axes`` names the axes: N0, C2; without names only numbers stand there. ``features`` stand in
+    the place of C0, C1, ...
     """
     names = list(axes or [""] * value.ndim)
     kept = [i for i, n in enumerate(value.shape) if n > 1]
@@ -44,14 +46,23 @@ def table(
     fit = max((width - indent - wide) // CELL, 1)
     blank = " " * indent
     lines = [blank + title] if title else []
+    last = names[-1] if names else ""
+    heads = [f"{last}{i}" for i in range(columns)]
+    if last == "C" and len(features) == columns:
+        heads = [shortened(name) or head for name, head in zip(features, heads, strict=True)]
     for start in range(0, columns, fit):
         part = rows[:, start:start + fit]
         if small.ndim and (len(rows) > 1 or columns > 1):
-            heads = [f"{names[-1]}{start + i}" for i in range(part.shape[1])]
-            lines.append(blank + " " * wide + "".join(f"{h:>{CELL}}" for h in heads))
+            shown = heads[start:start + fit]
+            lines.append(blank + " " * wide + "".join(f"{h:>{CELL}}" for h in shown))
         lines += [f"{blank}{label:{wide}}" + "".join(f"{number(v):>{CELL}}" for v in row)
                   for label, row in zip(labels, part.tolist(), strict=True)]
     return lines
+
+
+def shortened(name: str) -> str:
+    """A name as the head of a column."""
+    return name if len(name) < CELL else name[:CELL - 2] + "…"
 
 
 def beside(blocks: Sequence[Block], width: int, gap: int = 2) -> Block:

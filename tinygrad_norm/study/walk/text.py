@@ -40,6 +40,8 @@ def _head(study: Study, width: int) -> Iterator[Block]:
     reduced = (f"The {found.n} values along {along} are normalized together, in {found.sets} sets."
                if study.constant_statistics else "Nothing is reduced: the statistics are given.")
     yield textwrap.wrap(f"x {tuple(found.shape)}: {axes}. {reduced}", width)
+    if study.features:
+        yield textwrap.wrap("Features: " + ", ".join(study.features), width)
 
 
 def _heading(text: str, width: int) -> str:
@@ -95,7 +97,7 @@ def _shape(node: Node | Gradient) -> str:
 
 def _table(study: Study, one: Node | Gradient, width: int) -> Block:
     axes = study.arrangement.axes if study.arrangement else None
-    return table(np.asarray(one.value, float), axes, width)
+    return table(np.asarray(one.value, float), axes, width, features=study.features)
 
 
 def _numbers(study: Study, one: Node | Gradient, width: int) -> str:
@@ -183,8 +185,9 @@ def _ways(study: Study, width: int) -> Iterator[Block]:
            f"     {'':{longest}}  {'their sum differs from dx by':42}  {ways.difference:.1e}"]
     axes = _own_axes(study)
     yield [_heading("dx with the statistics taken for constants: wrong", width)]
-    yield beside([table(np.asarray(wrong.dx, float), axes, width, "wrong"),
-                  table(np.asarray(wrong.right, float), axes, width, "right", 2)], width)
+    names = study.features
+    yield beside([table(np.asarray(wrong.dx, float), axes, width, "wrong", features=names),
+                  table(np.asarray(wrong.right, float), axes, width, "right", 2, names)], width)
     yield [f"     ‖wrong‖ = {number(wrong.norm)}, ‖right‖ = {number(wrong.right_norm)}, "
            f"‖wrong − right‖ = {number(wrong.difference)}",
            *_sets("Σ wrong", wrong.sums, width), *_sets("Σ right", wrong.right_sums, width)]
