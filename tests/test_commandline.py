@@ -14,10 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from kit import contents
+
 import precision
 import pytest
 import train_mlp
-from kit import contents
 
 import tinygrad_norm as tn
 from tinygrad_norm import __main__, commandline

@@ -11,9 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pytest
-from docs_scripts import script
 from kit import (
     Lesson,
     Transformer,
@@ -32,6 +29,10 @@ from kit import (
     scripts,
     titles,
 )
+
+import numpy as np
+import pytest
+from docs_scripts import script
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset

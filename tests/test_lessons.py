@@ -11,10 +11,11 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+from kit import main, scripts
+
 import numpy as np
 import pytest
 from docs_scripts import script
-from kit import main, scripts
 
 import tinygrad_norm as tn
 

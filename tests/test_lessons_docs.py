@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+from kit import scripts, summary
+
 import numpy as np
 import pytest
 from docs_scripts import DOCS, script
-from kit import scripts, summary
 
 EXAMPLES = DOCS.parent / "examples"
 SCRIPTS = {script.name: script for script in scripts()}

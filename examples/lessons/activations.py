@@ -9,8 +9,9 @@ Szegedy 2015, arXiv:1502.03167, Section 4.1; the pictures are smaller and the st
 
 import sys
 
-import numpy as np
 from kit import Lesson, curve, digits, evaluate, fit, main, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

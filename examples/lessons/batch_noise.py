@@ -13,8 +13,9 @@ import sys
 from functools import partial
 from typing import Any
 
-import numpy as np
 from kit import Lesson, curve, digits, evaluate, fit, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset

@@ -11,8 +11,9 @@ its curves rise to the right for that reason, so compare the methods at one batc
 
 import sys
 
-import numpy as np
 from kit import Lesson, cnn, curve, digits, evaluate, fit, he_weights, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset

@@ -14,8 +14,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from kit import Lesson, bars, main, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

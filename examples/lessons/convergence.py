@@ -10,8 +10,9 @@ The speed-up of BatchNorm: Ioffe and Szegedy 2015, arXiv:1502.03167, Section 4.2
 
 import sys
 
-import numpy as np
 from kit import Lesson, bars, curve, digits, fit, he_weights, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 

@@ -11,8 +11,9 @@ H, W) too, with all channels together.
 import copy
 import sys
 
-import numpy as np
 from kit import Lesson, cnn, curve, digits, evaluate, fit, main, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

@@ -10,8 +10,9 @@ arXiv:1803.01814.)
 
 import sys
 
-import numpy as np
 from kit import Lesson, curve, digits, fit, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 

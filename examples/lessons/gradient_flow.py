@@ -11,8 +11,9 @@ without shortcuts fail. Training evens it out, from the first step on, as the pa
 
 import sys
 
-import numpy as np
 from kit import Lesson, curve, digits, fit, he_weights, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 

@@ -11,8 +11,9 @@ the second layer turn shows it. (Ioffe and Szegedy 2015, arXiv:1502.03167, Secti
 
 import sys
 
-import numpy as np
 from kit import Lesson, curve, digits, evaluate, fit, he_weights, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 

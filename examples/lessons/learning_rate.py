@@ -7,8 +7,9 @@ was too long makes the next ones shorter. (Ioffe and Szegedy 2015, arXiv:1502.03
 
 import sys
 
-import numpy as np
 from kit import Lesson, curve, digits, evaluate, fit, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 

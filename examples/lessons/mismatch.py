@@ -11,8 +11,9 @@ positions count too, so that a batch of 1 works, and is an InstanceNorm; of feat
 import copy
 import sys
 
-import numpy as np
 from kit import Lesson, cnn, curve, digits, evaluate, fit, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

@@ -11,8 +11,9 @@ import sys
 from functools import partial
 from typing import Any
 
-import numpy as np
 from kit import Lesson, curve, digits, fit, he_weights, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 

@@ -12,8 +12,9 @@ Lewin and Strimmer 2018, arXiv:1512.00809.)
 import sys
 from collections.abc import Callable
 
-import numpy as np
 from kit import Lesson, bowl, curve, main, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm.autograd.functional import hessian

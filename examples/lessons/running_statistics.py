@@ -12,8 +12,9 @@ import copy
 import sys
 import warnings
 
-import numpy as np
 from kit import Lesson, curve, digits, evaluate, fit, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

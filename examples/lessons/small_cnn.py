@@ -9,8 +9,9 @@ network. What holds at any size: BatchNorm's scores depend on the three other im
 
 import sys
 
-import numpy as np
 from kit import Lesson, bars, cnn, curve, digits, evaluate, fit, main, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm.data import TensorDataset

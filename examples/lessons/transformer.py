@@ -10,8 +10,9 @@ batches of one length each, which save padding, BatchNorm learns with statistics
 
 import sys
 
-import numpy as np
 from kit import Lesson, Transformer, bars, curve, fit, main, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

@@ -13,8 +13,9 @@ with the moments of all training data, BatchNorm is measured too.
 import copy
 import sys
 
-import numpy as np
 from kit import Lesson, curve, digits, evaluate, fit, main, mlp, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

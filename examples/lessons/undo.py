@@ -9,8 +9,9 @@ In small batches it can do so only roughly, for each batch has a μ and a σ of 
 
 import sys
 
-import numpy as np
 from kit import Lesson, curve, fit, main, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn

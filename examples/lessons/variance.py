@@ -10,8 +10,9 @@ gradients grow with each layer (Yang et al. 2019, arXiv:1902.08129).
 import sys
 from collections.abc import Callable
 
-import numpy as np
 from kit import Lesson, curve, main, panels, titles
+
+import numpy as np
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn
