@@ -178,7 +178,7 @@ def summary(_: list[str]) -> int:
 
 COMMANDS: dict[str, tuple[Callable[[list[str]], int], str, str, str]] = {
     "study": (__main__.main, "study batch_norm --text", "-- Forward --", "sq = xmu"),
-    "what-ifs": (__main__.main, "study batch_norm --what-if list", "x_hat survives", "gamma = 0"),
+    "what-ifs": (__main__.main, "study batch_norm --what-if list", "= +-1 but for", "gamma = 0"),
     "equivalences": (__main__.main, "equivalences", "infinite", "GroupNorm"),
     "certify": (__main__.main, "certify FiLM --order 1", "FiLM", " certified: the worst"),
     "doctor": (__main__.main, "doctor", "numpy", "python"),

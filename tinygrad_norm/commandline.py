@@ -161,10 +161,11 @@ def _words(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     words, before = [], ""
-    for sign in error.object[error.start:error.end]:
+    for i, sign in enumerate(error.object[error.start:error.end], error.start + 1):
         form = unicodedata.decomposition(sign).partition(" ")[0]
         place = {"<super>": "^", "<sub>": "_"}.get(form, "")
-        words.append(place * (place != before) + _word(sign))
+        apart = " " if sign == "√" and error.object[i:i + 1].isalnum() else ""  # sqrt epsilon
+        words.append(place * (place != before) + _word(sign) + apart)
         before = place
     return "".join(words), error.end
 

@@ -239,6 +239,9 @@ class Jet:
     def __mod__(self, other: Any) -> Any:
         return self - other * (self // other)
 
+    def __rmod__(self, other: Any) -> Any:
+        return other - self * (other // self)
+
     def __neg__(self) -> Jet:
         return Jet([-c for c in self.c])
 

@@ -245,6 +245,7 @@ FUNCTIONS: dict[str, Any] = {
     "array": array, "asarray": asarray, "ascontiguousarray": asarray, "add": Add(),
     "concatenate": concatenate, "stack": stack, "einsum": einsum, "ogrid": Grid(),
     "frexp": frexp, "pad": pad,
+    "fmod": lambda a, b: a - b * FUNCTIONS["trunc"](a / b),
     "dot": lambda a, b: Jet(series.multilinear(np.dot, as_jet(a).c, as_jet(b).c)),
     "square": lambda x: x * x, "reciprocal": lambda x: 1 / x, "negative": operator.neg,
 }  # fmt: skip
@@ -260,7 +261,7 @@ CONSTANT = (  # noqa: SIM905
     "all any arange argmax argmin argsort array_equal ceil empty empty_like equal eye floor full "
     "full_like greater greater_equal isfinite isinf isnan less less_equal linspace logical_and "
     "logical_not logical_or logical_xor may_share_memory nonzero not_equal ones ones_like rint "
-    "round shares_memory sign signbit zeros zeros_like").split()
+    "round shares_memory sign signbit trunc zeros zeros_like").split()
 
 FUNCTIONS.update({name: written(lambda a, b, f=f: f(as_jet(a), b))
                   for name, f in OPERATORS.items()})
