@@ -110,7 +110,10 @@ class StrictArray:
 
     @property
     def base(self) -> StrictArray | None:
-        return None if self.hidden.base is None else StrictArray(np.asarray(self.hidden.base))
+        base = self.hidden.base
+        while base is not None and not isinstance(base, np.ndarray):  # as_strided puts one between
+            base = getattr(base, "base", None)
+        return None if base is None else StrictArray(base)
 
     @property
     def device(self) -> Device:
