@@ -6,7 +6,8 @@ on its batch mates, by an amount that goes as 1/√N: Ioffe and Szegedy 2015, ar
 Section 3.4, call it a regularizer. But small batches also make the gradient noisy, and as many
 steps of them see fewer samples. So here each step sees 128 samples, cut into ghost batches of N
 that are normalized apart (Hoffer et al. 2017, arXiv:1705.08741): only the statistics' noise
-changes. Plain BatchNorm with batches of N, and no norm, are drawn beside it.
+changes. (In 500 steps the labels are learned by heart all the same, and little is left of what 200
+show.) Plain BatchNorm with batches of N, and no norm, are drawn beside it.
 """
 
 import sys
@@ -49,8 +50,8 @@ def wobble(model: tn.nn.Module, x: tn.Tensor, n: int, rng: np.random.Generator) 
 def run(lesson: Lesson) -> None:
     sizes = lesson.choose(quick=[4, 128], default=[4, 8, 16, 32, 128],
                           full=[4, 8, 16, 32, 64, 128])
-    steps = lesson.choose(quick=200, default=500, full=2000)
-    seeds = lesson.seeds(quick=2, default=5, full=10)
+    steps = lesson.choose(quick=200, default=200, full=2000)
+    seeds = lesson.seeds(quick=2, default=10, full=10)
     mates = np.array([32, 64, 128, 256, 512])
 
     for seed in lesson.progress(seeds):
@@ -86,7 +87,7 @@ def draw(lesson: Lesson, sizes: list[int], mates: np.ndarray, steps: int) -> Non
         for i, name in enumerate(NETWORKS):
             found = [lesson.values(what, network=name, n=n) for n in sizes]
             curve(axes, sizes, np.transpose(found), name, i, marked=True)
-        titles(axes, f"{title} after {steps} steps", "N", unit, legend=what == "loss")
+        titles(axes, f"{title} after {steps} steps", "N", unit, legend=what == "gap")
     wobbles = lesson.values("wobble")
     curve(grid[3], mates, wobbles, "measured", 1, marked=True)
     curve(grid[3], mates, np.median(wobbles[:, -1]) * np.sqrt(mates[-1] / mates), "1/√N", 5)
@@ -115,9 +116,11 @@ def judge(lesson: Lesson, sizes: list[int], mates: np.ndarray) -> None:
                  reason="in a few layers, one on the other, the noise is no small one")
     lesson.claim("by_heart", "The noise of ghost batches of 4 hampers learning by heart: the "
                  "training loss is larger than with 128.", change("loss", ghost))
+    gap = {n: lesson.values("gap", network=ghost, n=n) for n in sizes}
     for n in sizes[:-1]:
         lesson.claim(f"gap_{n}", f"With ghost batches of {n} the gap between test and training "
-                     "loss is smaller than with 128.", -change("gap", ghost, n),
+                     "loss is over a third smaller than with 128.",
+                     100 * (1 - gap[n] / gap[sizes[-1]]), above=100 / 3, unit=" %",
                      reason="so little noise does not keep the labels from being learned by heart")
     lesson.claim("better", "With ghost batches of 4 the test accuracy is better than with 128.",
                  100 * change("test_accuracy", ghost), unit=" points",

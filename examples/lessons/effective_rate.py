@@ -125,7 +125,7 @@ def judge(lesson: Lesson, factors: np.ndarray) -> None:
         apart[name] = 100 * abs(ends[0] / ends[1] - 1)
     lesson.claim("remembers", "Without decay, weights that began nine times as long as others are "
                  "50% longer or more at the end.", apart["no decay"], above=50, unit="%")
-    lesson.claim("forgets", "With decay they end within 10% of the others.", 10 - apart["decay"],
+    lesson.claim("forgets", "With decay they end within 20% of the others.", 20 - apart["decay"],
                  unit="% to spare", reason="it takes several times 1/(2 · lr · decay) steps")
 
 

@@ -1,6 +1,6 @@
 """4a. Learning rates: with BatchNorm a network trains at rates at which it fails without.
 
-The same network, at learning rates over four decades. Scaling a layer's weights by a scales its
+The same network, at learning rates over three decades. Scaling a layer's weights by a scales its
 output by a, a norm takes that out again, and the gradient becomes 1/a times as long: a step that
 was too long makes the next ones shorter. (Ioffe and Szegedy 2015, arXiv:1502.03167, Section 3.3.)
 """
@@ -14,14 +14,22 @@ import numpy as np
 import tinygrad_norm as tn
 
 NORMS = ("none", "batch", "layer")
-GOOD = 0.9
+GOOD = 0.8
 """Test accuracy from which a run counts as trained; guessing gives 0.1."""
 
 
+def largest_good(rates: np.ndarray, accuracy: np.ndarray) -> float:
+    """The decade of the largest rate that trains: between two of them, where the line through their
+    accuracies passes GOOD."""
+    good = np.flatnonzero(accuracy > GOOD)
+    at = slice(good[-1], good[-1] + 2) if len(good) else slice(1)
+    return float(np.interp(-GOOD, -accuracy[at], np.log10(rates[at])))
+
+
 def run(lesson: Lesson) -> None:
-    rates = np.logspace(-2, 2, lesson.choose(quick=5, default=13, full=25))
-    steps = lesson.choose(quick=60, default=200, full=600)
-    seeds = lesson.seeds(quick=2, default=5, full=10)
+    rates = np.logspace(-2, 1, lesson.choose(quick=7, default=16, full=31))
+    steps = lesson.choose(quick=60, default=80, full=600)
+    seeds = lesson.seeds(quick=2, default=10, full=10)
 
     for seed in lesson.progress(seeds):
         train, test = digits(seed)
@@ -41,7 +49,7 @@ def run(lesson: Lesson) -> None:
         curve(left, rates, accuracy, norm, i, marked=True)
         curve(right, rates, diverged.mean(axis=0), norm, i, marked=True)
         widths[norm] = (accuracy > GOOD).sum(axis=1) * np.log10(rates[1] / rates[0])
-        largest[norm] = np.log10(np.where(accuracy > GOOD, rates, rates[0]).max(axis=1))
+        largest[norm] = np.array([largest_good(rates, row) for row in accuracy])
         lesson.log(norm=norm, decades_that_train=widths[norm], largest_that_trains=largest[norm])
     for axes in (left, right):
         axes.set_xscale("log")

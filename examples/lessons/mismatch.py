@@ -135,8 +135,8 @@ def claims(lesson: Lesson) -> None:
                  "that weighs more here")
     lesson.claim("averages", "Features: at a batch of 2 exact moments leave more than half of "
                  "the difference between the two losses: it is not the averages.",
-                 100 * np.abs((found("recalibrated", 2) - found("train", 2)) / gap), above=50,
-                 unit=" %")
+                 np.log2(np.abs((found("recalibrated", 2) - found("train", 2)) / gap)), above=-1,
+                 unit=" doublings")
     lesson.claim("single", "Trained on single pictures, a network with BatchNorm has a higher "
                  "loss in eval mode than in train mode.",
                  found("eval", 1, "pictures") - found("train", 1, "pictures"),
