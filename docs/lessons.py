@@ -4,6 +4,8 @@
     python docs/lessons.py --quick     in a minute, rougher
     python docs/lessons.py 4a 5b       these; what is written of the others stays
     python docs/lessons.py --text      write the pages anew from docs/lessons/verdicts.json
+    python docs/lessons.py --check     write nothing; whether each verdict is the same with each
+                                       BLAS kernel that the processor runs
 """
 
 from __future__ import annotations
@@ -11,19 +13,16 @@ from __future__ import annotations
 import argparse
 import ast
 import json
-import platform
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import tinygrad_norm as tn
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples" / "lessons"))
-from kit import Script, scripts
+from kit import Script, blas, scripts
 from kit.summary import markdown, summary
 
 DOCS = Path(__file__).resolve().parent
@@ -33,15 +32,43 @@ RUNS = Path("runs")
 SIGNS = {"shown": "✓ shown", "not shown": "○ not shown", "contradicted": "✗ contradicted"}
 
 
-def run(script: Script, effort: str) -> dict[str, Any]:
-    """What the lesson found; its figure is copied."""
-    print(f"\n{script.number}. {script.title}", flush=True)
+def verdict(script: Script, effort: str, out: Path, **env: str) -> dict[str, Any]:
+    """What the lesson finds, run in a process of its own."""
     options = [f"--{effort}"] if effort != "default" else []
-    subprocess.run([sys.executable, str(script.path), *options], check=True)
-    out = RUNS / script.name
-    shutil.copyfile(out / "figure.png", FIGURES / f"{script.name}.png")
-    verdict: dict[str, Any] = json.loads((out / "verdict.json").read_text(encoding="utf-8"))
-    return {name: verdict[name] for name in ("effort", "seed", "claims")}
+    subprocess.run([sys.executable, str(script.path), "--out", str(out), *options], check=True,
+                   env={**os.environ, **env}, stdout=subprocess.DEVNULL if env else None)
+    found: dict[str, Any] = json.loads((out / "verdict.json").read_text(encoding="utf-8"))
+    return {name: found[name] for name in ("effort", "seed", "claims")}
+
+
+def run(script: Script, effort: str) -> dict[str, Any]:
+    """What the lesson found, and with what; its figure is copied."""
+    print(f"\n{script.number}. {script.title}", flush=True)
+    found = verdict(script, effort, RUNS / script.name)
+    shutil.copyfile(RUNS / script.name / "figure.png", FIGURES / f"{script.name}.png")
+    return {**found, "made with": blas.made_with()}
+
+
+def check(chosen: list[Script], effort: str, published: dict[str, Any] | None) -> int:
+    """Print how far each claim is from its bound, in standard errors, with each kernel, and mark
+    the verdicts that differ, also from those that are published: 1 if there are such."""
+    kernels, differ = blas.kernels(), 0
+    print("; ".join(kernels) or "no kernels to choose from: NumPy's BLAS is not OpenBLAS")
+    for script in chosen if kernels else ():
+        with tempfile.TemporaryDirectory() as folder:
+            rows = [verdict(script, effort, Path(folder), **{blas.SETTING: setting})["claims"]
+                    for setting in kernels.values()]
+        rows += [published[script.name]["claims"]] if published else []
+        for claims in zip(*rows, strict=True):
+            verdicts = [claim["verdict"] for claim in claims]
+            same = len(set(verdicts)) == 1
+            differ += not same
+            errors = (claim["standard_errors"] for claim in claims)
+            far = " ".join("   inf" if error is None else f"{error:6.1f}" for error in errors)
+            print(f"{script.name:20} {claims[0]['key']:20} {far}  "
+                  + (verdicts[0] if same else f"DIFFER: {', '.join(verdicts)}"), flush=True)
+    print(f"{differ} verdicts differ")
+    return int(differ > 0)
 
 
 def section(script: Script, found: dict[str, Any]) -> str:
@@ -64,6 +91,7 @@ def page(found: dict[str, Any]) -> str:
     """docs/lessons.md."""
     there = [script for script in scripts() if script.name in found["lessons"]]
     claims = [claim for script in there for claim in found["lessons"][script.name]["claims"]]
+    made = dict.fromkeys(found["lessons"][script.name]["made with"] for script in there)
     counts = {verdict: sum(claim["verdict"] == verdict for claim in claims) for verdict in SIGNS}
     return "\n".join([
         "# What is said about normalization, measured\n",
@@ -74,8 +102,10 @@ def page(found: dict[str, Any]) -> str:
         "Behind each claim stand the mean over the seeds\nand its standard error. Lines in the "
         "figures are medians, bands reach from the least to the largest\nseed.\n",
         f"Of {len(claims)} claims {counts['shown']} are shown, {counts['not shown']} are not, "
-        f"and {counts['contradicted']} are contradicted. Made by `make lessons`\n"
-        f"({found['made with']}).\n",
+        f"and {counts['contradicted']} are contradicted. Made by `make lessons`,\n"
+        f"with {'; '.join(made)}.\nOther kernels of the BLAS round otherwise, and the numbers "
+        "change with them; `python docs/lessons.py --check`\nruns all lessons with each, and "
+        "compares the verdicts.\n",
         "## The summary\n",
         "Measured on fresh layers and (64, 32, 8, 8): how far a sample's output moves in training "
         "when the rest of\nthe batch changes, as a share of its size (BatchRenorm's r and d take "
@@ -114,6 +144,8 @@ def main() -> int:
     parser.add_argument("--quick", dest="effort", action="store_const", const="quick",
                         default="default")
     parser.add_argument("--text", action="store_true", help="run nothing, write the pages only")
+    parser.add_argument("--check", action="store_true", help="write nothing; run each with each "
+                        "BLAS kernel, and compare the verdicts")
     args = parser.parse_args()
     known = {name: script for script in scripts() for name in (script.name, script.number)}
     for name in args.name:
@@ -124,6 +156,8 @@ def main() -> int:
     if FOUND.exists():
         found = json.loads(FOUND.read_text(encoding="utf-8"))
     chosen = [] if args.text else [known[name] for name in args.name] or scripts()
+    if args.check:
+        return check(chosen, args.effort, found["lessons"] if args.effort == "default" else None)
     for script in chosen:
         try:
             found["lessons"][script.name] = run(script, args.effort)
@@ -133,8 +167,6 @@ def main() -> int:
             return 1
         if script.name == "batch_size":  # the summary reads its errors
             found["summary"] = markdown(summary(RUNS))
-        found["made with"] = (f"tinygrad_norm {tn.__version__}, NumPy {np.__version__}, Python "
-                              f"{platform.python_version()}")
         write(found)
     write(found)
     return 0

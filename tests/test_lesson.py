@@ -285,6 +285,12 @@ def test_fit_learns(norm: Any) -> None:
     assert loss < losses[0]
 
 
+def test_a_run_ends_where_it_is_told_to() -> None:
+    tn.manual_seed(0)
+    losses = fit(mlp((4, 8, 2)), made(), 9, each=lambda step, loss: step == 3)
+    assert np.isfinite(losses).tolist() == [True] * 4 + [False] * 5
+
+
 def test_a_run_that_diverges_ends_in_nan() -> None:
     tn.manual_seed(0)
     losses = fit(mlp((4, 16, 16, 2), "none"), made(), 50, lr=1e6)

@@ -39,6 +39,9 @@ def test_every_lesson_has_been_run_with_its_defaults(name: str, found: Any) -> N
     assert lesson["effort"] == "default"
     assert lesson["seed"] == 0
     assert lesson["claims"]
+    made = lesson["made with"].split(", ")  # versions, processor, kernel
+    assert [fact.split()[0] for fact in made[:3]] == ["tinygrad_norm", "NumPy", "Python"]
+    assert len(made) == 5
     assert (DOCS / "lessons" / f"{name}.png").stat().st_size > 10_000
 
 
@@ -54,6 +57,23 @@ def test_links_lead_somewhere(file: Path) -> None:
     assert len(targets) > len(SCRIPTS)
     for target in targets:
         assert (file.parent / target).exists(), target
+
+
+@pytest.mark.parametrize(("errors", "expected"), [((4.0, 5.0), 0), ((4.0, 2.5), 1)])
+def test_the_check_finds_verdicts_that_hang_on_the_kernel(
+    errors: tuple[float, float], expected: int, build: Any, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = {setting: {"claims": [{
+        "key": "range", "verdict": "shown" if error >= 3 else "not shown",
+        "standard_errors": error}]} for setting, error in zip("AB", errors, strict=True)}
+    monkeypatch.setattr(build.blas, "kernels", lambda: {"one": "A", "two": "B"})
+    monkeypatch.setattr(build, "verdict", lambda *_, **env: found[env[build.blas.SETTING]])
+    assert build.check([SCRIPTS["undo"]], "quick", None) == expected
+    line, last = capsys.readouterr().out.splitlines()[1:]
+    assert line.split()[:4] == ["undo", "range", *map(str, errors)]
+    assert ("DIFFER" in line) == bool(expected)
+    assert last == f"{expected} verdicts differ"
 
 
 # -- the summary -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
     networks.py   mlp, cnn, Transformer, with a normalization by name; he_weights
     plot.py       lines over several seeds, with their spread; bars; a bowl and a path in it
     running.py    main: a lesson as a command
+    blas.py       one thread, and the kernels on which the last digits depend
     contents.py   the scripts there are, in the order one learns
     summary.py    the table of docs/lessons.md
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from tinygrad_norm import commandline
 from tinygrad_norm.commandline import STOPPED
 
+from .blas import one_thread
 from .lesson import Lesson
 from .plot import panels
 
@@ -67,14 +67,3 @@ def _main(run: Callable[[Lesson], None], script: Path, argv: Sequence[str] | Non
         print("stopped; nothing was written", file=sys.stderr)
         return STOPPED
     return 0
-
-
-def one_thread() -> contextlib.AbstractContextManager[object]:
-    """The BLAS takes one thread: at this size it gains nothing from more, and the last digits
-    depend on their number."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return contextlib.nullcontext()
-    limits: contextlib.AbstractContextManager[object] = threadpool_limits(1)
-    return limits

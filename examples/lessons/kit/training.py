@@ -52,7 +52,8 @@ def fit(
         data: samples and targets, or a loader of batches.
         lr, momentum: of SGD, unless an optimizer is given.
         criterion: the loss of (output, target).
-        each: called after each step with its number, from 0, and its loss.
+        each: called after each step with its number, from 0, and its loss; where it returns True
+            the training ends, and the losses from there on are NaN.
 
     Returns:
         The loss of each step, (steps,).
@@ -73,8 +74,8 @@ def fit(
                 break
             loss.backward()
             optimizer.step()
-            if each is not None:
-                each(step, losses[step])
+            if each is not None and each(step, losses[step]) is True:
+                break
     return losses
 
 
