@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -16,12 +18,14 @@ ROOT = Path(tinygrad_norm.__file__).parent
 NAME = "tinygrad_norm"
 FILES = sorted(ROOT.rglob("*.py"))
 
-ENGINE = {"autograd", "backend", "errors"}
+ENGINE = {"autograd", "backend", "errors", "kinds", "public"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "commandline": set(),
-    "backend": {"errors"},
-    "autograd": {"backend", "errors"},
+    "kinds": {"errors"},
+    "public": {"kinds"},
+    "backend": {"errors", "public"},
+    "autograd": {"backend", "errors", "public"},
     "ops": ENGINE,
     "tensors": {"ops", *ENGINE},
     "nn": {"tensors", "ops", *ENGINE},
@@ -31,8 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "study": {"viz", "checkpoint", "commandline", "tensors", "nn", "ops", *ENGINE},
     "checkpoint": {"foreign", "tensors", "backend", "errors"},
     "foreign": {"tensors", "errors"},
-    "cuda": {"backend", "errors"},
-    "functions": {"tensors"},
+    "cuda": {"backend", "errors", "public"},
+    "functions": {"kinds", "tensors"},
 }
 """What each package or file at the top may import; those not named may import all of it.
 
@@ -241,3 +245,23 @@ def test_public_names() -> None:
         assert hasattr(tinygrad_norm, name), name
     for name in ("np", "annotations", "Any"):
         assert not hasattr(tinygrad_norm, name), name
+
+
+def public_modules() -> Iterator[ModuleType]:
+    """The package, and every module that a public one shows."""
+    found = [tinygrad_norm]
+    for module in found:
+        yield module
+        found += [shown for name in dir(module)
+                  if inspect.ismodule(shown := getattr(module, name)) and shown not in found]
+
+
+def test_dir_shows_public_names_only() -> None:
+    """And each of them is there, is ours, and is no module's own tool."""
+    modules = list(public_modules())
+    assert len(modules) >= 18, modules
+    for module in modules:
+        assert dir(module) == sorted(module.__all__), module
+        for name in dir(module):
+            owner = getattr(getattr(module, name), "__module__", NAME)
+            assert (owner or NAME).startswith(NAME), f"{module.__name__}.{name} is of {owner}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import public
 from .backend.array import BACKENDS, Device, as_device
 from .errors import DeviceError
 
@@ -54,3 +55,6 @@ def _index(who: str, device: str | int | Device | None) -> int:
     if place.type != "cuda" or place.index is None:
         raise DeviceError(f"cuda.{who}: expected a cuda device, got {place}")
     return place.index
+
+
+public.publish(globals())

@@ -45,7 +45,9 @@ class CheckpointError(ValueError, RuntimeError):
     """A file that is no checkpoint, or a damaged one."""
 
 
-def not_a_tensor(who: str, value: object, name: str = "input") -> TypeError:
+def not_a_tensor(
+    who: str, value: object, name: str = "input", wanted: str = "a Tensor"
+) -> TypeError:
     """What is raised for a NumPy array, a list or None in a tensor's place."""
-    return TypeError(f"{who}: expected {name} to be a Tensor, got {type(value).__name__}; "
+    return TypeError(f"{who}: expected {name} to be {wanted}, got {type(value).__name__}; "
                      "wrap it with tensor(...)")

@@ -5,6 +5,7 @@ from collections.abc import Callable as _Callable
 from typing import Any as _Any
 from typing import TypeVar as _TypeVar
 
+from .kinds import retold as _retold
 from .tensors.arithmetic import where as _where
 from .tensors.tensor import Tensor
 
@@ -14,12 +15,17 @@ _Method = _TypeVar("_Method", bound=_Callable[..., _Any])
 def _of(method: _Method) -> _Method:
     """The method with its tensor named ``input``, as in PyTorch."""
 
+    method = getattr(method, "__wrapped__", method)
+
     @_functools.wraps(method)
     def function(input: _Any, *args: _Any, **settings: _Any) -> _Any:
         if not isinstance(input, Tensor):
             raise TypeError(f"{method.__name__}: expected a Tensor, got {type(input).__name__}; "
                             "tensor(...) makes one")
-        return method(input, *args, **settings)
+        try:
+            return method(input, *args, **settings)
+        except Exception as error:
+            raise _retold(method, method.__name__, error, (input, *args), settings)  # noqa: B904
 
     return function  # type: ignore[return-value]
 
@@ -101,7 +107,7 @@ dot = _of(Tensor.dot)
 clone = _of(Tensor.clone)
 
 
-def pow(input: _Any, exponent: _Any) -> Tensor:
+def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     """input to the power of ``exponent``; one of the two may be a number."""
     return input**exponent
 

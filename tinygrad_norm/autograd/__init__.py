@@ -10,6 +10,7 @@
     gradcheck.py                        gradients against finite differences
 """
 
+from .. import public
 from . import functional
 from .backward import backward, grad
 from .function import Function, FunctionCtx
@@ -42,3 +43,5 @@ __all__ = [
     "no_grad",
     "set_grad_enabled",
 ]
+
+public.publish(globals())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backend.array import array_module, device_of, plain
 from ..errors import DeviceError, ShapeError
 from .graph import Edge, Value, wrap
@@ -13,11 +15,12 @@ from .observer import accumulate, hooked
 from .walk import walk
 
 Tensors = Value | Sequence[Value]
+Gradients = Value | np.ndarray | Sequence[Any] | float | None
 
 
 def backward(
     tensors: Tensors,
-    grad_tensors: Any = None,
+    grad_tensors: Gradients = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
 ) -> None:
@@ -36,7 +39,7 @@ def backward(
     outputs = _as_tuple(tensors)
     keep = create_graph if retain_graph is None else retain_graph
     roots = _roots("backward", outputs, grad_tensors, create_graph)
-    token = flags.set(flags.get() & ~GRAD | create_graph)
+    token = flags.set(flags.get() & ~GRAD | bool(create_graph))
     try:
         leaves = walk(roots, graph=create_graph, keep=keep)
     finally:
@@ -50,7 +53,7 @@ def backward(
 def grad(
     outputs: Tensors,
     inputs: Tensors,
-    grad_outputs: Any = None,
+    grad_outputs: Gradients = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     allow_unused: bool | None = None,

@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from .. import public
 from ..backend.array import array_module
 from ..errors import ShapeError, not_a_tensor
 from .backward import grad
 from .graph import Value, wrap
 from .mode import enable_grad
 
-Inputs = Any
+__all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
+
+Inputs = Value | Sequence[Value] | None
 """A tensor or a tuple of tensors; results have the same form."""
 
 
@@ -191,3 +194,6 @@ def _grads(
 
 def _result(ys: Any, outputs: Sequence[Any], create_graph: bool) -> Any:
     return ys if create_graph else _like(ys, [y.detach() for y in outputs])
+
+
+public.publish(globals())

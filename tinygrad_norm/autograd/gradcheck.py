@@ -53,7 +53,7 @@ def gradcheck(
 def gradgradcheck(
     func: Callable[..., Any],
     inputs: Any,
-    grad_outputs: Any = None,
+    grad_outputs: Value | Sequence[Value] | None = None,
     *,
     eps: float = 1e-6,
     atol: float = 1e-5,

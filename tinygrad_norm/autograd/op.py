@@ -143,7 +143,7 @@ class Primitive:
                 return y.to(dtype) if y.array.dtype.kind == "f" else y
         try:
             results = self.function(*arrays, **settings) if settings else self.function(*arrays)
-        except (ValueError, TypeError, IndexError, OverflowError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError, AttributeError) as error:
             raise explained(self.name, error, arrays) from error
         state = flags.get()
         if state & ANOMALY:
@@ -253,6 +253,13 @@ def explained(name: str, error: Exception, arrays: Sequence[Any]) -> Exception:
     if isinstance(error, ShapeError | DtypeError | DeviceError | DimError | RangeError):
         return error
     held = [a for a in arrays if is_array(a)]
+    kinds = ", ".join(getattr(a, "dtype", type(a).__name__).__str__() for a in arrays)
+    if not all(is_array(a) or isinstance(a, int | float) for a in arrays) and isinstance(
+            error, TypeError | AttributeError):
+        return DtypeError(f"{name}: expected tensors, arrays and real numbers, got {kinds}")
+    if isinstance(error, AttributeError):  # a number where the function wants an array
+        return error if len(held) == len(arrays) else DtypeError(
+            f"{name}: expected tensors or arrays, got {kinds}")
     if isinstance(error, OverflowError):
         return RangeError(f"{name}: {held[0].dtype} does not hold the number beside it ({error}); "
                           "call .long() or .double() first")
@@ -265,6 +272,5 @@ def explained(name: str, error: Exception, arrays: Sequence[Any]) -> Exception:
     if "zero-size" in str(error) or "empty sequence" in str(error):
         return DimError(f"{name}: expected at least one value to choose from, got shape {shapes}")
     if isinstance(error, TypeError):
-        kinds = ", ".join(getattr(a, "dtype", type(a).__name__).__str__() for a in arrays)
         return DtypeError(f"{name}: {error}; got {kinds}")
     return ShapeError(f"{name}: {error}; got shapes {shapes}")

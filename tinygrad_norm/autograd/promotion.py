@@ -23,8 +23,8 @@ def _rank(dtype: np.dtype) -> int:
     return max(KINDS.find(dtype.kind), 0)
 
 
-def result_type(*values: Any) -> np.dtype:
-    """The common dtype of tensors, arrays and Python numbers."""
+def result_type(*values: Any, who: str = "") -> np.dtype:
+    """The common dtype of tensors, arrays and Python numbers; ``who`` begins its error."""
     groups: list[list[np.dtype]] = [[], [], []]  # arrays, 0-dim arrays, numbers
     for value in values:
         if isinstance(value, Value):
@@ -39,8 +39,8 @@ def result_type(*values: Any) -> np.dtype:
             groups[0 if value.ndim else 1].append(value.dtype)
         elif value is not None:
             kind = value.dtype if is_array(value) else type(value).__name__
-            raise DtypeError(f"unsupported operand: expected tensors, arrays and real numbers, "
-                             f"got {kind}")
+            raise DtypeError(f"{who}unsupported operand: expected tensors, arrays and real "
+                             f"numbers, got {kind}")
     result: np.dtype | None = None
     for group in groups:
         if not group:
@@ -63,7 +63,7 @@ def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
     float16, :func:`roomy`).
     """
     values = [v.item() if isinstance(v, np.generic) else v for v in inputs]
-    dtype = result_type(*values)
+    dtype = result_type(*values, who=f"{name}: ")
     if mode == "equal":
         kinds = [str(v.dtype) for v in values if isinstance(v, Value) or is_array(v)]
         if len(set(kinds)) > 1:

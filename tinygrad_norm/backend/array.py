@@ -28,6 +28,9 @@ class Device:
     index: int | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.type, str) or not isinstance(self.index, int | None):
+            raise TypeError(f"device: expected a str and an int or None, got {self.type!r} and "
+                            f"{self.index!r}")
         kind, colon, number = self.type.partition(":")
         if colon:  # Device("cuda:1")
             object.__setattr__(self, "type", kind)
@@ -186,7 +189,7 @@ def as_device(device: str | int | Device | None) -> Device:
     Raises:
         DeviceError: an unknown device, or one that this machine lacks (with what to install).
     """
-    if device is None or device == "cpu":
+    if device is None or (isinstance(device, str) and device == "cpu"):
         return CPU
     if isinstance(device, Device):
         name, index = device.type, device.index

@@ -11,9 +11,9 @@
     datasets.py        datasets.digits / moons / …          small sets to learn from
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .. import public
 from . import datasets
 from .collate import default_collate
 from .dataset import Dataset, Subset, TensorDataset, random_split
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Center", "ClassBatches", "DataLoader", "Dataset", "PCAWhiten", "Standardize", "Subset",
            "TensorDataset", "ZCAWhiten", "datasets", "default_collate", "random_split"]
 
-LATER = {"ClassBatches": "class_batches", "PCAWhiten": "whitening", "ZCAWhiten": "whitening"}
+LATER = {"ClassBatches": ".class_batches", "PCAWhiten": ".whitening", "ZCAWhiten": ".whitening"}
 """Classes that are rarely used, and the files that are imported when they are asked for."""
 
-
-def __getattr__(name: str) -> object:
-    if name not in LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{LATER[name]}", __name__), name)
+public.publish(globals(), LATER)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..backend.array import plain
 from ..errors import DimError, ShapeError
+from ..kinds import outside
 from ..tensors.random import Generator, randperm
 from ..tensors.tensor import Tensor
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """Anything with a length and samples numbered from 0; subclassing this is optional."""
 
@@ -104,7 +106,7 @@ def random_split(
             sizes[i % len(sizes)] += 1
         if 0 in sizes:
             warnings.warn(f"random_split: part {sizes.index(0)} of {n} samples is empty",
-                          stacklevel=2)
+                          stacklevel=outside())
     elif all(isinstance(v, int | np.integer) and v >= 0 for v in lengths):
         sizes = [int(v) for v in lengths]
     else:

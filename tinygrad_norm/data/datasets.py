@@ -8,10 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from .. import public
 from ..tensors.conversion import from_numpy
 from ..tensors.random import Generator
 from ..tensors.tensor import Tensor
 from .dataset import TensorDataset
+
+__all__ = [
+    "Labelled", "Measured", "breast_cancer", "diabetes", "digits", "iris", "moons", "photos",
+    "spirals", "wine",
+]  # fmt: skip
 
 
 class _Supervised(TensorDataset):
@@ -210,3 +216,6 @@ def _counted(data: Tensor) -> str:
     if data.ndim > 2:
         return f"{len(data)} pictures of {'×'.join(map(str, data.shape[1:]))}"
     return f"{len(data)} samples of {data.shape[1]} features"
+
+
+public.publish(globals())

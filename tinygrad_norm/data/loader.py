@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,7 +45,7 @@ class DataLoader:
 
     def __init__(
         self, dataset: Dataset, batch_size: int = 1, shuffle: bool = False, *,
-        batch_sampler: Iterable[Sequence[int] | np.ndarray] | None = None, drop_last: bool = False,
+        batch_sampler: Iterable[Any] | None = None, drop_last: bool = False,
         generator: Generator | None = None,
     ) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:

@@ -11,6 +11,7 @@
     utils/            clip_grad_norm_, freeze, fuse, recalibrate, parametrizations, …
 """
 
+from .. import public
 from ..tensors.tensor import Parameter
 from . import functional, init, utils
 from .activation import (
@@ -101,5 +102,7 @@ __all__ = [
     "NLLLoss", "Parameter", "RMSNorm", "ReLU", "ScaleNorm", "Sequential", "SiLU", "Sigmoid",
     "SmoothL1Loss", "Softmax", "Softplus", "SwitchableNorm1d", "SwitchableNorm2d",
     "SwitchableNorm3d", "SyncBatchNorm", "Tanh", "TransformerEncoderLayer", "Unflatten",
-    "UninitializedBuffer", "UninitializedParameter", "functional", "init", "utils",
+    "UninitializedBuffer", "UninitializedParameter", "functional", "init", "normalization", "utils",
 ]  # fmt: skip
+
+public.publish(globals())

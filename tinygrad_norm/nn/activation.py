@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from ..autograd.graph import Value
+from ..kinds import outside
 from ..ops import activation as ops
 from ..ops import elementwise
 from ..ops.choice import where
@@ -78,7 +79,7 @@ def _class_dim(who: str, x: Value) -> int:
     """The dimension PyTorch takes when none is given."""
     dim = 0 if x.array.ndim in (0, 1, 3) else 1
     warnings.warn(f"{who}: dim was left out and {dim} is taken for {x.array.ndim} dimensions; "
-                  "pass dim", stacklevel=3)
+                  "pass dim", stacklevel=outside())
     return dim
 
 

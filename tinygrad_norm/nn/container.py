@@ -142,7 +142,7 @@ class ModuleDict(Module):
     """A dict of modules whose parameters are found, in the order in which they were added."""
 
     def __init__(self, modules: Mapping[str, Module] | Iterable[Any] | None = None) -> None:
-        self.update(modules or {})
+        self.update({} if modules is None else modules)
 
     def __getitem__(self, key: str) -> Module:
         return self._entries()[key]

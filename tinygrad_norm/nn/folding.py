@@ -9,11 +9,11 @@ from ..errors import ShapeError, not_a_tensor
 from ..ops import windows as ops
 from ..ops.shape import reshape
 from ..tensors.tensor import Tensor
-from .sizes import as_sizes, spatial
+from .sizes import Size, as_sizes, spatial
 
 
-def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
-           stride: Any = 1) -> Tensor:
+def unfold(input: Tensor, kernel_size: Size, dilation: Size = 1, padding: Size = 0,
+           stride: Size = 1) -> Tensor:
     """What each window sees, as a column: (N, C, H, W) -> (N, C · kh · kw, windows).
 
     A convolution is the product of its weight, as a matrix, with these columns.
@@ -35,8 +35,8 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     return y if len(shape) == 4 else reshape(y, shape=y.array.shape[1:])
 
 
-def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
-         stride: Any = 1) -> Tensor:
+def fold(input: Tensor, output_size: Size, kernel_size: Size, dilation: Size = 1, padding: Size = 0,
+         stride: Size = 1) -> Tensor:
     """Each value of the columns added to where its window saw it: the transpose of ``unfold``.
 
     (N, C · kh · kw, windows) -> (N, C, H, W) for ``output_size`` (H, W).
@@ -59,7 +59,7 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
     return y if len(shape) == 3 else reshape(y, shape=y.array.shape[1:])
 
 
-def _settings(who: str, kernel: Any, dilation: Any, padding: Any, stride: Any) -> dict[str, Any]:
+def _settings(who: str, kernel: Any, dilation: Size, padding: Size, stride: Size) -> dict[str, Any]:
     borders = as_sizes(who, "padding", padding, 2, 0)
     return {"kernel": as_sizes(who, "kernel_size", kernel, 2, 1),
             "stride": as_sizes(who, "stride", stride, 2, 1),

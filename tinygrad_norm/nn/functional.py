@@ -1,5 +1,6 @@
 """The layers' functions without state: a table of contents. Each stands beside its layer."""
 
+from .. import public
 from .activation import (
     elu,
     gelu,
@@ -64,3 +65,5 @@ __all__ = [
     "normalize", "pad", "relu", "rms_norm", "scale_norm", "scaled_dot_product_attention", "sigmoid",
     "silu", "smooth_l1_loss", "softmax", "softplus", "switchable_norm", "tanh", "tlu", "unfold",
 ]  # fmt: skip
+
+public.publish(globals())

@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from .. import public
 from ..autograd.graph import tick
 from ..backend.array import CPU, to_device
 from ..backend.random import draw
 from ..errors import ShapeError
 from ..tensors.random import Generator, source
 from ..tensors.tensor import Tensor
+
+__all__ = [
+    "calculate_gain", "constant_", "eye_", "kaiming_normal_", "kaiming_uniform_", "normal_",
+    "ones_", "orthogonal_", "trunc_normal_", "uniform_", "xavier_normal_", "xavier_uniform_",
+    "zeros_",
+]  # fmt: skip
 
 GAINS = {
     "linear": 1.0, "identity": 1.0, "sigmoid": 1.0, "conv1d": 1.0, "conv2d": 1.0, "conv3d": 1.0,
@@ -57,7 +64,7 @@ def _numbers(generator: Generator | None, law: str, *arguments: Any) -> np.ndarr
 def fans(tensor: Tensor) -> tuple[int, int]:
     """(fan in, fan out) of a weight (out, in, *kernel)."""
     if tensor.ndim < 2:
-        raise ShapeError(f"init: fan in and fan out need at least 2 dimensions, got {tensor.shape}")
+        raise ShapeError(f"fan in and fan out need at least 2 dimensions, got {tensor.shape}")
     kernel = math.prod(tensor.shape[2:])
     return tensor.shape[1] * kernel, tensor.shape[0] * kernel
 
@@ -139,7 +146,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0,
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"kaiming: expected mode fan_in or fan_out, got {mode!r}")
+        raise ValueError(f"expected mode fan_in or fan_out, got {mode!r}")
     fan = fans(tensor)[mode == "fan_out"]
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
 
@@ -168,3 +175,6 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     q, r = np.linalg.qr(flat)
     q *= np.sign(np.diag(r))
     return _write(tensor, gain * (q if rows >= columns else q.T).reshape(tensor.shape))
+
+
+public.publish(globals())

@@ -15,6 +15,7 @@ from ..autograd.promotion import result_type
 from ..backend.array import check_device
 from ..backend.choose import expect
 from ..errors import DtypeError, ShapeError, not_a_tensor
+from ..kinds import outside
 from ..ops import elementwise, reduction
 from ..ops import loss as ops
 from ..ops.rounding import FLOAT16, widened
@@ -71,7 +72,7 @@ def _difference(who: str, input: Tensor, target: Tensor, kind: str) -> Tensor:
             raise ShapeError(f"{who}: expected a target of the input's shape {shape}, got "
                              f"{other}") from error
         warnings.warn(f"{who}: input of shape {shape} and target of shape {other} are broadcast, "
-                      "which is seldom meant; give both one shape", stacklevel=3)
+                      "which is seldom meant; give both one shape", stacklevel=outside())
     if input.array.dtype == FLOAT16:
         input, target = widened((input, target))
     return elementwise.sub(input, target)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..autograd.graph import Value, tick
 from ..backend.array import to_device
+from ..kinds import PACKAGE, retold
 from ..tensors.conversion import destination
 from ..tensors.tensor import RemovableHandle, Tensor
 from .lazy import is_lazy
@@ -70,6 +71,9 @@ class Module(State):
             result = self.forward(*args, **kwargs)
         except Exception as error:
             self.retell(error)
+            if self.forward.__module__.startswith(PACKAGE):
+                raise retold(type(self).forward, type(self).__name__, error, (self, *args),  # noqa: B904
+                             kwargs)
             raise
         if self._forward_hooks:
             for hook in tuple(self._forward_hooks.values()):

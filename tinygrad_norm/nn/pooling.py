@@ -10,12 +10,15 @@ from ..ops import pooling as ops
 from ..tensors.tensor import Tensor
 from .checks import as_int
 from .module import Module
-from .sizes import as_sizes, spatial
+from .sizes import Size, as_sizes, spatial
+
+Bins = int | None | tuple[int | None, ...] | list[int | None]
+"""How many means along all axes, or along each; None for as many as there are values."""
 
 
 def max_pool1d(
-    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
+    input: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
+    dilation: Size = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:
     """The largest value of each window of (N, C, L) or (C, L); see :class:`MaxPool2d`."""
     return _max_pool("max_pool1d", ops.max_pool1d, input, kernel_size, stride, padding, dilation,
@@ -23,16 +26,16 @@ def max_pool1d(
 
 
 def max_pool2d(
-    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
+    input: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
+    dilation: Size = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> Any:
     """The largest value of each window of (N, C, H, W) or (C, H, W); see :class:`MaxPool2d`."""
     return _max_pool("max_pool2d", ops.max_pool2d, input, kernel_size, stride, padding, dilation,
                      ceil_mode, return_indices)
 
 
-def _max_pool(who: str, op: Primitive, input: Tensor, kernel_size: Any, stride: Any, padding: Any,
-              dilation: Any, ceil_mode: bool, return_indices: bool) -> Any:
+def _max_pool(who: str, op: Primitive, input: Tensor, kernel_size: Size, stride: Size | None,
+              padding: Size, dilation: Size, ceil_mode: bool, return_indices: bool) -> Any:
     window = _window(who, input, kernel_size, stride, padding, dilation, ceil_mode)
     if input.array.dtype.kind == "b":
         raise DtypeError(f"{who}: expected numbers, got bool; call .float()")
@@ -44,7 +47,7 @@ def _max_pool(who: str, op: Primitive, input: Tensor, kernel_size: Any, stride: 
 
 
 def avg_pool1d(
-    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    input: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
     ceil_mode: bool = False, count_include_pad: bool = True,
 ) -> Tensor:
     """The mean of each window of (N, C, L) or (C, L); see :class:`AvgPool2d`."""
@@ -53,7 +56,7 @@ def avg_pool1d(
 
 
 def avg_pool2d(
-    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    input: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
     ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Tensor:
     """The mean of each window of (N, C, H, W) or (C, H, W); see :class:`AvgPool2d`."""
@@ -61,8 +64,9 @@ def avg_pool2d(
                      count_include_pad, divisor_override)
 
 
-def _avg_pool(who: str, op: Primitive, input: Tensor, kernel_size: Any, stride: Any, padding: Any,
-              ceil_mode: bool, count_include_pad: bool, divisor_override: int | None) -> Tensor:
+def _avg_pool(who: str, op: Primitive, input: Tensor, kernel_size: Size, stride: Size | None,
+              padding: Size, ceil_mode: bool, count_include_pad: bool,
+              divisor_override: int | None) -> Tensor:
     window = _window(who, input, kernel_size, stride, padding, 1, ceil_mode)
     _check_floating(who, input)
     if divisor_override is not None and not as_int(who, "divisor_override", divisor_override):
@@ -72,17 +76,17 @@ def _avg_pool(who: str, op: Primitive, input: Tensor, kernel_size: Any, stride: 
     return result
 
 
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool1d(input: Tensor, output_size: Bins) -> Tensor:
     """The means of so many bins of (N, C, L) or (C, L); see :class:`AdaptiveAvgPool2d`."""
     return _adaptive("adaptive_avg_pool1d", ops.adaptive_avg_pool1d, input, output_size)
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+def adaptive_avg_pool2d(input: Tensor, output_size: Bins) -> Tensor:
     """The means of so many bins of (N, C, H, W) or (C, H, W); see :class:`AdaptiveAvgPool2d`."""
     return _adaptive("adaptive_avg_pool2d", ops.adaptive_avg_pool2d, input, output_size)
 
 
-def _adaptive(who: str, op: Primitive, input: Tensor, output_size: Any) -> Tensor:
+def _adaptive(who: str, op: Primitive, input: Tensor, output_size: Bins) -> Tensor:
     dims = _check_input(who, input)
     _check_floating(who, input)
     given = output_size if isinstance(output_size, tuple | list) else (output_size,) * dims
@@ -116,7 +120,7 @@ def _check_floating(who: str, x: Tensor) -> None:
                          ".float()")
 
 
-def _window(who: str, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+def _window(who: str, x: Any, kernel_size: Size, stride: Size | None, padding: Size, dilation: Size,
             ceil_mode: bool) -> ops.Window:
     """The settings checked, and that there is a window at all."""
     dims = _check_input(who, x)
@@ -143,7 +147,7 @@ class _MaxPool(Module):
     dims: ClassVar[int]
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0, dilation: Size = 1,
         return_indices: bool = False, ceil_mode: bool = False,
     ) -> None:
         self.kernel_size = kernel_size
@@ -200,7 +204,7 @@ class MaxPool2d(_MaxPool):
 class _AvgPool(Module):
     """What the layers share."""
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
                  ceil_mode: bool = False, count_include_pad: bool = True) -> None:
         self.kernel_size = kernel_size
         self.stride = kernel_size if stride is None else stride
@@ -223,7 +227,7 @@ class AvgPool1d(_AvgPool):
     [[2.0, 1.0]]
     """
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
                  ceil_mode: bool = False, count_include_pad: bool = True) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
         for name, least in (("kernel_size", 1), ("stride", 1), ("padding", 0)):  # shown as tuples
@@ -250,8 +254,9 @@ class AvgPool2d(_AvgPool):
     """
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True, divisor_override: int | None = None,
+        self, kernel_size: Size, stride: Size | None = None, padding: Size = 0,
+        ceil_mode: bool = False, count_include_pad: bool = True,
+        divisor_override: int | None = None,
     ) -> None:
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
         self.divisor_override = divisor_override
@@ -272,7 +277,7 @@ class AdaptiveAvgPool1d(Module):
     [[2.0]]
     """
 
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: Bins) -> None:
         self.output_size = output_size
 
     def forward(self, x: Tensor) -> Tensor:
@@ -296,7 +301,7 @@ class AdaptiveAvgPool2d(Module):
     (4, 3, 1, 7)
     """
 
-    def __init__(self, output_size: Any) -> None:
+    def __init__(self, output_size: Bins) -> None:
         self.output_size = output_size
 
     def forward(self, x: Tensor) -> Tensor:

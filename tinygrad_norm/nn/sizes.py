@@ -8,6 +8,8 @@ from typing import Any
 from ..errors import ShapeError
 
 Sizes = tuple[int, ...]
+Size = int | tuple[int, ...] | list[int]
+"""One for all axes, or one for each."""
 
 
 def as_sizes(who: str, name: str, value: Any, dims: int, least: int) -> Sizes:

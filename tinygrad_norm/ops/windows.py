@@ -59,7 +59,8 @@ def windows(size: Sizes, kernel: Sizes, stride: Sizes, padding: Pairs, dilation:
     out = tuple(_count(*axis, ceil_mode) for axis in axes)
     padded = tuple(max(n + before + after, (o - 1) * s + d * (k - 1) + 1)
                    for o, (n, k, s, (before, after), d) in zip(out, axes, strict=True))
-    places = list(itertools.product(*(range(k) for k in kernel)))
+    # a kernel that does not fit is refused by who asks: its places, which may be many, need no list
+    places = list(itertools.product(*map(range, kernel))) if min(out) > 0 else []
     taps = tuple(
         tuple(slice(i * d, i * d + (o - 1) * s + 1, s)
               for i, o, s, d in zip(place, out, stride, dilation, strict=True))

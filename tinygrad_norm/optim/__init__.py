@@ -15,6 +15,7 @@ A rule is a pure function of arrays and numbers. How it is run fast on NumPy, it
     together.py      many small parameters, as one array
 """
 
+from .. import public
 from . import lr_scheduler
 from .adam import Adam, AdamW
 from .optimizer import Optimizer
@@ -22,3 +23,5 @@ from .param_groups import param_groups
 from .sgd import SGD
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler", "param_groups"]
+
+public.publish(globals())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Value
+from ..kinds import outside
 
 Group = dict[str, Any]
 
@@ -31,7 +32,7 @@ def new_group(
                          f"both; pass named_parameters() or parameters() everywhere")
     if len(set(params)) != len(params):
         warnings.warn(f"{who}: a parameter group holds a parameter twice, which is then "
-                      "stepped twice", stacklevel=4)
+                      "stepped twice", stacklevel=outside())
     taken = {id(p) for other in groups for p in other["params"]}
     for i, parameter in enumerate(params):
         if id(parameter) in taken:

@@ -9,7 +9,10 @@
     series.py       the arithmetic of a series      reverse.py  the engine's and PyTorch's side
 """
 
+from .. import public
 from .jet import Jet
 from .jet_backend import JetBackend, jets
 
 __all__ = ["Jet", "JetBackend", "jets"]
+
+public.publish(globals())

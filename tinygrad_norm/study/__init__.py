@@ -1,7 +1,8 @@
 """The walk through a computation, forward and back, one formula at a time, and its page."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .. import public
 from .walk import Example, Study, example, trace, what_ifs
 
 if TYPE_CHECKING:
@@ -9,11 +10,4 @@ if TYPE_CHECKING:
 
 __all__ = ["Example", "Jet", "JetBackend", "Study", "example", "trace", "what_ifs"]
 
-
-def __getattr__(name: str) -> Any:
-    """Jets are proof material, one ring further out: imported when they are asked for."""
-    if name in ("Jet", "JetBackend"):
-        from .. import proof
-
-        return getattr(proof, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+public.publish(globals(), {"Jet": "..proof", "JetBackend": "..proof"})

@@ -183,7 +183,8 @@ class Arithmetic(Value):
     def sign(self) -> Tensor:
         return ops.sign(self)
 
-    def clamp(self, min: Number | None = None, max: Number | None = None) -> Tensor:
+    def clamp(self, min: Value | float | None = None,
+              max: Value | float | None = None) -> Tensor:
         """Limited to [min, max]; either may be left out, numbers or tensors."""
         if min is None and max is None:
             raise RuntimeError("clamp: expected at least one of min and max, got neither")
@@ -244,10 +245,10 @@ class Arithmetic(Value):
     def logical_not(self) -> Tensor:
         return choice.logical_not(self.bool())  # type: ignore[attr-defined]
 
-    def logical_and(self, other: Number) -> Tensor:
+    def logical_and(self, other: Value) -> Tensor:
         return choice.logical_and(self.bool(), other.bool())  # type: ignore[attr-defined]
 
-    def logical_or(self, other: Number) -> Tensor:
+    def logical_or(self, other: Value) -> Tensor:
         return choice.logical_or(self.bool(), other.bool())  # type: ignore[attr-defined]
 
     def isnan(self) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import copy
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,9 @@ DTYPES = tuple(np.dtype(n) for n in ("float16", "float32", "float64", "int32", "
 NAMES = tuple(d.name for d in DTYPES)
 
 
-def as_dtype(dtype: Any) -> np.dtype:
-    """One of float16, float32, float64, int32, int64, bool."""
+def as_dtype(dtype: Any, default: Any = None) -> np.dtype:
+    """One of float16, float32, float64, int32, int64, bool; the default in the place of None."""
+    dtype = default if dtype is None else dtype
     try:
         result = np.dtype(dtype)
     except TypeError:
@@ -126,7 +128,7 @@ class Conversion(Value):
     def type_as(self, other: Value) -> Tensor:
         return self.to(other.array.dtype)
 
-    def numpy(self, *, force: Any = False) -> np.ndarray:
+    def numpy(self, *, force: builtins.bool = False) -> np.ndarray:
         """The array, sharing memory; with ``force`` that of ``detach().cpu()``.
 
         Raises:
@@ -268,6 +270,9 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 def from_dlpack(source: Any) -> Tensor:
     """A tensor that shares the memory of another library's, on the cpu or a GPU."""
+    if not hasattr(source, "__dlpack_device__"):
+        raise TypeError("from_dlpack: expected a tensor of another library, with __dlpack__, got "
+                        f"{type(source).__name__}")
     kind = int(plain("from_dlpack", source).__dlpack_device__()[0])
     if kind == 1:
         array = np.from_dlpack(source)

@@ -15,7 +15,7 @@ from ..ops import linalg
 from ..ops import shape as ops
 from .conversion import DTYPES, as_dtype
 from .numbers import as_number, fitted
-from .shaping import sizes
+from .shaping import Sizes, sizes
 from .tensor import Tensor
 
 
@@ -122,33 +122,33 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return tensor(data, dtype=dtype, device=device)
 
 
-def zeros(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
+def zeros(*shape: Sizes, size: Sizes | None = None, dtype: Any = None, device: Any = None,
           requires_grad: bool = False) -> Tensor:
     """Zeros of the shape ``size``, float32 by default."""
-    return full(shape if size is None else size, 0, dtype=dtype or "float32", device=device,
-                requires_grad=requires_grad)
+    return full(lengths(shape) if size is None else size, 0, dtype=as_dtype(dtype, "float32"),
+                device=device, requires_grad=requires_grad)
 
 
-def ones(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
+def ones(*shape: Sizes, size: Sizes | None = None, dtype: Any = None, device: Any = None,
          requires_grad: bool = False) -> Tensor:
     """Ones of the shape ``size``, float32 by default."""
-    return full(shape if size is None else size, 1, dtype=dtype or "float32", device=device,
-                requires_grad=requires_grad)
+    return full(lengths(shape) if size is None else size, 1, dtype=as_dtype(dtype, "float32"),
+                device=device, requires_grad=requires_grad)
 
 
 def full(
-    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+    size: Sizes, fill_value: Any, *, dtype: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """``fill_value`` in the shape ``size``; its kind of number gives the default dtype."""
     number = as_number("full", "fill_value", fill_value)
-    dtype = as_dtype(dtype or ("bool" if isinstance(number, bool) else
+    dtype = as_dtype(dtype, ("bool" if isinstance(number, bool) else
                                "int64" if isinstance(number, int) else "float32"))
     array = np.full(lengths(size), fitted("full", number, dtype), dtype=dtype)
     return finished(array, None, device, requires_grad)
 
 
-def empty(*shape: Any, size: Any = None, dtype: Any = None, device: Any = None,
+def empty(*shape: Sizes, size: Sizes | None = None, dtype: Any = None, device: Any = None,
           requires_grad: bool = False) -> Tensor:
     """A tensor of the shape ``size`` to be filled; here it holds zeros."""
     return zeros(*shape, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
@@ -160,7 +160,7 @@ def eye(
 ) -> Tensor:
     """(n, m), ones on the diagonal."""
     n, m = lengths(n, n if m is None else m)
-    return finished(np.eye(n, m, dtype=as_dtype(dtype or "float32")), None, device, requires_grad)
+    return finished(np.eye(n, m, dtype=as_dtype(dtype, "float32")), None, device, requires_grad)
 
 
 def arange(
@@ -173,7 +173,7 @@ def arange(
     start, end, step = (as_number("arange", name, value) for name, value in
                         (("start", start), ("end", end), ("step", step)))
     whole = all(isinstance(value, int) for value in (start, end, step))
-    dtype = as_dtype(dtype or ("int64" if whole else "float32"))
+    dtype = as_dtype(dtype, ("int64" if whole else "float32"))
     for number in (start, end - step):
         fitted("arange", number, dtype)
     fitted("arange", end, np.dtype("int64" if whole else "float64"))
@@ -193,10 +193,10 @@ def linspace(
 ) -> Tensor:
     """``steps`` values from ``start`` to ``end``, both included."""
     (steps,) = lengths(steps)
-    dtype = as_dtype(dtype or "float32")
+    dtype = as_dtype(dtype, "float32")
     start, end = (fitted("linspace", as_number("linspace", name, value), dtype)
                   for name, value in (("start", start), ("end", end)))
-    return finished(np.linspace(start, end, steps), dtype, device, requires_grad)
+    return finished(np.linspace(float(start), float(end), steps), dtype, device, requires_grad)
 
 
 def _like(function: Any) -> Any:
@@ -208,7 +208,7 @@ def _like(function: Any) -> Any:
         if not isinstance(input, Value):
             raise TypeError(f"{name}: expected a Tensor, got {type(input).__name__}")
         device = input.device if device is None else device  # type: ignore[attr-defined]
-        return function(input.array.shape, dtype=dtype or input.array.dtype, device=device,
+        return function(input.array.shape, dtype=as_dtype(dtype, input.array.dtype), device=device,
                         requires_grad=requires_grad)
 
     like.__name__ = like.__qualname__ = name
@@ -227,8 +227,8 @@ def full_like(
 ) -> Tensor:
     """As :func:`full`, with the input's shape, dtype and device."""
     device = input.device if device is None else device  # type: ignore[attr-defined]
-    return full(input.array.shape, fill_value, dtype=dtype or input.array.dtype, device=device,
-                requires_grad=requires_grad)
+    return full(input.array.shape, fill_value, dtype=as_dtype(dtype, input.array.dtype),
+                device=device, requires_grad=requires_grad)
 
 
 def _tensors(who: str, tensors: Any) -> Sequence[Any]:

@@ -9,7 +9,10 @@ uses keep the old ones, and their gradients stay right.
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import is_grad_enabled
@@ -158,15 +161,16 @@ class Inplace(Value):
     def div_(self, other: Any) -> Tensor:
         return self._write("div_", elementwise.div, other)
 
-    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
+    def clamp_(self, min: Value | float | None = None,
+               max: Value | float | None = None) -> Tensor:
         return self._write("clamp_", lambda x: x.clamp(min, max))
 
-    def copy_(self, src: Any) -> Tensor:
+    def copy_(self, src: Value | np.ndarray | Sequence[Any] | float) -> Tensor:
         """The values of ``src``, broadcast and cast to this tensor's shape and dtype."""
         self[...] = src
         return self  # type: ignore[return-value]
 
-    def fill_(self, value: Any) -> Tensor:
+    def fill_(self, value: Value | float) -> Tensor:
         return self.copy_(value)
 
     def zero_(self) -> Tensor:

@@ -15,7 +15,8 @@ from ..backend.array import as_device, device_of
 from ..backend.random import draw
 from .conversion import as_dtype
 from .creation import finished, lengths, tensor
-from .numbers import fitted
+from .numbers import as_number, fitted
+from .shaping import Sizes
 from .tensor import Tensor
 
 _WORD = 2**32
@@ -100,27 +101,27 @@ def _drawn(law: str, *arguments: Any, generator: Generator | None, dtype: Any, d
 
 def _floats(law: str, size: Any, generator: Generator | None, dtype: Any, device: Any,
             requires_grad: bool) -> Tensor:
-    dtype = as_dtype(dtype or "float32")
+    dtype = as_dtype(dtype, "float32")
     wide = np.dtype("float32") if dtype.itemsize < 8 else dtype
     return _drawn(law, lengths(size), wide, generator=generator, dtype=dtype, device=device,
                   requires_grad=requires_grad)
 
 
-def rand(*shape: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None,
-         device: Any = None, requires_grad: bool = False) -> Tensor:
+def rand(*shape: Sizes, size: Sizes | None = None, generator: Generator | None = None,
+         dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Uniform on [0, 1)."""
-    size = shape if size is None else size
+    size = lengths(shape) if size is None else size
     return _floats("random", size, generator, dtype, device, requires_grad)
 
 
-def randn(*shape: Any, size: Any = None, generator: Generator | None = None, dtype: Any = None,
-          device: Any = None, requires_grad: bool = False) -> Tensor:
+def randn(*shape: Sizes, size: Sizes | None = None, generator: Generator | None = None,
+          dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """Normal with mean 0 and variance 1."""
-    size = shape if size is None else size
+    size = lengths(shape) if size is None else size
     return _floats("standard_normal", size, generator, dtype, device, requires_grad)
 
 
-def randint(low: int = 0, high: Any = None, size: Any = None, *,
+def randint(low: int = 0, high: Any = None, size: Sizes | None = None, *,
             generator: Generator | None = None, dtype: Any = None, device: Any = None) -> Tensor:
     """Integers from ``low`` to ``high`` - 1.
 
@@ -133,9 +134,10 @@ def randint(low: int = 0, high: Any = None, size: Any = None, *,
     if size is None:
         raise TypeError("randint: expected a size such as (2, 3), got none; that of a single "
                         "number is ()")
+    low, high = as_number("randint", "low", low), as_number("randint", "high", high)
     if high <= low:
         raise RuntimeError(f"randint: expected low < high, got {low} and {high}")
-    dtype = as_dtype(dtype or "int64")
+    dtype = as_dtype(dtype, "int64")
     for end in (low, high - 1):
         fitted("randint", end, dtype)
     return _drawn("integers", low, high, lengths(size), generator=generator, dtype=dtype,
@@ -145,7 +147,7 @@ def randint(low: int = 0, high: Any = None, size: Any = None, *,
 def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None,
              device: Any = None) -> Tensor:
     """The numbers 0 to n - 1 in random order."""
-    (n,), dtype = lengths(n), as_dtype(dtype or "int64")
+    (n,), dtype = lengths(n), as_dtype(dtype, "int64")
     fitted("randperm", n, dtype)
     return _drawn("permutation", n, generator=generator, dtype=dtype, device=device)
 
@@ -162,7 +164,7 @@ def randn_like(input: Value, *, dtype: Any = None, device: Any = None,
     return randn(size=input.array.shape, requires_grad=requires_grad, **_as(input, dtype, device))
 
 
-def randint_like(input: Value, low: int = 0, high: Any = None, *, dtype: Any = None,
+def randint_like(input: Value, low: int = 0, high: int | None = None, *, dtype: Any = None,
                  device: Any = None) -> Tensor:
     """As :func:`randint`, with the input's shape, dtype and device."""
     return randint(low, high, input.array.shape, **_as(input, dtype, device))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..autograd.graph import Value, wrap
 from ..backend.array import array_module
 from ..errors import DimError, DtypeError
+from ..kinds import retold
 from ..ops import moments
 from ..ops import reduction as ops
 from ..ops.rounding import once
@@ -48,31 +49,39 @@ class Reductions(Value):
     def sum(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
             axis: Dim = None, keepdims: bool = False) -> Tensor:
         """Σ over ``dim``; bools and ints are summed as int64."""
-        x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
-        if x.array.dtype.kind == "b":
-            x = cast(x, dtype="int64")
-        return ops.sum_(x, axis=_axis(self, dim, axis), keepdims=keepdim or keepdims)
+        try:
+            x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
+            if x.array.dtype.kind == "b":
+                x = cast(x, dtype="int64")
+            return ops.sum_(x, axis=_axis(self, dim, axis), keepdims=keepdim or keepdims)
+        except Exception as error:
+            raise retold(Reductions.sum, "sum", error, (self, dim, keepdim),  # noqa: B904
+                         {"dtype": dtype, "axis": axis, "keepdims": keepdims})
 
     def mean(self, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None,
              axis: Dim = None, keepdims: bool = False) -> Tensor:
         """Σ/n over ``dim``."""
-        x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
-        self._floating("mean", x)
-        return ops.mean(x, axis=_axis(self, dim, axis), keepdims=keepdim or keepdims)
+        try:
+            x: Any = self if dtype is None else self.to(dtype)  # type: ignore[attr-defined]
+            self._floating("mean", x)
+            return ops.mean(x, axis=_axis(self, dim, axis), keepdims=keepdim or keepdims)
+        except Exception as error:
+            raise retold(Reductions.mean, "mean", error, (self, dim, keepdim),  # noqa: B904
+                         {"dtype": dtype, "axis": axis, "keepdims": keepdims})
 
-    def var(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    def var(self, dim: Dim = None, unbiased: bool | None = None, keepdim: bool = False, *,
             correction: float | None = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
         """Σ(x - mean)²/(n - correction) over ``dim``; correction 1 is the unbiased estimate."""
         return self._measured("var", moments.variance, dim, unbiased, correction, axis,
                               keepdim or keepdims)[0]
 
-    def std(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    def std(self, dim: Dim = None, unbiased: bool | None = None, keepdim: bool = False, *,
             correction: float | None = None, axis: Dim = None, keepdims: bool = False) -> Tensor:
         """√var; its gradient is 0 where x is constant."""
         return self._measured("std", moments.deviation, dim, unbiased, correction, axis,
                               keepdim or keepdims)[0]
 
-    def var_mean(self, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *,
+    def var_mean(self, dim: Dim = None, unbiased: bool | None = None, keepdim: bool = False, *,
                  correction: float | None = None) -> tuple[Tensor, Tensor]:
         """(var, mean) over ``dim``."""
         return self._measured("var_mean", moments.variance, dim, unbiased, correction, None,
@@ -101,11 +110,11 @@ class Reductions(Value):
         """The smallest over ``dim``; equal ones share the gradient evenly."""
         return ops.amin(self, axis=_axis(self, dim), keepdims=keepdim)
 
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def max(self, dim: int | Value | None = None, keepdim: bool = False) -> Any:
         """The largest; with ``dim`` (values, indices); with a tensor the elementwise one."""
         return self._extremum("max", ops.amax, ops.argmax, dim, keepdim)
 
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any:
+    def min(self, dim: int | Value | None = None, keepdim: bool = False) -> Any:
         """The smallest; with ``dim`` (values, indices); with a tensor the elementwise one."""
         return self._extremum("min", ops.amin, ops.argmin, dim, keepdim)
 

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 from ..autograd.graph import Value
 from ..backend.choose import expect
 from ..errors import DimError, ShapeError
+from ..kinds import retold
 from ..ops import linalg
 from ..ops import shape as ops
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
+Sizes = int | tuple[int, ...] | list[int]
+
 
 def sizes(given: tuple[Any, ...], named: Any = None) -> tuple[int, ...]:
     """``f(2, 3)``, ``f((2, 3))`` and, in ``named``, what came as a keyword argument."""
     if named is not None:
-        given = tuple(named)
+        given = (named,)
     if len(given) == 1 and isinstance(given[0], tuple | list):
         given = tuple(given[0])
     return tuple(operator.index(n) for n in given)
@@ -38,11 +41,15 @@ def dimension(who: str, dim: int, ndim: int) -> int:
 class Shaping(Value):
     """Views, pieces and matrix products."""
 
-    def reshape(self, *lengths: Any, shape: Any = None) -> Tensor:
+    def reshape(self, *lengths: Sizes, shape: Sizes | None = None) -> Tensor:
         """The values read in order into another shape; one size may be -1."""
-        return ops.reshape(self, shape=sizes(lengths, shape))
+        try:
+            return ops.reshape(self, shape=sizes(lengths, shape))
+        except Exception as error:
+            raise retold(Shaping.reshape, "reshape", error, (self, *lengths),  # noqa: B904
+                         {"shape": shape})
 
-    def view(self, *shape: Any) -> Tensor:
+    def view(self, *shape: Sizes) -> Tensor:
         """As :meth:`reshape`, sharing memory.
 
         Raises:
@@ -72,7 +79,7 @@ class Shaping(Value):
         joined = math.prod(shape[first : last + 1])
         return ops.reshape(self, shape=(*shape[:first], joined, *shape[last + 1 :]))
 
-    def permute(self, *order: Any, dims: Any = None) -> Tensor:
+    def permute(self, *order: Sizes, dims: Sizes | None = None) -> Tensor:
         """The dimensions in another order."""
         axes = sizes(order, dims)
         ndim = self.array.ndim
@@ -110,7 +117,7 @@ class Shaping(Value):
         shape.insert(dimension("unsqueeze", dim, len(shape) + 1), 1)
         return ops.reshape(self, shape=tuple(shape))
 
-    def squeeze(self, dim: Any = None) -> Tensor:
+    def squeeze(self, dim: Sizes | None = None) -> Tensor:
         """Without the dimensions of length 1: all of them, or of ``dim`` those that have it."""
         shape = self.array.shape
         if dim is None:
@@ -121,7 +128,7 @@ class Shaping(Value):
         return ops.reshape(self, shape=tuple(
             n for i, n in enumerate(shape) if i not in dims or n != 1))
 
-    def expand(self, *shape: Any, size: Any = None) -> Tensor:
+    def expand(self, *shape: Sizes, size: Sizes | None = None) -> Tensor:
         """Repeated, without copying, along dimensions of length 1 and new ones; -1 keeps a size."""
         wanted = sizes(shape, size)
         extra = len(wanted) - self.array.ndim
@@ -132,11 +139,11 @@ class Shaping(Value):
     def expand_as(self, other: Value) -> Tensor:
         return self.expand(other.array.shape)
 
-    def broadcast_to(self, shape: Any) -> Tensor:
+    def broadcast_to(self, shape: Sizes) -> Tensor:
         """Repeated to ``shape`` by the rules of broadcasting."""
         return self.expand(shape)
 
-    def flip(self, *axes: Any, dims: Any = None) -> Tensor:
+    def flip(self, *axes: Sizes, dims: Sizes | None = None) -> Tensor:
         """Read backwards along ``dims``."""
         axes = tuple(dimension("flip", i, self.array.ndim) for i in sizes(axes, dims))
         return ops.flip(self, axes=axes if self.array.ndim else ())

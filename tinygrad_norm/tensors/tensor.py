@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import weakref
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd.backward import backward
+from ..autograd.backward import Gradients, backward
 from ..autograd.graph import Node, Value
 from ..autograd.sharing import share
 from ..backend.array import check_device, plain, to_numpy
 from ..errors import DtypeError, ShapeError
+from ..kinds import shown
+from ..public import told
 from .arithmetic import Arithmetic
 from .conversion import Conversion
 from .inplace import Inplace
@@ -42,6 +45,15 @@ class RemovableHandle:
         self.remove()
 
 
+def as_float32(who: str, data: Any) -> np.ndarray:
+    """Numbers and nested lists of them as a new array."""
+    data = plain(who, data)
+    try:
+        return np.array(data, np.float32)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{who}: expected numbers, got {shown(data)}") from error
+
+
 class Tensor(Arithmetic, Integer, Reductions, Shaping, Inplace, Conversion):
     """An array you can compute with and differentiate.
 
@@ -63,8 +75,8 @@ class Tensor(Arithmetic, Integer, Reductions, Shaping, Inplace, Conversion):
             share(self, data[0])
         else:
             filled = len(data) == 1 and not isinstance(data[0], int)
-            self.array = np.array(plain("Tensor", data[0]), np.float32) if filled else np.zeros(
-                sizes(data or (0,)), np.float32)
+            self.array = (as_float32(type(self).__name__, data[0]) if filled else
+                          np.zeros(sizes(data or (0,)), np.float32))
             self.written = [0, False]
         if requires_grad:
             self.requires_grad_()
@@ -157,7 +169,8 @@ class Tensor(Arithmetic, Integer, Reductions, Shaping, Inplace, Conversion):
         return self
 
     def backward(
-        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+        self, gradient: Gradients = None,
+        retain_graph: bool | None = None, create_graph: bool = False,
     ) -> None:
         """Sum the gradient of this tensor into the ``.grad`` of the leaves it depends on.
 
@@ -202,6 +215,13 @@ class Tensor(Arithmetic, Integer, Reductions, Shaping, Inplace, Conversion):
         separator = ",\n       " if "\n" in text else ", "
         return "tensor(" + text + separator + ", ".join(facts[1:]) + ")"
 
+
+DIRECT = ("mean", "reshape", "sum", "to")
+"""Methods that rules of gradients call; a call of a wrapper would be felt there."""
+
+for name in dir(Tensor):
+    if name[0] != "_" and name not in DIRECT:
+        setattr(Tensor, name, told(inspect.getattr_static(Tensor, name), __name__))
 
 Value.result_class = Tensor
 Tensor.result_class = Tensor

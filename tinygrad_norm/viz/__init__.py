@@ -2,9 +2,9 @@
 training, ``curves``, ``activations`` and ``gradients`` of a ``Recorder``; of a model, ``summary``.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .. import public
 from .drawing import graph
 from .model import Cluster, Graph, GraphEdge, GraphNode, from_json, to_json
 from .picture import Picture
@@ -23,14 +23,10 @@ if TYPE_CHECKING:
     from .recording.recorder import Recorder
     from .table.summary import Summary, summary
 
-LATER = {"History": "recording.history", "Recorder": "recording.recorder",
-         "Summary": "table.summary", "activations": "recording.activations",
-         "curves": "recording.curves", "gradients": "recording.gradients",
-         "summary": "table.summary"}
+LATER = {"History": ".recording.history", "Recorder": ".recording.recorder",
+         "Summary": ".table.summary", "activations": ".recording.activations",
+         "curves": ".recording.curves", "gradients": ".recording.gradients",
+         "summary": ".table.summary"}
 """What a drawing of a graph does not need, and the files that are imported when it is asked for."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{LATER[name]}", __name__), name)
+public.publish(globals(), LATER)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from ... import public
 from ...autograd.graph import wrap
 from ...backend.array import array_module
 from ...errors import ShapeError
@@ -20,6 +21,11 @@ from ..normalization.batch import BatchNorm
 from ..normalization.batch_renorm import BatchRenorm
 from ..normalization.channel import ChannelNorm
 from .find import check_model, is_unset
+
+__all__ = [
+    "fuse", "fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
+]  # fmt: skip
 
 M = TypeVar("M", bound=Module)
 C = TypeVar("C", Conv1d, Conv2d)
@@ -142,7 +148,7 @@ def _of_norm(bn: ChannelNorm) -> tuple[Any, ...]:
 
 
 def fuse_linear_bn_weights(
-    linear_w: Tensor, linear_b: Tensor | None, bn_rm: Any, bn_rv: Any, bn_eps: float,
+    linear_w: Tensor, linear_b: Tensor | None, bn_rm: Tensor, bn_rv: Tensor, bn_eps: float,
     bn_w: Tensor | None = None, bn_b: Tensor | None = None,
 ) -> tuple[Parameter, Parameter]:
     """(weight, bias) of the Linear: with s = bn_w / √(bn_rv + eps), s W and s (b - mean) + bn_b.
@@ -153,7 +159,7 @@ def fuse_linear_bn_weights(
 
 
 def fuse_conv_bn_weights(
-    conv_w: Tensor, conv_b: Tensor | None, bn_rm: Any, bn_rv: Any, bn_eps: float,
+    conv_w: Tensor, conv_b: Tensor | None, bn_rm: Tensor, bn_rv: Tensor, bn_eps: float,
     bn_w: Tensor | None = None, bn_b: Tensor | None = None,
 ) -> tuple[Parameter, Parameter]:
     """(weight, bias) of the convolution, as of :func:`fuse_linear_bn_weights`."""
@@ -161,7 +167,7 @@ def fuse_conv_bn_weights(
 
 
 def _fused(
-    layer_w: Tensor, layer_b: Tensor | None, bn_rm: Any, bn_rv: Any, bn_eps: float,
+    layer_w: Tensor, layer_b: Tensor | None, bn_rm: Tensor, bn_rv: Tensor, bn_eps: float,
     bn_w: Tensor | None, bn_b: Tensor | None,
 ) -> tuple[Parameter, Parameter]:
     def wide(value: Tensor | None, default: float) -> Any:
@@ -240,3 +246,6 @@ def _check(who: str, layer: Any, norm: ChannelNorm, kind: type[Module]) -> None:
     if is_unset(norm):
         raise RuntimeError(f"{who}: no batch has entered the running statistics of "
                            f"{type(norm).__name__}; train it, load its state, or recalibrate")
+
+
+public.publish(globals())

@@ -13,6 +13,7 @@ from ...autograd.graph import tick
 from ...autograd.mode import keep_statistics, no_grad
 from ...backend.array import array_module, is_array
 from ...errors import not_a_tensor
+from ...kinds import outside
 from ...tensors.creation import tensor
 from ...tensors.tensor import Tensor
 from ..lazy import LazyModuleMixin
@@ -99,11 +100,12 @@ def recalibrate(
     if used < batches:
         warnings.warn(
             f"{WHO}: left out {batches - used} of {batches} batches, with NaN or Inf in the input "
-            f"of {', '.join(map(repr, bad))}; look at the data", RuntimeWarning, stacklevel=2)
+            f"of {', '.join(map(repr, bad))}; look at the data", RuntimeWarning,
+            stacklevel=outside())
     unseen = [name for name, one in populations.items() if one.known is None]
     if unseen:
         warnings.warn(f"{WHO}: no batch came to {', '.join(map(repr, unseen))}, whose statistics "
-                      "stay as they were", RuntimeWarning, stacklevel=2)
+                      "stay as they were", RuntimeWarning, stacklevel=outside())
     return model
 
 

@@ -28,9 +28,9 @@ of (``ops.normalize`` and ``ops.moments``, whose formulas and gradient stand in
 several places.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ... import public
 from .adaptive import AdaIN, AdaptiveNorm, FiLM
 from .batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from .batch_renorm import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d, renorm_ramp
@@ -107,8 +107,4 @@ LATER = {"diagnose": "..care.diagnosis", "equivalences": "...proof.equivalence",
          "recalibrate": "..care.recalibration", "swap": "..care.swap"}
 """Functions that are rarely used, and the files that are imported when they are asked for."""
 
-
-def __getattr__(name: str) -> Any:
-    if name not in LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(LATER[name], __name__), name)
+public.publish(globals(), LATER)

@@ -15,7 +15,7 @@ from .running import update, warn_skipped
 def batch_norm(
     input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
-    momentum: Any = 0.1, eps: float = 1e-5,
+    momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:
     """Normalize each channel over the batch (Ioffe and Szegedy 2015, arXiv:1502.03167, Alg. 1).
 

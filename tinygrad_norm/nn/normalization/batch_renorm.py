@@ -94,8 +94,8 @@ class Clipped(NamedTuple):
 
 
 def batch_renorm(
-    input: Tensor, running_mean: Any, running_std: Any, weight: Tensor | None = None,
-    bias: Tensor | None = None, training: bool = False, momentum: Any = 0.01,
+    input: Tensor, running_mean: Tensor, running_std: Tensor, weight: Tensor | None = None,
+    bias: Tensor | None = None, training: bool = False, momentum: float = 0.01,
     eps: float = 1e-5, rmax: float = 3.0, dmax: float = 5.0,
 ) -> Tensor:
     """Batch normalization corrected towards the running statistics (Ioffe 2017,
@@ -174,7 +174,8 @@ class BatchRenorm(ChannelNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         check_channels(self, x)
-        mean, std = self.running_mean, self.running_std
+        mean: Any = self.running_mean
+        std: Any = self.running_std
         if not self.training:
             y = batch_renorm(x, mean, std, self.weight, self.bias, eps=self.eps)
             self.use_statistics()

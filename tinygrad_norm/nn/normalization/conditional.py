@@ -21,7 +21,7 @@ from .running import Update, update, warn_skipped
 
 def conditional_batch_norm(
     input: Tensor, labels: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
-    weight: Tensor, bias: Tensor | None = None, training: bool = False, momentum: Any = 0.1,
+    weight: Tensor, bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
     """Batch normalization, then each sample scaled and shifted by what its class has learned

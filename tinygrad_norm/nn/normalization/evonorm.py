@@ -20,7 +20,7 @@ from .running import Update, update, warn_skipped
 
 def evonorm_b0(
     input: Tensor, running_var: Tensor | None, v: Tensor | None, weight: Tensor | None = None,
-    bias: Tensor | None = None, training: bool = False, momentum: Any = 0.1, eps: float = 1e-5,
+    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:
     """x / max(std of the channel, v x + std of the sample's channel) (Liu et al. 2020,
     arXiv:2004.02967, Table 2).

@@ -23,7 +23,7 @@ from .running import update, warn_skipped
 def ghost_batch_norm(
     input: Tensor, running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
-    momentum: Any = 0.1, eps: float = 1e-5, ghost_batch_size: int = 128, *, in_turn: bool = True,
+    momentum: float = 0.1, eps: float = 1e-5, ghost_batch_size: int = 128, *, in_turn: bool = True,
 ) -> Tensor:
     """Batch normalization of each piece of a batch by itself (Hoffer, Hubara and Soudry 2017,
     arXiv:1705.08741, Algorithm 1).

@@ -16,7 +16,7 @@ from .running import Update, update, warn_skipped
 def instance_norm(
     input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
     weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
-    momentum: Any = 0.1, eps: float = 1e-5,
+    momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor:
     """Normalize each channel of each sample (Ulyanov et al. 2016, arXiv:1607.08022).
 

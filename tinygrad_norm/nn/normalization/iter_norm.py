@@ -21,7 +21,7 @@ from .running import Update, update, warn_skipped
 def iter_norm(
     input: Tensor, running_mean: Tensor | None, running_wm: Tensor | None,
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
-    momentum: Any = 0.1, eps: float = 1e-5, num_groups: int = 1, T: int = 5,
+    momentum: float = 0.1, eps: float = 1e-5, num_groups: int = 1, T: int = 5,
 ) -> Tensor:
     """Whiten each group of channels over the batch (Huang et al. 2019, arXiv:1904.03441, Alg. 1).
 

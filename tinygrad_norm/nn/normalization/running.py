@@ -7,7 +7,6 @@ given tensors moves them by :func:`update` and keeps nothing.
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from ...autograd.graph import tick
 from ...autograd.mode import STATISTICS, flags
 from ...backend.array import Array, array_module, device_of, to_numpy
 from ...backend.choose import expect
+from ...kinds import outside
 from ...tensors.tensor import Tensor
 from ..checks import NUMBERS, outside_of_range
 
@@ -199,16 +199,6 @@ def warn_skipped(who: str, taken: Any, count: int | None = None) -> None:
         warnings.warn(f"{who}: {what}: the running statistics stay as they were{so_far}; {cure}",
                       RuntimeWarning, stacklevel=outside())
 
-
-def outside() -> int:
-    """How far up the stack the caller of this package is, for a warning."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] in INSIDE:
-        frame, level = frame.f_back, level + 1
-    return level
-
-
-INSIDE = (__name__.partition(".")[0], "numpy")
 
 LOOK = ("; find where it arises with autograd.detect_anomaly(), look at the data and the learning "
         "rate")

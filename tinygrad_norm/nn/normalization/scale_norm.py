@@ -45,7 +45,7 @@ def normalize(
     eps = as_eps("normalize", eps)
     if not p >= 0:
         raise ValueError(f"normalize: expected p >= 0, got {p}")
-    many = tuple(dim) if isinstance(dim, tuple | list) else (dim,)
+    many = tuple(dim) if isinstance(dim, Sequence) else (dim,)
     dims = tuple(dimension("normalize", i, array.ndim) for i in many)
     if not dims or len(set(dims)) < len(dims):
         raise DimError(f"normalize: expected each dim once, got {dim}")

@@ -24,7 +24,7 @@ from .running import Update, update, warn_skipped
 def switchable_norm(
     input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, mean_weight: Tensor,
     var_weight: Tensor, weight: Tensor | None = None, bias: Tensor | None = None,
-    training: bool = False, momentum: Any = 0.1, eps: float = 1e-5, *, using_in: bool = True,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5, *, using_in: bool = True,
     using_bn: bool = True,
 ) -> Tensor:
     """Normalize with a mixture of statistics (Luo et al. 2018, arXiv:1806.10779, eq. 2 to 5).

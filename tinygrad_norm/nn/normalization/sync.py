@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ...backend.array import device_of
 from ...errors import DtypeError, ShapeError, not_a_tensor
@@ -19,6 +19,7 @@ from .shards import Merged, Part, merged, part_of
 WHO = "SyncBatchNorm"
 
 
+@runtime_checkable
 class Group(Protocol):
     """Where the other replicas are: the place for a collective.
 
@@ -42,7 +43,7 @@ class InProcess:
 def sync_batch_norm(
     shards: Sequence[Tensor], running_mean: Tensor | None, running_var: Tensor | None,
     weight: Tensor | None = None, bias: Tensor | None = None, training: bool = False,
-    momentum: Any = 0.1, eps: float = 1e-5, group: Group | None = None,
+    momentum: float = 0.1, eps: float = 1e-5, group: Group | None = None,
 ) -> list[Tensor]:
     """:func:`batch_norm` of a batch that lies in several shards, which may be on several devices.
 

@@ -5,6 +5,7 @@
 
 from typing import TYPE_CHECKING
 
+from ... import public
 from ..care import fusion
 from ..care.freeze import freeze, unfreeze
 from ..care.fusion import (
@@ -19,20 +20,12 @@ from .clip_grad import clip_grad_norm_, clip_grad_value_
 __all__ = [
     "clip_grad_norm_", "clip_grad_value_", "freeze", "fuse", "fuse_conv_bn_eval",
     "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights", "fusion",
-    "recalibrate", "unfreeze",
+    "parametrizations", "parametrize", "recalibrate", "unfreeze",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from ..normalization import recalibrate
 
-
-def __getattr__(name: str) -> object:
-    if name in ("parametrizations", "parametrize"):
-        from importlib import import_module
-
-        return import_module(f".{name}", __name__)
-    if name == "recalibrate":
-        from .. import normalization
-
-        return normalization.recalibrate
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+public.publish(globals(), {
+    "parametrizations": ".parametrizations", "parametrize": ".parametrize",
+    "recalibrate": "..care.recalibration"})

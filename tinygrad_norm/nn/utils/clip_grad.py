@@ -20,7 +20,11 @@ def _gradients(who: str, parameters: Parameters) -> list[Value]:
     """The gradients there are, to be changed; a parameter without one is passed over."""
     if isinstance(parameters, Value):
         parameters = [parameters]
-    gradients = [p._grad for p in parameters if p._grad is not None]
+    try:
+        gradients = [p._grad for p in parameters if p._grad is not None]
+    except AttributeError as error:
+        raise TypeError(f"{who}: expected parameters to be tensors; pass model.parameters()"
+                        ) from error
     for gradient in gradients:
         if overlaps(gradient.array):
             raise RuntimeError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from ... import public
 from ...autograd.mode import no_grad, statistics_enabled
 from ...errors import DimError, ShapeError
 from ...ops.rounding import widened
@@ -227,3 +228,6 @@ def weight_standardization(
     if not eps > 0:
         raise ValueError(f"weight_standardization: expected eps > 0, got {eps}")
     return register_parametrization(module, name, _WeightStandardization(dim, eps))
+
+
+public.publish(globals())

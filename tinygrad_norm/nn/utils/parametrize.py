@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
+from ... import public
 from ...autograd.mode import is_grad_enabled, keep_statistics, no_grad
 from ...tensors.tensor import Parameter, Tensor
 from ..container import ModuleDict, ModuleList
@@ -297,3 +298,6 @@ def remove_parametrizations(
     _give_class(module, base)
     setattr(module, tensor_name, result)
     return module
+
+
+public.publish(globals())

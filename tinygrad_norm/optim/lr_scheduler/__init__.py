@@ -6,6 +6,7 @@
     plateau.py    ReduceLROnPlateau: down when a metric no longer improves
 """
 
+from ... import public
 from .base import LRScheduler
 from .decay import CosineAnnealingLR, ExponentialLR, LambdaLR, MultiStepLR, StepLR
 from .one_cycle import OneCycleLR
@@ -21,3 +22,5 @@ __all__ = [
     "ReduceLROnPlateau",
     "StepLR",
 ]
+
+public.publish(globals())
