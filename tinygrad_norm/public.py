@@ -8,6 +8,7 @@ from importlib import import_module
 from types import FunctionType, MappingProxyType
 from typing import Any
 
+from .absent import TABLES
 from .kinds import PACKAGE, checking, telling
 
 CHECKED = tuple(f"{PACKAGE}.{part}" for part in ("tensors", "nn", "optim", "data"))
@@ -30,8 +31,10 @@ def publish(names: dict[str, Any], later: Mapping[str, str] = NONE) -> None:
 
     def __getattr__(name: str) -> Any:
         if name not in later:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}",
-                                 name=name, obj=sys.modules[module])
+            advice = TABLES.get(module.partition(".")[2], NONE).get(name)
+            text = (f"module {module!r} has no attribute {name!r}" if advice is None else
+                    not_here(f"{module}.{name}", advice))
+            raise AttributeError(text, name=name, obj=sys.modules[module])
         found = import_module(later[name], module)
         names[name] = told(getattr(found, name, found), module)
         return names[name]
@@ -40,6 +43,25 @@ def publish(names: dict[str, Any], later: Mapping[str, str] = NONE) -> None:
     names["__dir__"] = lambda: names["__all__"]
     for name in names.keys() & set(names["__all__"]):
         names[name] = told(names[name], module)
+
+
+def not_here(name: str, advice: str) -> str:
+    """The error for a name of PyTorch's, in the words of ``absent.py``."""
+    return f"{name}: not here; " + (advice[2:] if advice[0] == "—" else f"use {advice}")
+
+
+class Absent:
+    """A method that a class has not: asking for it is an error that says what to use.
+
+    ``__getattr__`` of the class would be asked for every attribute, and slow each down.
+    """
+
+    def __init__(self, name: str, advice: str) -> None:
+        self.name, self.advice = name, advice
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        raise AttributeError(not_here(f"{owner.__name__}.{self.name}", self.advice),
+                             name=self.name, obj=owner if instance is None else instance)
 
 
 def told(value: Any, module: str) -> Any:

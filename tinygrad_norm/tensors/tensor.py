@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from ..absent import TABLES
 from ..autograd.backward import Gradients, backward
 from ..autograd.graph import Node, Value
 from ..autograd.sharing import share
 from ..backend.array import check_device, plain, to_numpy
 from ..errors import DtypeError, ShapeError
 from ..kinds import shown
-from ..public import told
+from ..public import Absent, told
 from .arithmetic import Arithmetic
 from .conversion import Conversion
 from .inplace import Inplace
@@ -203,6 +204,9 @@ class Tensor(Arithmetic, Integer, Reductions, Shaping, Inplace, Conversion):
         node.watched = True
         return RemovableHandle(node.hooks.setdefault(i, {}), hook)
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in TABLES["Tensor"]]
+
     def __repr__(self) -> str:
         array = to_numpy(self.array)
         text = np.array2string(array, separator=", ", prefix="tensor(", threshold=1000,
@@ -222,6 +226,9 @@ DIRECT = ("mean", "reshape", "sum", "to")
 for name in dir(Tensor):
     if name[0] != "_" and name not in DIRECT:
         setattr(Tensor, name, told(inspect.getattr_static(Tensor, name), __name__))
+
+for name, advice in TABLES["Tensor"].items():
+    setattr(Tensor, name, Absent(name, advice))
 
 Value.result_class = Tensor
 Tensor.result_class = Tensor
