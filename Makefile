@@ -7,8 +7,8 @@ demo: .venv/demo    ## train an MLP with BatchNorm on handwritten digits
 lessons: .venv/demo    ## run every lesson, and write docs/lessons.md: ten minutes
 	.venv/bin/python docs/lessons.py
 
-# matrices as small as those of the tests are slower with BLAS threads
-PYTEST = OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest
+# a process for each core; matrices as small as those of the tests are slower with BLAS threads
+PYTEST = OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile
 
 test: .venv/test    ## lint, types, and the tests
 	.venv/bin/python -m ruff check
