@@ -80,6 +80,14 @@ NARROW: dict[str, tuple[str, Any, Any]] = {
     "number ** x": ("float16", lambda x: 100_000**x, np.array([0.5, -0.25])),
     "alpha": ("float16", lambda x: (x - 40_000).add(x, alpha=65536).sub(x, alpha=-0.1) / 4096,
               np.array([0.5, 0.75])),
+    "sum / count": ("float16", lambda x: x.sum() / tn.tensor(70_000, device=x.device),
+                    np.array([60000.0, 3.0])),
+    "x / counts": ("float16", lambda x: x / tn.tensor([70_000, 100_000], device=x.device),
+                   np.array([1000.0, 3.0])),
+    "scale * x": ("float16", lambda x: tn.tensor(65536.0, device=x.device) * x / 4096,
+                  np.array([0.5, 1e-3])),
+    "x /= count": ("float16", lambda x: (x * 1).div_(tn.tensor(70_000, device=x.device)),
+                   np.array([1000.0, 3.0])),
     "leaky_relu": ("float16", lambda x: F.leaky_relu(x, 1e-8), np.array([-60000.0, 1.0])),
 }
 """What sums, counts and squares lose in a narrow dtype: that dtype, a function, its input."""

@@ -137,7 +137,8 @@ class Primitive:
         if self.promote is not None and (mixed or dtype.char not in "fd"):
             changed = promoted(self.name, self.promote, inputs)
             if changed is not None:
-                return self(*changed, **settings)
+                y = self(*changed[0], **settings)
+                return y if changed[1] is None else y.to(changed[1])
             if dtype.char == "e" and (wide := roomy(self.promote, inputs, settings)) is not None:
                 y = self(*wide, **settings)
                 return y.to(dtype) if y.array.dtype.kind == "f" else y

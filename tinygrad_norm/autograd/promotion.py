@@ -52,16 +52,21 @@ def result_type(*values: Any, who: str = "") -> np.dtype:
     return result
 
 
-def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
-    """The inputs brought to one dtype, by recorded casts; None when they have it already.
+def promoted(
+    name: str, mode: str, inputs: Sequence[Any]
+) -> tuple[list[Any], np.dtype | None] | None:
+    """The inputs brought to one dtype, by recorded casts, and the dtype to round the result to,
+    where it is another; None when they have one already.
 
     Args:
         name: the operation, for the error.
         mode: ``"same"``; ``"float"`` makes ints float32 too; ``"equal"`` casts nothing.
 
     Python numbers stay as they are: NumPy gives them the dtype of the array beside them (but for
-    float16, :func:`roomy`).
+    float16, :func:`roomy`). float16 beside a tensor that holds more, such as a count, is computed
+    in float32, so that this one keeps its value too.
     """
+    narrow = None
     values = [v.item() if isinstance(v, np.generic) else v for v in inputs]
     dtype = result_type(*values, who=f"{name}: ")
     if mode == "equal":
@@ -71,6 +76,8 @@ def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
                              f"{', '.join(kinds)}; bring them to one with .to(dtype)")
     if mode == "float" and dtype.kind != "f":
         dtype = DEFAULT_FLOAT
+    if dtype.char == "e" and mode in ("same", "float") and any(map(_holds_more, values)):
+        narrow, dtype = dtype, DEFAULT_FLOAT
     changed = False
     for i, value in enumerate(values):
         if isinstance(value, Value):
@@ -82,7 +89,13 @@ def promoted(name: str, mode: str, inputs: Sequence[Any]) -> list[Any] | None:
             changed = True
         elif value is not inputs[i]:
             changed = True
-    return values if changed else None
+    return (values, narrow) if changed else None
+
+
+def _holds_more(value: Any) -> bool:
+    """Whether it is a tensor or an array of a dtype with values that float16 has not."""
+    array = value.array if isinstance(value, Value) else value
+    return is_array(array) and array.dtype.kind != "b" and array.dtype.char != "e"
 
 
 def roomy(mode: str, inputs: Sequence[Any], settings: dict[str, Any]) -> list[Any] | None:

@@ -273,7 +273,8 @@ def where(condition: Any, input: Number, other: Number) -> Tensor:
         dtype = result_type(input, other)
         number = fitted("where", as_number("where", "input", input), dtype)
         input = wrap(Value.result_class, array_module(flags).asarray(number, dtype=dtype))
-    input, other = promoted("where", "same", (input, other)) or (input, other)
+    changed = promoted("where", "near", (input, other))
+    input, other = changed[0] if changed else (input, other)
     for number, beside in ((input, other), (other, input)):
         if not isinstance(number, Value):
             fitted("where", number, beside.array.dtype)
