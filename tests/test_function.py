@@ -266,3 +266,23 @@ def test_a_function_needs_both_methods() -> None:
         Function.apply(leaf(1.0))
     with pytest.raises(NotImplementedError, match=r"static method backward\(ctx, \*grad_outputs"):
         Half.apply(leaf(1.0)).sum().backward()
+
+
+def test_a_view_of_an_argument_is_not_written_into() -> None:
+    """The argument, which has no history, would get the view's memory and shape."""
+    class Rest(Function):
+        @staticmethod
+        def forward(ctx: Any, held: Any, x: Any) -> Any:
+            return held[1:]
+
+        @staticmethod
+        def backward(ctx: Any, dy: Any) -> Any:
+            return None, dy.sum()
+
+    held, x = tn.ones(3), leaf(1.0)
+    y = Rest.apply(held, x.sum())
+    with pytest.raises(RuntimeError, match=r"write into a clone\(\)"):
+        y *= 2
+    assert held.tolist() == [1, 1, 1]
+    held *= x
+    assert held.shape == (3,)

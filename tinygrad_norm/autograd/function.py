@@ -105,12 +105,12 @@ class Function:
 
 
 def _fresh(y: Any, inputs: Sequence[Any]) -> Any:
-    """An output as a tensor of its own: ``forward`` may hand an input through."""
+    """An output as a tensor of its own: ``forward`` may hand on an input, or a view of one."""
     if not isinstance(y, Value):
         return y
     alias = wrap(y.result_class, y.array)
     alias.written = y.written
-    if any(y is x for x in inputs):
+    if y.written[1] or any(y is x for x in inputs):
         share(alias, y)
     return alias
 
