@@ -176,6 +176,28 @@ def test_a_mode_of_a_coroutine_holds_while_it_runs() -> None:
     assert asyncio.run(both()) == (True, False, False)
 
 
+def test_a_mode_of_an_asynchronous_generator_holds_while_it_runs() -> None:
+    ended = []
+
+    @tn.no_grad
+    async def look() -> Any:
+        try:
+            while True:
+                await asyncio.sleep(0)
+                yield tn.is_grad_enabled()
+        finally:
+            ended.append(tn.is_grad_enabled())
+
+    async def both() -> list[bool]:
+        run = look()
+        seen = [await anext(run), tn.is_grad_enabled(), await anext(run), tn.is_grad_enabled()]
+        await run.aclose()
+        return [*seen, tn.is_grad_enabled()]
+
+    assert asyncio.run(both()) == [False, True, False, True, True]
+    assert ended == [False]
+
+
 def test_set_grad_enabled_as_a_function() -> None:
     tn.set_grad_enabled(False)
     assert not tn.is_grad_enabled()

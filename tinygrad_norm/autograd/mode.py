@@ -53,6 +53,8 @@ class Mode:
         on, off = self.on, self.off
         if inspect.isgeneratorfunction(function):
             return self._generator(function)
+        if inspect.isasyncgenfunction(function):
+            return self._async_generator(function)
 
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -93,6 +95,30 @@ class Mode:
                     step, given = body.send, (yield value)
                 except BaseException as error:  # thrown in; of close(), what ends the body
                     step, given = body.throw, error
+
+        return wrapped  # type: ignore[return-value]
+
+    def _async_generator(self, function: F) -> F:
+        inside, mine = self.on, self.on | self.off
+
+        @functools.wraps(function)
+        async def wrapped(*args: Any, **kwargs: Any) -> Any:
+            state = inside
+            body = function(*args, **kwargs)
+            step, given = body.asend, None
+            while True:
+                token = flags.set(flags.get() & ~mine | state)
+                try:
+                    value = await step(given)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    state = flags.get() & mine
+                    flags.reset(token)
+                try:
+                    step, given = body.asend, (yield value)
+                except BaseException as error:
+                    step, given = body.athrow, error
 
         return wrapped  # type: ignore[return-value]
 
