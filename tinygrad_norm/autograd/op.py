@@ -135,7 +135,8 @@ class Primitive:
         if like is None:
             return self.function(*arrays, **settings)
         if self.promote is not None and (mixed or dtype.char not in "fd"):
-            changed = promoted(self.name, self.promote, inputs)
+            changed = promoted(self.name, self.promote, inputs) if mixed or dtype.char != "e" \
+                else None
             if changed is not None:
                 y = self(*changed[0], **settings)
                 return y if changed[1] is None else y.to(changed[1])
@@ -159,7 +160,7 @@ class Primitive:
         y = _new(like)
         y.array = results
         if self.view and array_module(results).may_share_memory(results, arrays[0]):
-            share(y, inputs[0], (self, settings), follows=bool(state & GRAD))
+            share(y, inputs[0], ((self, settings),), bool(state & GRAD))
         else:
             y.written = [0, False]
         if plan is None:

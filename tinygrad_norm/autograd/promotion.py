@@ -111,7 +111,7 @@ def roomy(mode: str, inputs: Sequence[Any], settings: dict[str, Any]) -> list[An
         numbers = [v for v in numbers if v and not SMALLEST <= abs(v) <= LARGEST]
     if not numbers or mode == "equal":
         return None
-    return [v.to("float32") if isinstance(v, Value) else v  # type: ignore[attr-defined]
+    return [v.to(DEFAULT_FLOAT) if isinstance(v, Value) else v  # type: ignore[attr-defined]
             for v in inputs]
 
 

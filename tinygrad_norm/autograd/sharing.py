@@ -8,9 +8,9 @@ and so is seen to have changed. Uses before the write keep the memory that they 
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from ..backend.array import array_module
 from .graph import Value
@@ -18,28 +18,28 @@ from .graph import Value
 Call = tuple[Callable[..., Any], dict[str, Any]]
 
 
-class Aliases(list["weakref.ref[Value]"]):
-    """The tensors of one memory; those that are gone too, until there is no more room."""
-
-    __slots__ = ("room",)
-
-    def __init__(self, *values: Value) -> None:
-        super().__init__(map(weakref.ref, values))
-        self.room = 2 * len(values) + 16
+ROOM = 16
+"""So many tensors of one memory may be gone before they are no longer listed."""
 
 
-def share(alias: Value, of: Value, *calls: Call, follows: bool = False) -> None:
+def listed(*values: Value) -> list[Any]:
+    """The tensors of one memory; those that are gone too, until there are as many as said first."""
+    return [2 * len(values) + ROOM, *map(ref, values)]
+
+
+def share(alias: Value, of: Value, calls: tuple[Call, ...] = (), follows: bool = False) -> None:
     """``alias`` has the memory of ``of``, through the calls of views.
 
     follows: it is a part of ``of`` also in the graph, so that a write into one is one into both
     """
     cell = alias.written = of.written
     known = cell[1]
-    if not known:
-        known = cell[1] = Aliases(of)
-    elif len(known) > known.room:
-        known = cell[1] = Aliases(*others(of), of)
-    known.append(weakref.ref(alias))
+    if not known:  # spelt out: each view of a tensor of its own comes here
+        cell[1] = [ROOM + 4, ref(of), ref(alias)]
+    else:
+        if len(known) > known[0]:
+            known = cell[1] = listed(*others(of), of)
+        known.append(ref(alias))
     base, before = of._base, of._calls
     alias._base = (of if base is None else base) if follows else None
     alias._calls = before + calls if before else calls
@@ -66,7 +66,7 @@ def called(calls: tuple[Call, ...], value: Any) -> Any:
 def others(base: Value) -> list[Value]:
     """The living tensors that share the memory of ``base``."""
     cell = base.written
-    found = [one() for one in cell[1] or ()]
+    found = [one() for one in cell[1][1:]] if cell[1] else []
     return [one for one in found if one is not None and one is not base and one.written is cell]
 
 
@@ -94,7 +94,7 @@ def rewrite(base: Value, result: Value) -> None:
     _move(base, array, result)
     if not aliases:
         return
-    base.written[1] = Aliases(base, *aliases)
+    base.written[1] = listed(base, *aliases)
     for one in aliases:
         if one._base is base:
             view = called(path(one, base), base)
