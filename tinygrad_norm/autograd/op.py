@@ -256,18 +256,19 @@ def explained(name: str, error: Exception, arrays: Sequence[Any]) -> Exception:
         return error
     held = [a for a in arrays if is_array(a)]
     kinds = ", ".join(getattr(a, "dtype", type(a).__name__).__str__() for a in arrays)
-    if not all(is_array(a) or isinstance(a, int | float) for a in arrays) and isinstance(
-            error, TypeError | AttributeError):
-        return DtypeError(f"{name}: expected tensors, arrays and real numbers, got {kinds}")
-    if isinstance(error, AttributeError):  # a number where the function wants an array
-        return error if len(held) == len(arrays) else DtypeError(
-            f"{name}: expected tensors or arrays, got {kinds}")
     if isinstance(error, OverflowError):
         return RangeError(f"{name}: {held[0].dtype} does not hold the number beside it ({error}); "
                           "call .long() or .double() first")
     places = [f"input {i} of shape {a.shape} is on {device_of(a)}" for i, a in enumerate(held)]
     if len({device_of(a) for a in held}) > 1:
         return DeviceError(f"{name}: {', '.join(places)}; move one with .to(device)")
+    strange = [a for a in arrays if not is_array(a) and not isinstance(a, int | float)
+               and (a is not None or "NoneType" in str(error))]  # None may be an input left out
+    if strange and isinstance(error, TypeError | AttributeError):
+        return DtypeError(f"{name}: expected tensors, arrays and real numbers, got {kinds}")
+    if isinstance(error, AttributeError):  # a number where the function wants an array
+        return error if len(held) == len(arrays) else DtypeError(
+            f"{name}: expected tensors or arrays, got {kinds}")
     shapes = ", ".join(str(a.shape) for a in held)
     if isinstance(error, IndexError):  # NumPy's AxisError is one too
         return DimError(f"{name}: {error}; got shapes {shapes}")
