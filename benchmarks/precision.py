@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 try:
+    import datetime  # noqa: F401  Ctrl-C within it, NumPy makes an error of its own
+
     from precision_errors import DTYPES, QUICK, Point, Row, Sizes, measured, methods, points
     from precision_layers import LAYERS
     from precision_plot import draw, missing

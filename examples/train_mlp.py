@@ -22,6 +22,8 @@ from typing import Any
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 try:
+    import datetime  # noqa: F401  Ctrl-C within it, NumPy makes an error of its own
+
     import numpy as np
     from lessons.kit import mlp
     from options import Options, UsageError, chosen, combined, parser
@@ -259,7 +261,7 @@ def _main(argv: Sequence[str] | None) -> int:
         try:
             training, folder = prepared(given)
         except (UsageError, CheckpointError, DeviceError, ImportError, OSError) as error:
-            parser().error(str(error))
+            parser().error(commandline.said(error))
         with Report(training, folder) as report:
             if not train(training, folder, report):
                 report.interrupted()
@@ -268,7 +270,7 @@ def _main(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         raise
     except (OSError, MemoryError, FloatingPointError) as error:
-        print(f"train_mlp.py: error: {str(error) or 'not enough memory'}", file=sys.stderr)
+        print(f"train_mlp.py: error: {commandline.said(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped at once; what was saved before is whole", file=sys.stderr)

@@ -343,6 +343,8 @@ def test_a_value_that_is_another_on_series(fault: str) -> None:
     (lambda: certify(tn.sin, tn.randn(3), order=0), ValueError,
      "certify: expected order and directions of at least 1, got 0 and 3"),
     (lambda: certify(tn.sin, tn.randn(3), directions=0), ValueError, "got 4 and 0"),
+    (lambda: certify(tn.sin, tn.randn(3), order=9), ValueError,
+     "certify: expected order to be at most 8, got 9: each order takes several times as long"),
     (lambda: certify(tn.sin, tn.randn(3), order=1.5), TypeError,
      "certify: expected order to be an int, got 1.5"),
     (lambda: certify(tn.sin, tn.randn(3), directions=None), TypeError,
@@ -487,7 +489,8 @@ class Wrong(tn.nn.Module):
 @pytest.mark.parametrize(("arguments", "message"), [
     (["Layernrom"], "expected one of all, BatchNorm1d, .*LayerNorm, .* got 'Layernrom' "
      r"\(did you mean LayerNorm\?\)"),
-    (["all", "--order", "0"], "expected a whole number from 1, got '0'"),
+    (["all", "--order", "0"], "expected a whole number from 1 to 8, got '0'"),
+    (["all", "--order", "12"], "expected a whole number from 1 to 8, got '12'"),
     (["all", "--seed", "-1"], "expected a whole number from 0, got '-1'"),
 ])
 def test_the_command_refuses(

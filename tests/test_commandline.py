@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import runpy
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
@@ -73,6 +74,8 @@ def test_a_name_that_is_none(text: str, near: str) -> None:
     (train_mlp.main, "--data moon", "(did you mean moons?)"),
     (precision.main, "RMSNrom", "(did you mean RMSNorm?); the others give something else"),
     (lessons, "lerning_rate", "(did you mean learning_rate?); --list prints them"),
+    (__main__.main, "equivalences LayrNorm", "arguments: LayrNorm; --help"),
+    (precision.main, "BatchNrm", "(did you mean BatchNorm1d?)"),
     (lessons, "--lst", "--lst (did you mean --list?)"),
 ])
 def test_a_near_miss(
@@ -166,6 +169,18 @@ def test_also_while_a_script_is_imported(
     assert capsys.readouterr().err in ("stopped\n", "stopped before it began\n")
 
 
+@pytest.mark.parametrize("command", [
+    ["-m", "tinygrad_norm"], ["examples/train_mlp.py"], ["examples/lessons"],
+    ["benchmarks/precision.py"]])
+def test_also_while_numpy_is_imported(command: list[str], tmp_path: Path) -> None:
+    """NumPy makes of it an error about its installation where its C code imports datetime."""
+    (tmp_path / "datetime.py").write_text("raise KeyboardInterrupt")
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, text=True, check=False, timeout=60,
+                          env=os.environ | {"PYTHONPATH": path}, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr.count("\n")) == (130, 1), done.stderr
+
+
 # -- encodings -------------------------------------------------------------------------------------
 
 
@@ -217,7 +232,8 @@ def test_training_with_any_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(("text", "ascii", "windows"), [
     ("√(σ² + ε)", "sqrt(sigma^2 + epsilon)", "sqrt(sigma² + epsilon)"),
     ("∂x̂ᵢ/∂xⱼ − 10³⁰ · Σₖ", "dx_hat_i/dx_j - 10^30 * sum _k", "dx_hat_i/dx_j - 10³^0 · sum _k"),
-    ("Σ_N x, ‖Ŵ‖ ≤ ∞ …", "sum _N x, |W_hat| <= inf ...", "sum _N x, |W_hat| <= inf …"),
+    ("Σ_N x, ‖Ŵ‖ ≤ ∞ …", "sum_N x, |W_hat| <= inf ...", "sum_N x, |W_hat| <= inf …"),
+    ("Σdx · Σ (x − μ)", "sum dx * sum (x - mu)", "sum dx · sum (x - mu)"),
     ("é → 中\udc80", "e -> \\u4e2d\\udc80", "é -> \\u4e2d\\udc80"),
 ])
 def test_signs_become_words(text: str, ascii: str, windows: str) -> None:

@@ -152,7 +152,7 @@ def test_what_ifs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(("files", "arguments", "message"), [
-    ({}, ["batch_norm", "--csv", "none.csv"], "No such file or directory: 'none.csv'"),
+    ({}, ["batch_norm", "--csv", "none.csv"], "study: none.csv: No such file or"),
     ({"a.csv": "a,b\n"}, ["batch_norm", "--csv", "a.csv"], "a.csv: expected lines of numbers, got"),
     ({"a.csv": "1,2\n3\n"}, ["batch_norm", "--csv", "a.csv"],
      "expected 2 numbers in each line, as in line 1, got 1 in line 2 (commas were taken"),
@@ -172,7 +172,7 @@ def test_what_ifs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ({"a.csv": '1,2\n"3,4\n'}, ["batch_norm", "--csv", "a.csv"], "as in line 1, got 1 in line 2"),
     ({"a.csv": "1" * 200_000}, ["batch_norm", "--csv", "a.csv"], "field larger than field limit"),
     ({"a.csv": ""}, ["batch_norm", "--csv", "a.csv"], "expected lines of numbers, got none"),
-    ({}, ["batch_norm", "--csv", "."], "Is a directory: '.'"),
+    ({}, ["batch_norm", "--csv", "."], "study: .: Is a directory\n"),
     ({"a.csv": "1,2\n3,x\n"}, ["batch_norm", "--csv", "a.csv"], "expected a number, got 'x'"),
     ({"a.csv": b"\xff\xfe"}, ["batch_norm", "--csv", "a.csv"],
      "can't decode byte 0xff in position 0: invalid start byte; save it as UTF-8"),
@@ -199,6 +199,7 @@ def test_what_ifs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ({"a.npz": {"x": np.ones((2, 2)), "grad_output": [1.0]}}, ["rms_norm", "--npz", "a.npz"],
      "expected grad_output of the shape of x, (2, 2), got (1,)"),
     ({}, ["batch_norm", "--what-if", "nix"], "expected --what-if to be one of batch of 2, "),
+    ({}, ["batch_norm", "--what-if", "Batch of 3"], "'Batch of 3' (did you mean batch of 2?)\n"),
     ({}, ["batch_norm", "--what-if", "gamma = 0", "--eval"], "leave --eval and --rows out"),
 ])
 def test_one_line_says_what_is_wrong(
@@ -244,4 +245,4 @@ def test_output_that_cannot_be_written(arguments: list[str]) -> None:
         done = subprocess.run([sys.executable, "-m", "tinygrad_norm", *arguments], stdout=full,
                               stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "tinygrad_norm: error: [Errno 28] No space left on device\n"
+    assert done.stderr == "tinygrad_norm: error: No space left on device\n"

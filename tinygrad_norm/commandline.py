@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import codecs
 import difflib
+import math
 import os
 import re
 import sys
@@ -36,8 +37,16 @@ def run(main: Callable[[], int], name: str = "tinygrad_norm") -> int:
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the exit
         if not isinstance(error, BrokenPipeError):  # else whoever read it has left, as head does
-            print(f"{name}: error: {error}", file=sys.stderr)
+            print(f"{name}: error: {said(error)}", file=sys.stderr)
         return 1
+
+
+def said(error: Exception) -> str:
+    """What an error says, that of the system without its number: a.csv: No such file or directory.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error) or "not enough memory"  # the error that says nothing
 
 
 def end_in_a_line(
@@ -54,6 +63,7 @@ def begin() -> None:
     """Let Ctrl-C be one line, if this process is a command of ours and not another ``-m``."""
     if sys.argv[0] != "-m" or "tinygrad_norm" in sys.orig_argv:
         sys.excepthook = end_in_a_line
+        import datetime  # noqa: F401  Ctrl-C within it, NumPy makes an error of its own
 
 
 # -- errors and names ------------------------------------------------------------------------------
@@ -74,8 +84,9 @@ class Parser(argparse.ArgumentParser):
         """As argparse's, but what is not known is an error here: of a command, with its options."""
         space, unknown = super().parse_known_args(args, namespace)
         if unknown:
+            options = self._option_string_actions if unknown[0].startswith("-") else ()
             self.error(f"unrecognized arguments: {' '.join(unknown)}"
-                       + near(unknown[0].partition("=")[0], self._option_string_actions))
+                       + near(unknown[0].partition("=")[0], options))
         return space, unknown
 
 
@@ -97,12 +108,13 @@ def named(text: str, names: Iterable[str]) -> str:
         f"expected one of {', '.join(names)}, got {text!r}{near(text, names)}")
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """Reads a whole number that is not below ``least``."""
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """Reads a whole number that is not below ``least``, nor above ``most``."""
     def read(text: str) -> int:
-        if text.isdecimal() and int(text) >= least:
+        if text.isdecimal() and least <= int(text) <= most:
             return int(text)
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
+        end = f" to {most}" if most < math.inf else ""
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least}{end}, got {text!r}")
     return read
 
 
@@ -114,8 +126,9 @@ def path(text: str) -> Path:
 
 
 def near(text: str, names: Iterable[str]) -> str:
-    """In brackets: did you mean NAME? Or nothing."""
-    plain = {form: name for name in names for form in (_plain(name), _shortest(name) + "norm")}
+    """In brackets: did you mean NAME, the first of those as near? Or nothing."""
+    plain = {form: name for name in reversed(list(names))
+             for form in (_plain(name), _shortest(name) + "norm")}
     found = difflib.get_close_matches(_plain(text), plain, 1)
     return f" (did you mean {plain[found[0]]}?)" if found else ""
 
@@ -137,7 +150,7 @@ def _shortest(name: str) -> str:
 # -- signs that an encoding has not ----------------------------------------------------------------
 
 
-SIGNS = {"√": "sqrt", "∂": "d", "Σ": "sum ", "∑": "sum ", "−": "-", "×": "x", "·": "*", "‖": "|",
+SIGNS = {"√": "sqrt", "∂": "d", "Σ": "sum", "∑": "sum", "−": "-", "×": "x", "·": "*", "‖": "|",
          "∞": "inf", "±": "+-", "—": "-", "≤": "<=", "≥": ">=", "≈": "~", "→": "->", "←": "<-",
          "─": "-", "│": "|", "†": "+", "§": "section ", "\u0302": "_hat"}
 
@@ -164,7 +177,8 @@ def _words(error: UnicodeError) -> tuple[str, int]:
     for i, sign in enumerate(error.object[error.start:error.end], error.start + 1):
         form = unicodedata.decomposition(sign).partition(" ")[0]
         place = {"<super>": "^", "<sub>": "_"}.get(form, "")
-        apart = " " if sign == "√" and error.object[i:i + 1].isalnum() else ""  # sqrt epsilon
+        # sqrt epsilon, sum xhat, but sum_N and sqrt(2)
+        apart = " " if sign in "√Σ∑" and error.object[i:i + 1].isalnum() else ""
         words.append(place * (place != before) + _word(sign) + apart)
         before = place
     return "".join(words), error.end

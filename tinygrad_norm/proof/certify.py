@@ -27,6 +27,8 @@ from .jet import Jet, stops
 from .jet_backend import jets
 from .reverse import Line, PyTorchReverse, Reverse, each, flat, floats, leaf, learned, pytorch_of
 
+HIGHEST = 8
+"""Order. Each takes up to five times as long as the one before, IterNorm's 8th a minute or more."""
 FLOOR = 1e-3
 """A derivative below this part of the largest of lower order is measured by that part."""
 
@@ -43,7 +45,7 @@ def certify(
             values are changed by some 30 %: weights of 1 and biases of 0 hide faults.
         inputs: tensors or arrays for one call. The floating ones move, as do the parameters that
             require grad; a function must be given all that moves. Ints and bools stay.
-        order: of the highest derivative.
+        order: of the highest derivative, at most 8.
         directions: so many random lines; the worst counts.
         tolerance: for the error relative to Σ |w y⁽ᵏ⁾|, or to a thousandth of the largest such sum
             of lower order where that is more: a derivative may be 0.
@@ -80,6 +82,9 @@ def _check(layer: Any, order: Any, directions: Any, seed: Any, tolerance: Any) -
     if as_int("certify", "order", order) < 1 or as_int("certify", "directions", directions) < 1:
         raise ValueError(f"certify: expected order and directions of at least 1, got {order} and "
                          f"{directions}")
+    if order > HIGHEST:
+        raise ValueError(f"certify: expected order to be at most {HIGHEST}, got {order}: each "
+                         "order takes several times as long as the one before")
     if as_int("certify", "seed", seed) < 0:
         raise ValueError(f"certify: expected seed >= 0, got {seed}")
     if not is_number(tolerance):

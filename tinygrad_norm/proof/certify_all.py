@@ -12,7 +12,7 @@ from ..commandline import named, whole
 from ..tensors.random import get_rng_state, manual_seed, set_rng_state
 from .catalogue import Entry
 from .certificate import Certificate, Row, heading, longest
-from .certify import certify
+from .certify import HIGHEST, certify
 from .forms import every
 from .reverse import has_pytorch
 
@@ -23,8 +23,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="BatchNorm2d, LazyInstanceNorm1d, weight_norm, ..., or all (the "
                              "default): every layer, and each of its 1d, 2d, 3d and lazy forms; "
                              "batch_norm and BatchNorm are BatchNorm1d")
-    parser.add_argument("--order", type=whole(1), default=4,
-                        help="of the highest derivative (default: 4)")
+    parser.add_argument("--order", type=whole(1, HIGHEST), default=4,
+                        help=f"of the highest derivative, at most {HIGHEST}: each takes several "
+                             "times as long as the one before (default: 4)")
     parser.add_argument("--seed", type=whole(0), default=0,
                         help="of the inputs and the lines along which they move (default: 0)")
 

@@ -15,6 +15,8 @@ import os
 import sys
 
 try:
+    import datetime  # noqa: F401  Ctrl-C within it, NumPy makes an error of its own
+
     from .claim import Claim, judged
     from .contents import Script, scripts
     from .lesson import Lesson

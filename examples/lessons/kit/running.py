@@ -51,7 +51,7 @@ def _main(run: Callable[[Lesson], None], script: Path, argv: Sequence[str] | Non
     try:
         lesson.check_folder()
     except OSError as error:
-        parser.error(str(error))
+        parser.error(commandline.said(error))
     try:
         panels(1)  # where drawing is not possible it says so now, not after all the training
         with one_thread():
@@ -61,7 +61,7 @@ def _main(run: Callable[[Lesson], None], script: Path, argv: Sequence[str] | Non
     except BrokenPipeError:
         raise
     except (ImportError, MemoryError, OSError) as error:
-        print(f"{script.name}: error: {str(error) or 'not enough memory'}", file=sys.stderr)
+        print(f"{script.name}: error: {commandline.said(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)

@@ -14,8 +14,6 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
 """What may stand between the numbers of a line, the likeliest first. A comma within a number is a
 decimal one."""
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?|[+-]?inf(inity)?|[+-]?nan", re.I)
-
-
 LARGEST = 2**18
 """Bytes that are read of a CSV file: more than any study can show."""
 

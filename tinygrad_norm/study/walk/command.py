@@ -14,7 +14,7 @@ import numpy as np
 
 from ...autograd.graph import wrap
 from ...checkpoint import replace_file
-from ...commandline import named, path, whole
+from ...commandline import named, near, path, said, whole
 from ...tensors.tensor import Tensor
 from .batch import Batch, from_csv, from_npz
 from .examples import SHAPES, Example, example, layer_for
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
 def failed(error: Exception, status: int) -> int:
     """One line; the exit status."""
-    print(f"study: {str(error).removeprefix('study: ').removeprefix('trace: ')}", file=sys.stderr)
+    print(f"study: {said(error).removeprefix('study: ').removeprefix('trace: ')}", file=sys.stderr)
     return status
 
 
@@ -103,7 +103,8 @@ def case(norm: str, name: str, seed: int) -> Example:
     """The ready-made one of that name."""
     cases = {one.name: one for one in what_ifs(norm, seed=seed)}
     if name not in cases:
-        raise ValueError(f"expected --what-if to be one of {', '.join(cases)}, got {name!r}")
+        raise ValueError(f"expected --what-if to be one of {', '.join(cases)}, got {name!r}"
+                         f"{near(name, cases)}")
     return cases[name]
 
 
