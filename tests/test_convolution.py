@@ -219,7 +219,7 @@ def test_drawn_as_one_operation() -> None:
         assert dot.count(f"<b>{name}</b>") == count
     assert "stride=2, padding=1" in dot
     assert "padding=((0, 1), (0, 1))" in dot
-    assert "kernel=2, stride=1" in dot
+    assert "kernel_size=2, stride=1" in dot
     assert "slide" not in dot
     assert "window" not in dot
     table = str(tn.viz.summary(net, (3, 2, 6, 6)))
