@@ -112,6 +112,8 @@ def test_columns_keep_their_names(folder: Path, capsys: pytest.CaptureFixture[st
     assert run("layer_norm", "--csv", "x.csv", "--out", "x.html") == 0
     page = (folder / "x.html").read_text(encoding="utf-8")
     assert '"features":["sepal length (cm)","[1m","\\u003cb\\u003e"]' in page
+    assert '"name":"eps = 1"' in page
+    assert '"name":"eps = 1e-05"' not in page  # it is what is given
     assert "Features" not in str(example("batch_norm").trace())
 
 

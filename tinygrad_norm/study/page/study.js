@@ -46,8 +46,8 @@ function tabsOfCases() {
 function whyNoCases(study) {
   if (!study.arrangement) return "";
   if (!study.constant_statistics) {
-    return "No what-ifs here: the statistics are given, and no value sees another. They are there "
-      + "in training.";
+    return "No what-ifs here: the statistics are given, and no value sees another. In training "
+      + "there are some.";
   }
   const {shape} = study.arrangement, count = sizeOf(shape), {small} = DATA;
   if (count <= small) return "";

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,8 @@ def beside(args: argparse.Namespace, shown: Example) -> list[Example]:
     if args.what_if or math.prod(shown.x.shape) > SMALL:
         return []
     if args.csv or args.npz or args.rows or args.eval:
-        return what_ifs(shown.layer, shown.x, shown.grad_output)
+        return [replace(one, features=shown.features)
+                for one in what_ifs(shown.layer, shown.x, shown.grad_output)]
     return what_ifs(args.norm, seed=args.seed)
 
 
