@@ -34,6 +34,7 @@ CASES = {
     "BatchRenorm2d": (lambda: nn.BatchRenorm2d(3)(x(2, 3, 4, 4)), "renorm"),
     "Softplus": (lambda: nn.Softplus()(x(4)), "where"),
     "masked_fill": (lambda: (v := x(4)).masked_fill(v > 0, 0.0), "where a=0"),
+    "pad": (lambda: F.pad(x(2, 2), (1, 1)), "index_put indices=(0:2, 1:3)"),
     "sum": (lambda: x(2, 3).sum(dim=1, keepdim=True), "sum dim=1 keepdim=True"),
     "clamp": (lambda: x(3).clamp(-1, 2), "clamp min=-1 max=2"),
     "leaky_relu": (lambda: F.leaky_relu(x(3), 0.2), "leaky_relu negative_slope=0.2"),
@@ -74,3 +75,9 @@ def test_a_mask_with_a_name_is_drawn():
     mask = tn.tensor([True, False, True])
     y = x(3).masked_fill(mask, 0.0).sum()
     assert {n.name for n in viz.trace(y, {"mask": mask}).of_kind("input")} == {"input", "mask"}
+
+
+def test_a_slice_is_written_as_it_was():
+    (_, second) = x(4, 3).chunk(2)
+    (node,) = viz.trace(second).of_kind("op")
+    assert node.details == ("index=2:4",)

@@ -61,7 +61,9 @@ def written(value: Any) -> str:
         return ":".join(parts if parts[2] else parts[:2])
     if isinstance(value, tuple | list):
         inner = ", ".join(map(written, value[:5])) + (", …" if len(value) > 5 else "")
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
+        if len(value) == 1:  # x[0:2] is recorded as x[(0:2,)]
+            return inner if isinstance(value[0], slice | tuple) else f"({inner},)"
+        return f"({inner})"
     name = getattr(value, "name", None)  # a dtype
     if isinstance(name, str):
         return name
