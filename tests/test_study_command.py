@@ -30,12 +30,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-def test_it_prints_the_example(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_the_example(
+    kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     assert run(kind, "--text", "--seed", "3") == 0
     assert capsys.readouterr().out == f"{example(kind, seed=3).trace()}\n"
     assert run(kind, "--eval") == 0
     title = capsys.readouterr().out.split("\n\n")[0].replace("\n", " ")
     assert title.endswith(", eval") == kind.startswith("batch")
+
+
+def test_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "72")
+    assert run("batch_norm") == 0
+    assert f"\n{'── Forward '.ljust(72, '─')}\n" in capsys.readouterr().out
+    assert run("batch_norm", "--what-if", "list") == 0
+    assert 60 < max(map(len, capsys.readouterr().out.splitlines())) <= 72
 
 
 def test_json_goes_to_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shutil
 import sys
 import textwrap
 from dataclasses import replace
@@ -20,6 +21,8 @@ from ...tensors.tensor import Tensor
 from .batch import Batch, from_csv, from_npz
 from .examples import SHAPES, Example, example, layer_for
 from .limits import SMALL
+from .text import WIDTH
+from .text import written as as_text
 from .what_ifs import what_ifs
 
 
@@ -50,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     written."""
     if args.what_if == "list":
         for one in what_ifs(args.norm, seed=args.seed):
-            print(textwrap.fill(one.says, 100, initial_indent=f"{one.name:18}",
+            print(textwrap.fill(one.says, columns(), initial_indent=f"{one.name:18}",
                                 subsequent_indent=" " * 18))
         return 0
     try:
@@ -66,10 +69,15 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         return failed(error, 1)
     if args.text or not written:
-        print(study)
+        print(as_text(study, columns()))
     for file in written:
         print(file)
     return 0
+
+
+def columns() -> int:
+    """How wide a text may be: as the terminal, where that is narrower than texts are elsewhere."""
+    return min(max(shutil.get_terminal_size((WIDTH, 24)).columns, 60), WIDTH)
 
 
 def failed(error: Exception, status: int) -> int:
