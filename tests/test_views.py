@@ -174,6 +174,18 @@ def test_a_view_stays_one_whatever_the_layout_of_the_result(layout: str) -> None
     assert y.tolist() == [[2, 2, 2], [2, 2, 2]]
 
 
+@pytest.mark.parametrize("index", [0, slice(1), (slice(None), 0), (..., 1), None, (0, 1)])
+def test_an_operator_at_an_index_writes_once(index: Any) -> None:
+    for recorded in (True, False):
+        y = tn.ones(2, 2, requires_grad=recorded) * 1
+        y[index] *= 3
+        assert y.detach().sum().item() == 4 + 2 * y[index].numel()
+        assert not recorded or y.grad_fn.next_functions[0][0].name() == "mul"
+        y[index] = y[index]
+        y[[0]] *= 2  # a copy is put back
+        assert y[0].detach().max().item() >= 2
+
+
 def test_views_that_are_gone_take_no_part() -> None:
     y = tn.ones(2, 2, requires_grad=True) * 1
     for _ in range(100):

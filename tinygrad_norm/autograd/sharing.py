@@ -56,6 +56,11 @@ def path(value: Value, base: Value) -> tuple[Call, ...]:
     return (value._calls or ())[len(base._calls or ()):]
 
 
+def is_at(value: Value, call: Call, of: Value) -> bool:
+    """Whether ``value`` is the view that ``call`` gives of ``of``."""
+    return value.written is of.written and value._calls == (*(of._calls or ()), call)
+
+
 def called(calls: tuple[Call, ...], value: Any) -> Any:
     """``value``, or an array, after the calls."""
     for call, settings in calls:

@@ -138,6 +138,12 @@ def is_injective(index: Any) -> bool:
     return not any(hasattr(p, "dtype") and p.dtype.kind != "b" for p in parts)
 
 
+def is_basic(index: Any) -> bool:
+    """Whether the index has ints, slices, None and ... alone: what it names is a view."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return all(isinstance(p, int | slice | EllipsisType | None) for p in parts)
+
+
 @primitive(name="index", view=True)
 def take(x: Array, *, index: Any) -> Array:
     """y = x[index]"""

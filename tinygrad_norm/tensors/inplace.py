@@ -17,10 +17,10 @@ import numpy as np
 from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import is_grad_enabled
 from ..autograd.op import explained
-from ..autograd.sharing import owner, path, rewrite
+from ..autograd.sharing import is_at, owner, path, rewrite
 from ..backend.array import array_module, check_device, overlaps, plain
 from ..ops import elementwise
-from ..ops.shape import Path, plain_index, replace, resolved
+from ..ops.shape import Path, is_basic, plain_index, replace, resolved, take
 from ..ops.transfer import cast
 from .numbers import fitted
 
@@ -95,6 +95,8 @@ class Inplace(Value):
     def __setitem__(self, index: Any, value: Any) -> None:
         index = plain_index(index, self.array)
         if isinstance(value, Value):
+            if is_basic(index) and is_at(value, (take, {"index": index}), self):
+                return  # y[i] *= 2 has written into y, and puts the view back where it is
             if type(value.array) is not type(self.array):
                 check_device("setitem", "the tensor", self.array, "the value", value.array)
             if value.array.dtype != self.array.dtype:
