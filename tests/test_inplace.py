@@ -167,6 +167,8 @@ RECORDED: dict[str, tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]]
                      lambda y, w: tn.stack([w[1], y[1], w[0]])),
     "y[index] = w twice": (lambda y, w: y.__setitem__(tn.tensor([1, 1]), w[:2]),
                            lambda y, w: tn.stack([y[0], w[1], y[2]])),
+    "y[True, 1] *= y[True, 2]": (lambda y, w: y.__setitem__((True, 1), y[True, 1] * y[True, 2]),
+                                 lambda y, w: tn.stack([y[0], y[1] * y[2], y[2]])),
     "copy_": (lambda y, w: y.copy_(w), lambda y, w: w * 1),
     "fill_": (lambda y, w: y.fill_(w[0]), lambda y, w: w[0].expand(3)),
     "zero_": (lambda y, w: y.zero_(), lambda y, w: y * 0),

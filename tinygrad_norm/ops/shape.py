@@ -128,7 +128,10 @@ class Path:
 def resolved(x: Array, index: Any) -> tuple[Array, Any]:
     """A view of x, and the index of the same place in it that NumPy understands."""
     if index.__class__ is Stepped:
-        return x[index.basic], index.advanced
+        part = x[index.basic]
+        if isinstance(part, np.generic):  # a view also of a single value
+            part = x[(*index.basic, ...)]
+        return part, index.advanced
     return (called(index.calls, x), ...) if index.__class__ is Path else (x, index)
 
 
