@@ -213,8 +213,14 @@ def test_frozen_and_detached_parts_get_none() -> None:
         y.requires_grad = False
 
 
-def test_an_expanded_gradient_is_added_to(device: str) -> None:
+def test_an_expanded_gradient_is_written_to(device: str) -> None:
     x = tn.ones(3, device=device, requires_grad=True)
     x.grad = tn.ones(1, device=device).expand(3)
     (x * tn.arange(3.0, device=device)).sum().backward()
     assert x.grad.tolist() == [1, 2, 3]
+    x.grad = tn.ones(1, device=device).expand(3)
+    tn.nn.utils.clip_grad_value_(x, 0.5)
+    assert x.grad.tolist() == [0.5, 0.5, 0.5]
+    x.grad = tn.ones(1, device=device).expand(3)
+    tn.optim.SGD([x], lr=1).zero_grad(set_to_none=False)
+    assert x.grad.tolist() == [0, 0, 0]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.array import Array, device_of, overlaps
+from ..backend.array import Array, device_of
 from ..errors import DeviceError, DtypeError, ShapeError
 from .anomaly import check_backward
 from .broadcasting import unbroadcast
@@ -112,7 +112,7 @@ def accumulate(variable: Value, gradient: Any, graph: bool) -> None:
         variable._grad = gradient if old is None else old + gradient
     elif old is None:
         variable._grad = wrap(variable.result_class, as_array(gradient))
-    elif old.tracked or overlaps(old.array):
+    elif old.tracked:
         variable._grad = old.detach() + wrap(variable.result_class, gradient)
     else:
         array = old.array

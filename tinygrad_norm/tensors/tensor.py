@@ -14,7 +14,7 @@ from ..absent import TABLES
 from ..autograd.backward import Gradients, backward
 from ..autograd.graph import Node, Value
 from ..autograd.sharing import share
-from ..backend.array import check_device, plain, to_numpy
+from ..backend.array import check_device, overlaps, plain, to_numpy
 from ..errors import DtypeError, ShapeError
 from ..kinds import shown
 from ..public import Absent, told
@@ -147,6 +147,8 @@ class Tensor(Arithmetic, Integer, Reductions, Shaping, Inplace, Conversion):
             if value.array.dtype != self.array.dtype:
                 raise DtypeError(f"grad: expected {self.dtype}, got {value.array.dtype}")
             check_device("grad", "the tensor", self.array, "the gradient", value.array)
+            if overlaps(value.array):  # further gradients are added to it in place
+                value = value.clone()  # type: ignore[attr-defined]
         self._grad = value
 
     @property

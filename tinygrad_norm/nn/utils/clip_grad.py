@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ...autograd.graph import Value, tick, wrap
-from ...backend.array import Array, array_module, device_of, overlaps, to_device
+from ...backend.array import Array, array_module, device_of, to_device
 from ...backend.choose import expect
 from ...tensors.creation import tensor
 from ...tensors.tensor import Tensor
@@ -17,20 +17,14 @@ Parameters = Tensor | Iterable[Tensor]
 
 
 def _gradients(who: str, parameters: Parameters) -> list[Value]:
-    """The gradients there are, to be changed; a parameter without one is passed over."""
+    """The gradients there are; a parameter without one is passed over."""
     if isinstance(parameters, Value):
         parameters = [parameters]
     try:
-        gradients = [p._grad for p in parameters if p._grad is not None]
+        return [p._grad for p in parameters if p._grad is not None]
     except AttributeError as error:
         raise TypeError(f"{who}: expected parameters to be tensors; pass model.parameters()"
                         ) from error
-    for gradient in gradients:
-        if overlaps(gradient.array):
-            raise RuntimeError(
-                f"{who}: several elements of a .grad of shape {gradient.array.shape} lie at one "
-                "place in memory, as expand() makes them; set .grad to its clone()")
-    return gradients
 
 
 def _norm(x: Array, norm_type: float, wide: bool) -> Array:
