@@ -45,6 +45,7 @@ from tinygrad_norm.errors import DimError, DtypeError, ShapeError
     (lambda x: x.bool() ** x.bool(), TypeError, r"pow: expected numbers, got bools; call \.long"),
     (lambda x: x.long() ** -1, RuntimeError,
      r"^pow: expected an exponent >= 0 for int64, got -1: .*; call \.float\(\)$"),
+    (lambda x: nn.init.constant_(x.half(), 1e9), RuntimeError, "constant_: float16 holds numbers"),
     (lambda x: x.int().__setitem__(0, 2**31), OverflowError, "setitem: int32 holds .*; take int64"),
     (lambda x: x.long().fill_(np.nan), ValueError, "setitem: int64 holds .*, got nan"),
     (lambda x: x.half().fill_(1e9), RuntimeError, "setitem: float16 holds .*, got 1000000000.0"),

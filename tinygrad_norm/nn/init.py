@@ -12,6 +12,7 @@ from ..autograd.graph import tick
 from ..backend.array import CPU, to_device
 from ..backend.random import draw
 from ..errors import ShapeError
+from ..tensors.numbers import fitted
 from ..tensors.random import Generator, source
 from ..tensors.tensor import Tensor
 
@@ -111,7 +112,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """``val`` everywhere."""
-    return _write(tensor, val)
+    return _write(tensor, fitted("constant_", val, tensor.dtype))
 
 
 def zeros_(tensor: Tensor) -> Tensor:
