@@ -148,7 +148,7 @@ class Tensor(Arithmetic, Integer, Reductions, Shaping, Inplace, Conversion):
                 raise DtypeError(f"grad: expected {self.dtype}, got {value.array.dtype}")
             check_device("grad", "the tensor", self.array, "the gradient", value.array)
             if overlaps(value.array):  # further gradients are added to it in place
-                value = value.clone()  # type: ignore[attr-defined]
+                value = value.clone()
         self._grad = value
 
     @property
