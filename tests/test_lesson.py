@@ -380,6 +380,7 @@ def test_the_list_is_in_the_order_one_learns(capsys: pytest.CaptureFixture[str])
     assert all(len(line) <= 120 for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("here")
 def test_lessons_run_by_name_or_number(capfd: pytest.CaptureFixture[str],
                                        monkeypatch: pytest.MonkeyPatch) -> None:

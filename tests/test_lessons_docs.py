@@ -96,6 +96,7 @@ def test_only_batch_norms_depend_on_the_batch(method: str) -> None:
     assert (summary.mates(method) > 1e-6) == method.startswith("batch")
 
 
+@pytest.mark.slow
 def test_the_rows_come_from_the_lesson(tmp_path: Path) -> None:
     errors = {2: [0.1, 0.2], 32: [0.05, 0.05]}
     records = [{"seed": seed, "data": kind, "norm": method, "batch": batch, "error": error}

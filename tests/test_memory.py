@@ -87,6 +87,7 @@ def test_activations_are_freed_as_the_walk_passes():
     assert peak < 6 << 20
 
 
+@pytest.mark.slow
 def test_the_peak_of_a_step_is_within_1_3_of_pytorch():
     pytest.importorskip("torch")
     if not Path("/proc/self/clear_refs").exists():
