@@ -66,31 +66,22 @@ class Mode:
 
         @functools.wraps(function)
         async def awaited(*args: Any, **kwargs: Any) -> Any:
-            token = flags.set(flags.get() & ~off | on)
-            try:
+            with Held(self):
                 return await function(*args, **kwargs)
-            finally:
-                flags.reset(token)
 
         return awaited if inspect.iscoroutinefunction(function) else wrapped  # type: ignore
 
     def _generator(self, function: F) -> F:
-        inside, mine = self.on, self.on | self.off
-
         @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            state = inside
-            body = function(*args, **kwargs)
+            held, body = Held(self), function(*args, **kwargs)
             step, given = body.send, None
             while True:
-                token = flags.set(flags.get() & ~mine | state)
                 try:
-                    value = step(given)
+                    with held:
+                        value = step(given)
                 except StopIteration as end:
                     return end.value
-                finally:
-                    state = flags.get() & mine  # the body may be within another mode of its own
-                    flags.reset(token)
                 try:
                     step, given = body.send, (yield value)
                 except BaseException as error:  # thrown in; of close(), what ends the body
@@ -99,28 +90,36 @@ class Mode:
         return wrapped  # type: ignore[return-value]
 
     def _async_generator(self, function: F) -> F:
-        inside, mine = self.on, self.on | self.off
-
         @functools.wraps(function)
         async def wrapped(*args: Any, **kwargs: Any) -> Any:
-            state = inside
-            body = function(*args, **kwargs)
+            held, body = Held(self), function(*args, **kwargs)
             step, given = body.asend, None
             while True:
-                token = flags.set(flags.get() & ~mine | state)
                 try:
-                    value = await step(given)
+                    with held:
+                        value = await step(given)
                 except StopAsyncIteration:
                     return
-                finally:
-                    state = flags.get() & mine
-                    flags.reset(token)
                 try:
                     step, given = body.asend, (yield value)
                 except BaseException as error:
                     step, given = body.athrow, error
 
         return wrapped  # type: ignore[return-value]
+
+
+class Held:
+    """A mode in force while a body runs, step by step; the body may enter others between."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.mine, self.state = mode.on | mode.off, mode.on
+
+    def __enter__(self) -> None:
+        self.token = flags.set(flags.get() & ~self.mine | self.state)
+
+    def __exit__(self, *error: object) -> None:
+        self.state = flags.get() & self.mine
+        flags.reset(self.token)
 
 
 class _Plain(Mode):
