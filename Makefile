@@ -15,7 +15,7 @@ test: .venv/test    ## lint, types, and the tests
 	.venv/bin/python -m mypy
 	$(PYTEST) -m "not slow"
 
-test-all: test    ## and every lesson, trained twice, and the pages in a browser
+test-all: test    ## and every lesson, the pages in a browser, and peak memory
 	$(PYTEST) -m slow
 
 clean:    ## remove what was installed and what tools left behind; runs/ stays
