@@ -186,6 +186,14 @@ def test_an_operator_at_an_index_writes_once(index: Any) -> None:
         assert y[0].detach().max().item() >= 2
 
 
+def test_a_bool_is_no_number_of_a_row() -> None:
+    """y[True] is all of y, though True == 1."""
+    for recorded in (True, False):
+        y = tn.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=recorded) * 1
+        y[True] = y[1]
+        assert y.tolist() == [[3, 4], [3, 4]]
+
+
 def test_views_that_are_gone_take_no_part() -> None:
     y = tn.ones(2, 2, requires_grad=True) * 1
     for _ in range(100):

@@ -241,25 +241,3 @@ def overlaps(array: Array) -> bool:
     strides = getattr(array, "strides", ())
     return 0 in strides and array.size > 0 and any(
         step == 0 and n > 1 for step, n in zip(strides, array.shape, strict=True))
-
-
-FEW = 256
-"""So many float32 values are added in float32."""
-
-
-def add_at(array: Array, index: Any, values: Array) -> None:
-    """``array[index] += values``, where an index named twice is added to twice.
-
-    They are added one after another: where they might be many, in float64.
-    """
-    dtype = array.dtype
-    if dtype.char == "e" or (dtype.char == "f" and values.size > FEW):
-        total = array_module(array).zeros(array.shape, dtype="float64")
-        add_at(total, index, values.astype("float64"))
-        array += total
-    elif isinstance(array, np.ndarray):
-        np.add.at(array, index, values)
-    elif hasattr(array_module(array).add, "at"):
-        array_module(array).add.at(array, index, values)
-    else:
-        importlib.import_module("cupyx").scatter_add(array, index, values)

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from .array import Array, add_at, array_module
+from .array import Array, array_module
 from .choose import implements
+from .sums import add_at
 
 FEW = 1024
 """Up to so many values, ``np.add.at`` is faster than sorting: 6 µs instead of 23 for (32, 16)."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .array import Array
+from .array import Array, array_module
 from .choose import implements, kernel
 
 FIRST = (0,)
@@ -180,3 +180,17 @@ def ones(n: int, dtype: np.dtype, value: float = 1.0) -> np.ndarray:
     result = np.full(n, value, dtype)
     result.flags.writeable = False
     return result
+
+
+def add_at(array: Array, index: Any, values: Array) -> None:
+    """``array[index] += values``, where an index named twice is added to twice.
+
+    They are added one after another: where they might be many, in float64.
+    """
+    module, dtype = array_module(array), array.dtype
+    if dtype.char == "e" or (dtype.char == "f" and values.size > BLOCK):
+        total = module.zeros(array.shape, dtype="float64")
+        add_at(total, index, values.astype("float64"))
+        array += total
+    else:
+        module.add.at(array, index, values)

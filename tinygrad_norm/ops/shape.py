@@ -13,7 +13,8 @@ from ..autograd.graph import Value
 from ..autograd.op import primitive
 from ..autograd.sharing import Call, called
 from ..autograd.walk import Part
-from ..backend.array import Array, add_at, array_module, check_device, device_of, is_array, plain
+from ..backend.array import Array, array_module, check_device, device_of, is_array, plain
+from ..backend.sums import add_at
 from ..errors import DeviceError
 from .transfer import array_of
 
@@ -144,7 +145,8 @@ def is_injective(index: Any) -> bool:
 def is_basic(index: Any) -> bool:
     """Whether the index has ints, slices, None and ... alone: what it names is a view."""
     parts = index if isinstance(index, tuple) else (index,)
-    return all(isinstance(p, int | slice | EllipsisType | None) for p in parts)
+    return all(isinstance(p, int | slice | EllipsisType | None) and not isinstance(p, bool)
+               for p in parts)
 
 
 @primitive(name="index", view=True)
