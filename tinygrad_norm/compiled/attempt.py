@@ -51,23 +51,31 @@ class Attempt:
         self.recording = Recording()
         self.texts: dict[NumberSlot, str] = {}
         self.slots: dict[Slot, tuple[str, Any]] = {}
-        """Of each input: ("state", tensor), ("argument", its text) or ("grad", tensor)."""
+        """Of each input: ("state", tensor), ("argument", what stands for it) or ("grad", tensor)."""
         self.owners: dict[str, str] = {}
-        self.gradients: list[tuple[Value, int]] = []
+        self.gradients: list[tuple[Value | str, int]] = []
         self.dropped: list[Value] = []
         self.overridden: list[dict[str, Any]] = []
         self.varying = varying
         self.key = Key(dict(self.arguments.scope))
-        self.given = {id(value) for _, value in self.arguments.tensors}
-        self.states = [t for t in self.reached.tensors if id(t) not in self.given]
+        self.passed = {id(value): self._stand_in(value) for _, value in self.arguments.tensors
+                       if value not in self.reached.tensors}
+        self.states = list(self.reached.tensors)
+
+    @staticmethod
+    def _stand_in(value: Value) -> Value:
+        """Another tensor for an argument, which other threads may be using."""
+        one: Value = wrap(type(value), value.array)
+        one.tracked, one._grad = value.tracked, value._grad
+        return one
 
     def run(self) -> Any:
         """The result of the recorded step, whose tensors hold arrays that record."""
         if self.arguments.refused:
             raise Unsupported(self.arguments.refused)
-        passed = [t for _, t in self.arguments.tensors]
-        for tensor in (*self.states, *passed):
-            if tensor.edge is not None and tensor.tracked:
+        passed = list(self.passed.values())
+        for tensor in (*self.states, *(t for _, t in self.arguments.tensors)):
+            if tensor.edge is not None:
                 raise Unsupported("a tensor has a history from before the step; detach() it")
             if type(tensor.array) is not np.ndarray:  # host memory: loops run there
                 raise Unsupported("a tensor is on another device than the cpu")
@@ -105,10 +113,18 @@ class Attempt:
                 raise Found(owner)
 
     def _lend(self, stage: Stage) -> None:
-        for (path, tensor), name in zip(self.arguments.tensors, self.arguments.arrays, strict=True):
-            array = tensor.array if isinstance(tensor.array, Traced) else stage.lend(
-                tensor, self.recording, path)
-            self.slots.setdefault(array.slot, ("argument", (name, tensor)))
+        self.names: dict[Value, str] = {}
+        for (path, value), name in zip(self.arguments.tensors, self.arguments.arrays, strict=True):
+            tensor = self.passed.get(id(value))
+            if tensor is None:  # it is a part of the state
+                self.arguments.text.append(f"if {name[:-1]} is not {name}s: return None")
+                self.key.scope[f"{name}s"] = value
+            elif tensor not in self.names:
+                self.names[tensor] = name[:-1]
+                self.slots[stage.lend(tensor, self.recording, path).slot] = "argument", tensor
+            else:
+                self.arguments.text.append(
+                    f"if {name[:-1]} is not {self.names[tensor]}: return None")
         for tensor in self.states:
             array = stage.lend(tensor, self.recording, self.reached.tensors[tensor])
             self.slots[array.slot] = "state", tensor
@@ -123,7 +139,7 @@ class Attempt:
         self.sentinels = {t: t._grad for t in self.before}
 
     def _leaves(self) -> list[Value]:
-        return [t for t in (*self.states, *(t for _, t in self.arguments.tensors)) if t.tracked]
+        return [t for t in (*self.states, *self.names) if t.tracked]
 
     def _number(self, value: Any, text: str) -> Number:
         number = given_number(self.recording, value)
@@ -225,6 +241,8 @@ class Attempt:
         def put(value: Any) -> Any:
             if type(value) is float:
                 return next(floats)
+            if isinstance(value, Value):
+                return self.passed.get(id(value), value)
             if type(value) in (tuple, list):
                 return type(value)(map(put, value))
             return {k: put(v) for k, v in value.items()} if type(value) is dict else value
@@ -236,9 +254,8 @@ class Attempt:
     def _write_back(self, stage: Stage) -> None:
         """The values of a tensor that got other memory, into the memory that it has."""
         for slot, (kind, what) in list(self.slots.items()):
-            tensor = what[1] if kind == "argument" else what
-            name = self.recording.names[slot]
-            if kind == "grad" or tensor.array.slot == slot:
+            tensor, name = what, self.recording.names[slot]
+            if kind == "grad" or (type(tensor.array) is Traced and tensor.array.slot == slot):
                 continue
             shape, dtype = self.recording.meta[slot]
             new = tensor.array
@@ -261,17 +278,20 @@ class Attempt:
                 raise Exact
             if now is sentinel:
                 continue
-            if now is None or not (self.exact or self.grads or id(tensor) in self.given):
+            if now is None or not (self.exact or self.grads or tensor in self.names):
                 self.dropped.append(tensor)
             else:
-                self.gradients.append((tensor, len(self.recording.outputs)))
+                self.gradients.append((self.names.get(tensor, tensor), len(self.recording.outputs)))
                 self.recording.outputs.append(now.array.slot)
 
     def _template(self, value: Any) -> Any:
         """The result, with Result(i) for tensors that a run returns and the rest as it is."""
         if isinstance(value, Value):
-            if value in self.reached.tensors or id(value) in self.given:
-                return Same(value, next((p for p, t in self.arguments.tensors if t is value), None))
+            if value in self.reached.tensors:
+                return Same(value, None)
+            for path, one in self.arguments.tensors:
+                if self.passed.get(id(one)) is value:
+                    return Same(value, path)
             if type(value.array) is not Traced:
                 return Result(self._output(Traced(
                     self.recording, self.recording.constant(value.array), value.array)))
@@ -328,18 +348,22 @@ class Attempt:
                 if slot in written:
                     self.touched.append(what)
                 continue
-            name, tensor = what if kind == "argument" else (f"g{slot}._grad.array", what)
+            name = self.names.get(what, f"g{slot}")
+            key.scope.setdefault(f"g{slot}", what)
             if kind == "grad":
-                key.scope[f"g{slot}"] = tensor
-                key.arguments.append(f"if g{slot}._grad is None: return None")
-            key.arrays.append(name)
-            key.held.append(tensor._grad.array if kind == "grad" else tensor.array)
+                key.arguments.append(f"if {name}._grad is None: return None")
+                name += "._grad"
+            key.arrays.append(f"{name}.array")
+            key.held.append(what._grad.array if kind == "grad" else what.array)
             if slot in written:
-                others.append(f"g{slot}._grad" if kind == "grad" else name[:-1])
+                others.append(name)
         if overlapping([a for a in key.held if a is not None]) and written:
             raise Unsupported("tensors of the step share memory")
         if self.exact:
-            key.absent = [t for t, old in self.before.items() if old is None]
+            key.absent = [t for t, old in self.before.items()
+                          if old is None and t not in self.names]
+            key.arguments += [f"if {self.names[t]}._grad is not None: return None"
+                              for t, old in self.before.items() if old is None and t in self.names]
         key.held.extend([None] * len(drawn))
         for number, source in recording.read.items():
             self.texts[number] = f"held[{recording.inputs.index(source)}].item()"
@@ -351,6 +375,7 @@ class Attempt:
         key.before = [f"{name} = {text}" for name, text in self.owners.items()
                       if any(name in one for one in read)]
         key.others = others
+        key.targets = [target for target, _ in self.gradients if isinstance(target, str)]
 
 
 class Result:

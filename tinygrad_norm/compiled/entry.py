@@ -63,22 +63,24 @@ class Key:
         """What is called before the numbers are read."""
         self.others: list[str] = []
         """Tensors beside the states that a run writes."""
+        self.targets: list[str] = []
+        """Arguments that get a gradient."""
         self.match: Callable[[Any, Any], Any] = lambda args, kwargs: None
 
     def finish(self) -> None:
         """Write the function ``match(args, kwargs)``: None for a call of another kind, else the
-        numbers given, whether all arrays of the states are where they were, and other tensors that
-        are written."""
+        numbers given, whether all arrays of the states are where they were, other tensors that are
+        written, and those that get a gradient."""
         scope = self.scope
         scope.update(held=self.held, one_of=one_of, moved=self._moved, equal=self._equal,
                      flags=flags.get, mode=flags.get(), ndarray=np.ndarray)
         text = ["def match(args, kwargs):", "    if flags() != mode: return None"]
         text += [f"    {line}" for line in self.arguments]
-        looks = [self._look(place, f"s{i}") for i, place in enumerate(self.same)]
-        exact = [self._look(place, f"l{i}") for i, place in enumerate(self.links)]
+        looks = [self._look(place, f"same{i}") for i, place in enumerate(self.same)]
+        exact = [self._look(place, f"link{i}") for i, place in enumerate(self.links)]
         for i, container in enumerate(self.sizes):
-            scope[f"c{i}"] = container
-            exact.append(f"len(c{i}) == {len(container)}")
+            scope[f"size{i}"] = container
+            exact.append(f"len(size{i}) == {len(container)}")
         for i, tensor in enumerate(self.states):
             scope[f"t{i}"] = tensor
             exact.append(f"t{i}.tracked is {tensor.tracked}")
@@ -96,7 +98,8 @@ class Key:
         text += [f"    held[{len(self.states) + i}] = {array}"
                  for i, array in enumerate(self.arrays)]
         text += [f"    {line}" for line in self.before]
-        text.append(f"    return [{', '.join(self.numbers)}], same, [{', '.join(self.others)}]")
+        text.append(f"    return [{', '.join(self.numbers)}], same, [{', '.join(self.others)}], "
+                    f"[{', '.join(self.targets)}]")
         exec("\n".join(text), scope)
         self.match = scope["match"]
 

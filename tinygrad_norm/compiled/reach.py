@@ -156,6 +156,8 @@ class Reached:
                 self.layers[id(value)] = name, value
         self.containers.append((name, own, ours))
         for key, one in list(own.items()):
+            if ours and isinstance(one, tuple) and key.startswith("_"):
+                continue  # what the last batch left
             if isinstance(value, Tree) or not ours or not isinstance(one, SIMPLE):
                 yield Place(f"{name}.{key}", own, key, one)
         for kind in type(value).__mro__:

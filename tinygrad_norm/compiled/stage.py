@@ -25,8 +25,10 @@ class Stage:
         self.reached = reached
         self.tensors = [(t, t.array, t.written, t.tracked, t.edge, dict(vars(t))) for t in tensors]
         self.containers = [(name, one, one.copy(), ours) for name, one, ours in reached.containers]
-        self.shown = [place for place in (*reached.places, *reached.links)
-                      if place.key is None or not isinstance(place.holder, dict | list | tuple)]
+        held = {id(one) for _, one, _ in reached.containers}
+        self.named = [place for place in (*reached.places, *reached.links)
+                      if id(place.holder) not in held and (
+                          place.key is None or isinstance(place.holder, dict))]
         self.put: list[tuple[Place, Number]] = []
         default = default_generator()
         self.generators = [(one, one.numpy) for one in {id(one): one for one in (
@@ -66,8 +68,8 @@ class Stage:
                 if value is given.get((id(now), key), now) or ours:
                     continue
                 return f"changes {name}[{key!r:.40}]"
-        for place in self.shown:
-            if place.now() is not place.value and all(place != one for one, _ in self.put):
+        for place in self.named:
+            if place.now() is not given.get((id(place.holder), place.key), place.value):
                 return f"changes {place.name}"
         for generator, numpy in self.generators:
             if generator.numpy is not numpy:
@@ -94,8 +96,8 @@ class Stage:
                     if ours and key in before and type(value) in SIMPLE}
             now.clear()
             now.update({**before, **kept})
-        for place in self.shown:
-            if place.key is None or isinstance(place.holder, dict):
+        for place in self.named:
+            if place.now() is not place.value:
                 place.put(place.value)
         for generator, numpy in self.generators:
             generator.numpy = numpy

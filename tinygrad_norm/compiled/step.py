@@ -35,6 +35,10 @@ def program_of(recording: Recording) -> Any:
     return Plain(recording)
 
 
+recording_alone = RLock()
+"""While one thread records, tensors that another one shares hold arrays that record."""
+
+
 class Entry:
     """One kind of calls: what it was recorded as, or why it was not.
 
@@ -79,7 +83,7 @@ class Entry:
     def run(self, found: Any, args: Any, kwargs: Any) -> Any:
         """The result of the step; NO_MATCH itself where a guard did not hold: then all is as it
         was."""
-        numbers, same, others = found
+        numbers, same, others, targets = found
         held = self.key.held
         before = []
         for owner, draw, i in self.draws:
@@ -104,7 +108,8 @@ class Entry:
             tensor.written[0] = now
         for tensor in self.dropped:
             tensor._grad = None
-        for tensor, i in self.gradients:
+        for target, i in self.gradients:
+            tensor = targets.pop(0) if isinstance(target, str) else target
             tensor._grad = wrap(Tensor, results[i])
         template = self.template
         if template.__class__ is Result:
@@ -159,6 +164,8 @@ class Step:
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current.get() is not None:  # within a step that is being recorded
+            return self.function(*args, **kwargs)
         with self._lock:
             if self._entries:
                 entry = self._entries[0]
@@ -183,9 +190,11 @@ class Step:
 
     def _another(self, args: Any, kwargs: Any) -> Any:
         """A call that is not of the kind of the last."""
-        if current.get() is not None:  # within a step that is being recorded
-            return self.function(*args, **kwargs)
-        for entry in self._entries[1:]:
+        with recording_alone:
+            return self._looked_up(args, kwargs)
+
+    def _looked_up(self, args: Any, kwargs: Any) -> Any:
+        for entry in self._entries:
             found = entry.match(args, kwargs)
             if found is not None:
                 self._entries.remove(entry)
