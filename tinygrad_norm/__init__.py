@@ -24,6 +24,7 @@ from . import public as _public
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend.array import Device as device
 from .checkpoint import load, save
+from .compiled.step import compile
 from .functions import (
     abs,
     add,
@@ -178,6 +179,7 @@ __all__ = [
     "chunk",
     "clamp",
     "clone",
+    "compile",
     "cos",
     "cuda",
     "cumsum",
