@@ -3,7 +3,9 @@
 
 from .. import public
 from . import normal_cupy as normal_cupy  # these register kernels
+from . import normal_loops as normal_loops
 from . import normal_numpy as normal_numpy
+from . import passes as passes
 
 __all__: list[str] = []
 

@@ -137,7 +137,8 @@ def renormalized(
     check_input(who, input, eps, running_mean, running_std, weight, bias)
     if not (rmax >= 1 and dmax >= 0):
         check_bounds(who, rmax, dmax)
-    eps, rmax, dmax = map(float, (eps, rmax, dmax))  # NumPy's would widen a float32 input
+    eps, rmax, dmax = (v if v.__class__ is float else float(v)  # NumPy's would widen float32
+                       for v in (eps, rmax, dmax))
     x, weight, bias = widened((input, weight, bias))
     y, _, new_mean, new_var = standardize_batch(who, x, None, None, eps)
     now, var = new_mean.detach().array, new_var.detach().array
