@@ -34,7 +34,7 @@ class Stage:
         self.generators = [(one, one.numpy) for one in {id(one): one for one in (
             default, *reached.generators)}.values()]
         self.randoms = [(random, random.bit_generator.state) for random in (
-            *(numpy for _, numpy in self.generators), *reached.randoms)]
+            *(random for _, random in self.generators), *reached.randoms)]
         for _, optimizer in reached.optimizers.values():
             optimizer._in_place, optimizer._together = {}, {}
             optimizer._blocks = type(optimizer._blocks)()
@@ -71,8 +71,8 @@ class Stage:
         for place in self.named:
             if place.now() is not given.get((id(place.holder), place.key), place.value):
                 return f"changes {place.name}"
-        for generator, numpy in self.generators:
-            if generator.numpy is not numpy:
+        for generator, random in self.generators:
+            if generator.numpy is not random:
                 return "seeds a generator"
         drawn = [draw.random for draw in recording.draws]
         for random, state in self.randoms:
@@ -99,8 +99,8 @@ class Stage:
         for place in self.named:
             if place.now() is not place.value:
                 place.put(place.value)
-        for generator, numpy in self.generators:
-            generator.numpy = numpy
+        for generator, random in self.generators:
+            generator.numpy = random
         for random, state in self.randoms:
             random.bit_generator.state = state
         for tensor, array, written, tracked, edge, names in self.tensors:
