@@ -14,6 +14,8 @@ import pytest
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn, optim
+from tinygrad_norm.compile.device import record
+from tinygrad_norm.compile.plain import Plain
 from tinygrad_norm.compile.recording import Question
 
 RNG = np.random.default_rng(0)
@@ -464,6 +466,19 @@ def test_decorator_and_copies() -> None:
 
 def counted(x: Any) -> Any:
     return x + 1
+
+
+def test_plain_arrays_on_the_way() -> None:
+    """NumPy's own are data that stays; what is written into one is a line too."""
+    def centred(x: Any) -> Any:
+        mean = np.zeros(6, np.float32)
+        mean += x.mean(axis=0)
+        return np.ones(6, np.float32) * np.exp(x - mean)
+
+    recording = record(centred, [X[0].numpy()])
+    for x in (x.numpy() for x in X[:3]):
+        (result,) = Plain(recording).run([x], []) or []
+        np.testing.assert_array_equal(result, centred(x))
 
 
 def test_steps_within_steps() -> None:
