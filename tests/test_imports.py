@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kinds": {"errors"},
     "public": {"absent", "kinds"},
     "backend": {"errors", "public"},
+    "compile": {"backend", "errors", "kinds"},
     "autograd": {"backend", "errors", "public"},
     "ops": ENGINE,
     "tensors": {"ops", *ENGINE},

@@ -1,0 +1,1 @@
+"""Recorded steps become loops in machine code."""
