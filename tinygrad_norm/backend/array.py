@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -44,6 +45,8 @@ class Device:
 
 
 CPU = Device("cpu")
+home: ContextVar[Device] = ContextVar("tinygrad_norm.home", default=CPU)
+"""Where arrays for the cpu are made: in a recording, where it sees them."""
 
 
 class Backend(Protocol):
@@ -189,8 +192,8 @@ def as_device(device: str | int | Device | None) -> Device:
     Raises:
         DeviceError: an unknown device, or one that this machine lacks (with what to install).
     """
-    if device is None or (isinstance(device, str) and device == "cpu"):
-        return CPU
+    if device is None or device is CPU or (isinstance(device, str) and device == "cpu"):
+        return home.get()
     if isinstance(device, Device):
         name, index = device.type, device.index
     elif isinstance(device, int) and not isinstance(device, bool):
