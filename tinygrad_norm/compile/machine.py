@@ -62,11 +62,11 @@ class Target(NamedTuple):
             cpu=self.cpu, features=self.features, opt=2, codemodel="jitdefault")
 
 
-_lock = threading.RLock()
+LOCK = threading.RLock()
 _codes: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
 if hasattr(os, "register_at_fork"):  # no child is born with LLVM in the middle of its work
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release,
-                        after_in_child=_lock.release)
+    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release,
+                        after_in_child=LOCK.release)
 
 
 @cache
@@ -94,7 +94,7 @@ def load(text: str) -> Code:
     """The code of a module in LLVM's language: the one that is here, that of the cache, or new."""
     target = _target()
     key = hashlib.sha256("\0".join((*target[1:], text)).encode()).hexdigest()
-    with _lock:
+    with LOCK:
         code = _codes.get(key)
         if code is None:
             content = kept.read(key)
@@ -108,7 +108,7 @@ def load(text: str) -> Code:
 @cache
 def _target() -> Target:
     llvm: Any = importlib.import_module("llvmlite.binding")
-    with _lock:
+    with LOCK:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
     features = ""
