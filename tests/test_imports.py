@@ -218,7 +218,7 @@ import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {"cupy", "cupyx", "sklearn", "matplotlib", "tqdm", "graphviz",
-                                  "pygraphviz", "safetensors", "numba", "scipy", "torch"}:
+                                  "pygraphviz", "safetensors", "llvmlite", "scipy", "torch"}:
             raise ImportError(name)
 sys.meta_path.insert(0, Refuse())
 import tinygrad_norm as tn

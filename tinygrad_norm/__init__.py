@@ -24,6 +24,7 @@ from . import public as _public
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend.array import Device as device
 from .checkpoint import load, save
+from .compile.threads import get_num_threads, set_num_threads
 from .functions import (
     abs,
     add,
@@ -210,6 +211,7 @@ __all__ = [
     "full_like",
     "gather",
     "ge",
+    "get_num_threads",
     "get_rng_state",
     "gt",
     "half",
@@ -266,6 +268,7 @@ __all__ = [
     "rsqrt",
     "save",
     "set_grad_enabled",
+    "set_num_threads",
     "set_rng_state",
     "sigmoid",
     "sign",

@@ -57,16 +57,19 @@ def read(key: str) -> bytes | None:
         number = os.open(path / key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
-    with open(number, "rb") as file:
+    try:
         found = os.fstat(number)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             return None
-        text = file.read()
+        with open(number, "rb", closefd=False) as file:
+            text = file.read()
         if text[:CHECKSUM] != checksum(key, text[CHECKSUM:]):
             return None
         with contextlib.suppress(OSError):  # a disk that is only read keeps its times
             os.utime(number)
-    return text[CHECKSUM:]
+        return text[CHECKSUM:]
+    finally:
+        os.close(number)
 
 
 def write(key: str, content: bytes) -> None:

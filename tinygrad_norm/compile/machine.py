@@ -69,7 +69,6 @@ if hasattr(os, "register_at_fork"):  # no child is born with LLVM in the middle 
                         after_in_child=LOCK.release)
 
 
-@cache
 def problem() -> str:
     """Why there is no machine code here; "" where there is."""
     if os.environ.get(SETTING) == "0":
@@ -85,8 +84,9 @@ def problem() -> str:
     return ""
 
 
+@cache
 def available() -> bool:
-    """Whether ``load`` works here."""
+    """Whether ``load`` works here, as the first time that this was asked."""
     return not problem()
 
 

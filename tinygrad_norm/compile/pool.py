@@ -10,16 +10,13 @@ what is left to chance, and a loop must give the same however it is cut.
 from __future__ import annotations
 
 import ctypes
-import operator
 import os
 import platform
 from functools import cache
 
-from . import blas, machine
+from . import machine, threads
 from .machine import Code
 
-SETTINGS = "TINYGRAD_NORM_THREADS", "OMP_NUM_THREADS"
-"""The environment's names for a number of threads; the least of them holds."""
 MOST = 64
 """A loop takes no more threads than these: there is so much room in @claim."""
 
@@ -213,40 +210,11 @@ define void @share(ptr %f, ptr %table, i64 %n, i64 %parts) nounwind {
 """
 """Where there are no threads of POSIX."""
 
-_limit: int | None = None  # what was set; otherwise the environment says
 _running = 0
 
 
-def set_num_threads(n: int) -> None:
-    """Let loops and matrix products take at most n threads.
-
-    It holds for the process: NumPy's own products too, where its library is OpenBLAS. Without it as
-    many are taken as there are processors for this process, or as TINYGRAD_NORM_THREADS or
-    OMP_NUM_THREADS say, if that is less. Loops give the same bits with any number.
-    """
-    global _limit
-    n = operator.index(n)
-    if n < 1:
-        raise ValueError(f"set_num_threads: expected 1 thread or more, got {n}")
-    _limit = n
-    if functions := blas.threads():
-        functions[1](ctypes.c_int(n))
-    with machine.LOCK:
-        if _running:
-            _start(_code())
-
-
-def get_num_threads() -> int:
-    """How many threads a loop takes at most."""
-    if _limit is not None:
-        return _limit
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    given = [os.environ.get(name, "").partition(",")[0].strip() for name in SETTINGS]
-    return max(1, min([here or 1, *(int(number) for number in given if number.isdecimal())]))
-
-
 def share() -> int:
-    """The address of ``share``; the threads are there from the first time that it is asked for."""
+    """The address of ``share``; from the first time that it is asked for its threads are there."""
     with machine.LOCK:
         code = _code()
         _start(code)
@@ -261,6 +229,7 @@ def _code() -> Code:
     code = machine.load(TEXT + (PAUSE_ARM if arm else PAUSE))
     _prepare(code)
     os.register_at_fork(after_in_child=lambda: _prepare(code))
+    threads.told.append(share)
     return code
 
 
@@ -280,7 +249,7 @@ def _start(code: Code) -> None:
     global _running
     if os.name != "posix":
         return
-    wanted = min(get_num_threads(), MOST) - 1
+    wanted = min(threads.get_num_threads(), MOST) - 1
     create = ctypes.CDLL(None).pthread_create
     worker = ctypes.c_void_p(code.address("worker"))
     number = ctypes.create_string_buffer(64)
