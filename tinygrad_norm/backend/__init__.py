@@ -4,6 +4,7 @@
 from .. import public
 from . import normal_cupy as normal_cupy  # these register kernels
 from . import normal_numpy as normal_numpy
+from . import passes as passes
 
 __all__: list[str] = []
 

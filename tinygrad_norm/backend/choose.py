@@ -35,7 +35,7 @@ a bool. A class that is not here is not asked: a GPU would have to be waited for
 def implements(reference: Callable[..., Any], kind: type | str) -> Callable[[F], F]:
     """Register a kernel: what computes ``reference`` for arrays of exactly the class ``kind``.
 
-    A package that may not be installed is named instead: ``"cupy"`` stands for all its classes.
+    A package that is not imported here is named instead: ``"cupy"`` stands for all its classes.
     The kernel takes the same arguments and gives the same results within rounding.
     """
 
@@ -49,8 +49,11 @@ def implements(reference: Callable[..., Any], kind: type | str) -> Callable[[F],
 
 @cache
 def _chosen(reference: Callable[..., Any], kind: type) -> Callable[..., Any]:
-    package = kind.__module__.partition(".")[0]
-    return KERNELS.get((reference, kind)) or KERNELS.get((reference, package), reference)
+    found, package = KERNELS.get((reference, kind)), kind.__module__
+    while found is None and package:
+        found = KERNELS.get((reference, package))
+        package = package.rpartition(".")[0]
+    return found or reference
 
 
 class _Lookup(Protocol):

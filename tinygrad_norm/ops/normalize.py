@@ -6,13 +6,19 @@ from ..autograd.broadcasting import unbroadcast
 from ..autograd.op import Primitive, primitive
 from ..backend import reference
 from ..backend.array import Array
+from ..backend.choose import kernel
 
 normalize = Primitive(reference.normalize, outputs=("y", "xc", "mean", "var"))
 """(y, xc, mean, var) of x, weight, bias; settings: axes, eps, centred, beside, groups."""
 normalize.gradient_of("x", "weight", "bias")(reference.normalize_gradient)
 
-moments = Primitive(reference.moments, outputs=("xc", "mean", "var"))
-"""(xc, mean, var) of x; settings: axes, centred."""
+
+@primitive(outputs=("xc", "mean", "var"))
+def moments(x: Array, *, axes: tuple[int, ...], centred: bool) -> tuple[Array, Array, Array]:
+    """mean = Σ x / n (0 when not centred), xc = x - mean, var = Σ xc² / n"""
+    return kernel(reference.moments, type(x))(x, axes=axes, centred=centred)
+
+
 moments.gradient_of("x")(reference.moments_gradient)
 
 unit = Primitive(reference.unit)

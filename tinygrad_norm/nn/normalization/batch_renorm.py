@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ...autograd.graph import wrap
 from ...autograd.mode import statistics_enabled
-from ...backend.array import Array, array_module
+from ...backend.array import Array, array_module, weak
 from ...ops.normalize import renorm
 from ...ops.rounding import in_float32, widened
 from ...tensors.tensor import Tensor
@@ -137,7 +137,7 @@ def renormalized(
     check_input(who, input, eps, running_mean, running_std, weight, bias)
     if not (rmax >= 1 and dmax >= 0):
         check_bounds(who, rmax, dmax)
-    eps, rmax, dmax = map(float, (eps, rmax, dmax))  # NumPy's would widen a float32 input
+    eps, rmax, dmax = map(weak, (eps, rmax, dmax))  # NumPy's would widen a float32 input
     x, weight, bias = widened((input, weight, bias))
     y, _, new_mean, new_var = standardize_batch(who, x, None, None, eps)
     now, var = new_mean.detach().array, new_var.detach().array
@@ -196,12 +196,12 @@ class BatchRenorm(ChannelNorm):
             rmax = rmax(step) if callable(rmax) else rmax
             dmax = dmax(step) if callable(dmax) else dmax
             check_bounds(type(self).__name__, rmax, dmax, f" at step {step}")
-        return super().numbers() | {"rmax": float(rmax), "dmax": float(dmax)}
+        return super().numbers() | {"rmax": weak(rmax), "dmax": weak(dmax)}
 
     def steps(self) -> int:
         """num_batches_tracked as an int. Reading waits for a GPU."""
         batches: Any = self.num_batches_tracked
-        return int(batches.item())
+        return batches.item()
 
     @property
     def clipped(self) -> Clipped | None:

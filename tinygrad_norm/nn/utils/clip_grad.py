@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ...autograd.graph import Value, tick, wrap
-from ...backend.array import Array, array_module, device_of, to_device
+from ...backend.array import Array, array_module, device_of, to_device, to_numpy
 from ...backend.choose import expect
 from ...tensors.creation import tensor
 from ...tensors.tensor import Tensor
@@ -92,8 +92,8 @@ def clip_grad_norm_(
     if not gradients:
         return tensor(0.0)
     total = _total([g.array for g in gradients], float(norm_type))
-    module = array_module(total)
-    if error_if_nonfinite and not bool(module.isfinite(total).item()):
+    module, asked = array_module(total), expect(type(total)) or to_numpy
+    if error_if_nonfinite and not asked(module.isfinite(total)):
         raise RuntimeError(f"clip_grad_norm_: the total norm of order {norm_type} is "
                            f"{total.item()}, so gradients cannot be clipped; find its origin with "
                            "detect_anomaly(), or pass error_if_nonfinite=False")
