@@ -43,6 +43,15 @@ def exponent(function: Callable[[Any], Any], low: float, centre: float, degree: 
     return series(of_q, (low - c) / (low + c), (39 - c) / (39 + c), degree)
 
 
+def in_quotient(function: Callable[[Any], Any], degree: int) -> list[Any]:
+    """function(t) for t from 0 to 14.5, where float32 ends, in powers of (t - 4) / (t + 4)."""
+    def of_q(q: Any) -> Any:
+        with extradps(40):
+            return function(4 * (1 + q) / (1 - q))
+
+    return series(of_q, mpf(-1), mpf(10.5) / mpf(18.5), degree)
+
+
 def tables() -> dict[str, list[Any]]:
     """The constants of normal.py by their names."""
     root = findroot(excess, 0.75)
@@ -53,6 +62,9 @@ def tables() -> dict[str, list[Any]]:
         "NEAR": series(lambda u: tail(1 - u), mpf(0), mpf(1), 16),
         "FAR": exponent(lambda t: t * tail(t), 1, 1.5, 24),
         "SLOPE": exponent(lambda t: excess(t) / (root - t), 0, 4, 22),
+        "SHORT_ERF": series(lambda w: erf(sqrt(w)) / sqrt(w) - 1, mpf(0), mpf(1), 6),
+        "SHORT_TAIL": in_quotient(lambda t: (exp(-t * t / 2) / tail(t) - 2) / t - 2, 11),
+        "SHORT_SLOPE": in_quotient(lambda t: exp(t * t / 2) * excess(t) / (root - t), 9),
         "SCALE": [high - OFFSET, scale - high],
         "ROOT": [root, root - mpf(float(root))],
     }

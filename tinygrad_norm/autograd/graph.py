@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from ..backend.array import PLAIN, Array
+from ..backend.array import Array
 
 if TYPE_CHECKING:
     from .observer import Observer
@@ -91,6 +91,10 @@ class Constant:
         self.shape: tuple[int, ...] | None = getattr(value.array if held else value, "shape", None)
         self.written: list[int] | None = value.written if held else None
         self.variable: weakref.ref[Value] | None = weakref.ref(value) if held else None
+
+
+PLAIN = frozenset((int, float, type(None)))
+"""Classes of plain numbers: they take the dtype of the tensor beside them."""
 
 
 def constant(value: Any) -> Any:

@@ -27,10 +27,10 @@ from typing import Any, overload
 
 from numpy import asarray, generic
 
-from ..backend.array import PLAIN, array_module, device_of, is_array
+from ..backend.array import array_module, device_of, is_array
 from ..errors import DeviceError, DimError, DtypeError, RangeError, ShapeError
 from .anomaly import check_forward
-from .graph import Edge, Kept, Node, Value, _new, wrap
+from .graph import PLAIN, Edge, Kept, Node, Value, _new, wrap
 from .mode import ANOMALY, GRAD, flags
 from .observer import Observer
 from .plan import Names, Plan, Rule, Source, make_plan

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.array import PLAIN, is_array, plain
+from ..backend.array import is_array, plain
 from ..errors import DtypeError
 from .graph import Value, wrap
 
@@ -33,8 +33,7 @@ def result_type(*values: Any, who: str = "") -> np.dtype:
             groups[2].append(np.dtype(bool))
         elif isinstance(value, int | np.integer):
             groups[2].append(np.dtype(np.int64))
-        elif isinstance(value, float | np.floating) or (value is not None
-                                                        and value.__class__ in PLAIN):
+        elif isinstance(value, float | np.floating):
             groups[2].append(DEFAULT_FLOAT)
         elif is_array(value) and value.dtype.kind in KINDS:
             groups[0 if value.ndim else 1].append(value.dtype)
@@ -106,7 +105,7 @@ def roomy(mode: str, inputs: Sequence[Any], settings: dict[str, Any]) -> list[An
     What compares (``"near"``) takes the number that float16 has in its place, as PyTorch does,
     unless that would be infinite or few digits of it would be left.
     """
-    numbers: list[Any] = [v for v in inputs if v is not None and v.__class__ in PLAIN]
+    numbers = [v for v in inputs if v.__class__ in (int, float)]
     numbers += [v for v in settings.values() if v.__class__ is float]
     if mode == "near":
         numbers = [v for v in numbers if v and not SMALLEST <= abs(v) <= LARGEST]

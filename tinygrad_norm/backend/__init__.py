@@ -3,6 +3,7 @@
 
 from .. import public
 from . import normal_cupy as normal_cupy  # these register kernels
+from . import normal_loops as normal_loops
 from . import normal_numpy as normal_numpy
 from . import passes as passes
 

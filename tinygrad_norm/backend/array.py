@@ -21,17 +21,6 @@ Array = Any
 """A NumPy or a CuPy array: the two share their methods, not a base class."""
 
 
-PLAIN: set[type] = {int, float, type(None)}
-"""The classes of numbers that stand beside arrays as they are, and take the dtype of these. A class
-of numbers that record what is done with them joins."""
-
-
-def weak(number: Any) -> float:
-    """``number`` as one that stands beside arrays: NumPy's would widen float32 ones."""
-    own: Any = number if number.__class__ in PLAIN else float(number)
-    return own
-
-
 @dataclass(frozen=True)
 class Device:
     """Where an array lies: ``Device("cpu")``, ``Device("cuda", 0)``."""

@@ -27,6 +27,9 @@ import numpy as np
 F = TypeVar("F", bound=Callable[..., Any])
 
 KERNELS: dict[tuple[Callable[..., Any], type | str], Callable[..., Any]] = {}
+RECORDS = "tinygrad_norm.compile"
+"""The package of the arrays that record what is done with them: its kernels are few passes, each of
+elementwise functions and sums."""
 ANSWERS: dict[type, Callable[[Any], bool]] = {np.ndarray: bool}
 """The array classes whose values can be asked at no cost, each with what makes a condition on them
 a bool. A class that is not here is not asked: a GPU would have to be waited for."""

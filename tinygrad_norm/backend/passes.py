@@ -12,12 +12,9 @@ from typing import Any
 
 from . import reference
 from .array import Array, array_module
-from .choose import expect, implements
+from .choose import RECORDS, expect, implements
 from .reference import count, first, same_along
 from .sums import FIRST, average, total
-
-RECORDS = "tinygrad_norm.compile"
-"""The package of the arrays that record."""
 
 CACHED = 1024
 """Of so many values, which lie in the cache, the mean is subtracted; of more that of a few of them,
@@ -121,7 +118,8 @@ def output_gradient(
     pivot = pivot_of(dy, axes, n)
     d = dy - pivot
     sum_d = sums(d, axes)
-    along = sums(d, axes, xc) - sums(xc, axes) * (sum_d / n)
+    wide = xc.astype("float64") if n > CACHED else xc  # float32 rounds many that are alike alike
+    along = sums(d, axes, xc) - sums(wide, axes) * (sum_d / n)
     square = 1 / (var + eps)
     scale = sqrt(square)
     outer = scale if weight is None else scale * weight

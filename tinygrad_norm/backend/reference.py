@@ -199,7 +199,6 @@ def root(x: Any) -> Any:
 
 
 implements(root, np.ndarray)(np.sqrt)  # x**0.5 takes 1 µs more
-implements(root, float)(math.sqrt)
 
 
 def multiply(x: Any, by: Any) -> Any:

@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.graph import PLAIN
 from ..autograd.op import Primitive, primitive
-from ..backend.array import PLAIN, Array, array_module, check_device
+from ..backend.array import Array, array_module, check_device
 from ..backend.choose import implements, kernel
 
 # -- comparisons and logic (no gradient) --------------------------------------------------------
+
+
+NUMBERS = PLAIN | {bool}
 
 
 def comparison(name: str, symbol: str, compare: Callable[[Any, Any], Any]) -> Primitive:
     """The operation of that name. CuPy compares with an array of NumPy's without dimensions too."""
 
     def compared(a: Array, b: Array) -> Array:
-        kind, other = type(a), type(b)
-        if (kind is not other and kind not in PLAIN and other not in PLAIN
-                and bool not in (kind, other)):
+        kind, other = a.__class__, b.__class__  # of a number that records: float
+        if kind is not other and kind not in NUMBERS and other not in NUMBERS:
             check_device(name, "input 0", a, "input 1", b)
         return compare(a, b)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
+from ..backend.choose import RECORDS, implements, kernel
 from .choice import clamp, where
 from .elementwise import abs_, sign
 from .reduction import softmax, sum_
@@ -23,6 +24,11 @@ def cross_entropy(x: Array, labels: Array, share: Any) -> tuple[Array, Array]:
 
     x (N, C), labels (N,) within 0 to C - 1; share (N,) or a number: 1/N gives the mean.
     """
+    return kernel(at_labels, type(x))(x, labels, share)
+
+
+def at_labels(x: Array, labels: Array, share: Any) -> tuple[Array, Array]:
+    """As :func:`cross_entropy`, with one value of each row looked up."""
     module = array_module(x)
     z = x.T.copy("C" if x.shape[1] < FEW else "K")
     z -= z.max(axis=0)
@@ -35,6 +41,19 @@ def cross_entropy(x: Array, labels: Array, share: Any) -> tuple[Array, Array]:
     each = module.log(total) - at_label
     each *= share
     return each.sum(), z.T
+
+
+@implements(at_labels, RECORDS)
+def among_classes(x: Array, labels: Array, share: Any) -> tuple[Array, Array]:
+    """As :func:`at_labels`, with all values compared: elementwise, and sums."""
+    module = array_module(x)
+    here = labels.reshape(-1, 1) == module.arange(x.shape[1])
+    z = x - x.max(axis=1, keepdims=True)
+    e = module.exp(z)
+    total = e.sum(axis=1, keepdims=True)
+    each = (module.log(total) - module.where(here, z, 0).sum(axis=1, keepdims=True)).reshape(-1)
+    p = e / total
+    return (each * share).sum(), module.where(here, p - 1, p)
 
 
 @cross_entropy.gradient_of("x")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..backend.array import Array, array_module, weak
-from ..backend.choose import kernel
-from ..backend.reference import root
+from ..backend.array import Array, array_module
 from ..tensors.tensor import Tensor
 from .groups import Group, plain
 from .optimizer import Optimizer
@@ -110,10 +109,9 @@ class Adam(Optimizer):
                 "decoupled": group["decoupled_weight_decay"], "maximize": group["maximize"]}
 
     def numbers_at(self, group: Group, step: float) -> dict[str, float]:
-        beta1, beta2 = map(weak, group["betas"])
-        rest = 1 - beta2**step
-        return {"lr": weak(group["lr"]), "beta1": beta1, "beta2": beta2,
-                "correction1": 1 - beta1**step, "root_correction2": kernel(root, type(rest))(rest)}
+        beta1, beta2 = map(float, group["betas"])
+        return {"lr": float(group["lr"]), "beta1": beta1, "beta2": beta2,
+                "correction1": 1 - beta1**step, "root_correction2": math.sqrt(1 - beta2**step)}
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def apply_rule(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import enable_grad
-from ..backend.array import array_module, check_device, weak
+from ..backend.array import array_module, check_device
 from ..tensors.tensor import Tensor
 from .blocks import Blocks
 from .groups import Group as Group
@@ -95,7 +95,7 @@ class Optimizer:
 
     def numbers_at(self, group: Group, step: float) -> dict[str, float]:
         """The arguments of the rule at a parameter's step number ``step``, counted from 1."""
-        return {"lr": weak(group["lr"])}
+        return {"lr": float(group["lr"])}
 
     def numbers(self) -> list[list[Numbers]]:
         """What the next step gives to the rule and the one after may not: plain Python numbers.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..backend.array import Array, weak
+from ..backend.array import Array
 from ..tensors.tensor import Tensor
 from .groups import Group, plain
 from .optimizer import Optimizer
@@ -92,8 +92,8 @@ class SGD(Optimizer):
                 "nesterov": group["nesterov"], "maximize": group["maximize"]}
 
     def numbers_at(self, group: Group, step: float) -> dict[str, float]:
-        lr, momentum = weak(group["lr"]), group["momentum"]
-        return {"lr": lr, "momentum": weak(momentum)} if momentum else {"lr": lr}
+        lr, momentum = float(group["lr"]), group["momentum"]
+        return {"lr": lr, "momentum": float(momentum)} if momentum else {"lr": lr}
 
 
 def _check(options: Group) -> None:

@@ -37,7 +37,8 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start over from ``seed``."""
-        self.numpy = np.random.Generator(np.random.PCG64(np.random.SeedSequence(abs(int(seed)))))
+        fresh = np.random.PCG64(np.random.SeedSequence(abs(int(seed))))
+        self.numpy.bit_generator.state = fresh.state  # what holds the generator draws on with it
         return self
 
     def get_state(self) -> Tensor:

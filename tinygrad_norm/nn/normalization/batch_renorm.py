@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from ...autograd.graph import wrap
 from ...autograd.mode import statistics_enabled
-from ...backend.array import Array, array_module, weak
+from ...backend.array import Array, array_module
 from ...ops.normalize import renorm
 from ...ops.rounding import in_float32, widened
 from ...tensors.tensor import Tensor
@@ -137,7 +137,8 @@ def renormalized(
     check_input(who, input, eps, running_mean, running_std, weight, bias)
     if not (rmax >= 1 and dmax >= 0):
         check_bounds(who, rmax, dmax)
-    eps, rmax, dmax = map(weak, (eps, rmax, dmax))  # NumPy's would widen a float32 input
+    eps, rmax, dmax = (v if v.__class__ is float else float(v)  # NumPy's would widen float32
+                       for v in (eps, rmax, dmax))
     x, weight, bias = widened((input, weight, bias))
     y, _, new_mean, new_var = standardize_batch(who, x, None, None, eps)
     now, var = new_mean.detach().array, new_var.detach().array
@@ -196,12 +197,12 @@ class BatchRenorm(ChannelNorm):
             rmax = rmax(step) if callable(rmax) else rmax
             dmax = dmax(step) if callable(dmax) else dmax
             check_bounds(type(self).__name__, rmax, dmax, f" at step {step}")
-        return super().numbers() | {"rmax": weak(rmax), "dmax": weak(dmax)}
+        return super().numbers() | {"rmax": float(rmax), "dmax": float(dmax)}
 
     def steps(self) -> int:
         """num_batches_tracked as an int. Reading waits for a GPU."""
         batches: Any = self.num_batches_tracked
-        return batches.item()
+        return int(batches.item())
 
     @property
     def clipped(self) -> Clipped | None:
