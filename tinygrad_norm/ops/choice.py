@@ -78,7 +78,7 @@ def isfinite(x: Array) -> Array:
 
 # -- choices ---------------------------------------------------------------------------------------
 
-BITS = {2: "int16", 4: "int32", 8: "int64"}
+BITS = {n: np.dtype(f"int{8 * n}") for n in (2, 4, 8)}
 """The whole numbers as wide as each float, by their bytes."""
 
 
