@@ -18,7 +18,7 @@ import tinygrad_norm as tn
 from tinygrad_norm.autograd import grad
 from tinygrad_norm.backend import normal, normal_numpy
 from tinygrad_norm.backend.array import to_numpy
-from tinygrad_norm.backend.choose import implements, kernel
+from tinygrad_norm.backend.choose import RECORDS, implements, kernel
 
 F = tn.nn.functional
 ROOT = normal.ROOT[0]
@@ -166,16 +166,42 @@ def test_memory_does_not_matter(formula: Any, dtype: str) -> None:
     assert compute(x).base is None  # may be written into by what is computed next
 
 
+class Recording:
+    """What the kernels of arrays that record are chosen by."""
+
+    __module__ = f"{RECORDS}.arrays"
+
+
+@pytest.mark.parametrize(("kind", "most"), [
+    (np.ndarray, {"erf": 0.51, "gelu": 3, "gelu_slope": 3, "gelu_curvature": 3}),
+    # NumPy's exp is within 2.5 units
+    (Recording, {"erf": 1.5, "gelu": 5.5, "gelu_slope": 6.5, "gelu_curvature": 4.5}),
+], ids=["tables", "loops"])
 @pytest.mark.parametrize("formula", KERNELS, ids=lambda f: f.__name__)
-def test_tables_and_formulas_agree(formula: Any) -> None:
+def test_kernels_and_formulas_agree(formula: Any, kind: type, most: dict[str, float]) -> None:
     """float32: far more values than mpmath has time for."""
-    compute = kernel(formula, np.ndarray)
+    compute = kernel(formula, kind)
     x = np.random.default_rng(1).uniform(-14.5, 14.5, 200_000).astype("float32")
     x[::2] /= 8
+    x = np.concatenate([x, near(ROOT, "float32"), near(2**0.5, "float32"), near(1, "float32")])
     exact = formula(x.astype("float64"))
     with np.errstate(under="ignore"):
         unit = np.spacing(np.abs(exact).astype("float32")).astype("float64")
-    assert np.max(np.abs(compute(x) - exact) / unit) <= (0.51 if formula is normal.erf else 3)
+        assert np.max(np.abs(compute(x) - exact) / unit) <= most[formula.__name__]
+
+
+@pytest.mark.parametrize("formula", KERNELS, ids=lambda f: f.__name__)
+def test_where_arrays_record_other_dtypes_are_as_exact(formula: Any) -> None:
+    """float64 by the formula, float16 in float32; and values that are not finite."""
+    compute = kernel(formula, Recording)
+    x = np.linspace(-9, 9, 1000)
+    np.testing.assert_array_equal(compute(x), formula(x))
+    half = x.astype("float16")
+    with np.errstate(under="ignore"):
+        np.testing.assert_array_equal(
+            compute(half), compute(half.astype("float32")).astype("float16"))
+        ends = np.array([-np.inf, -1e30, -0.0, 0.0, 1e30, np.inf, np.nan], "float32")
+        np.testing.assert_allclose(compute(ends), formula(ends), rtol=3e-7, atol=0)
 
 
 def test_the_series_are_those_of_the_script() -> None:

@@ -16,7 +16,7 @@ from . import normal
 from .array import Array, array_module
 from .choose import RECORDS, implements
 
-END = 14.5
+END = 15.0
 """In float32 the tails are 0 from here on."""
 RAISED = 2.0**-64
 """Exponentials are larger by its inverse, so that the smallest results keep all their digits until
