@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+import replay
 import strict
 
 import tinygrad_norm as tn
@@ -50,10 +52,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"LEFT OUT {len(_LEFT_OUT)} tests for a GPU: {_REASON}")
 
 
-@pytest.fixture(params=["cpu", "strict", CUDA])
-def device(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=["cpu", "strict", "compiled", CUDA])
+def device(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each kind of device: one test body for all. ``pytest -m cuda`` runs the GPU's half alone."""
-    return request.param
+    with replay.replayed() if request.param == "compiled" else nullcontext():
+        yield request.param
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "tensors": {"ops", *ENGINE},
     "nn": {"tensors", "ops", *ENGINE},
     "optim": {"tensors", "nn", *ENGINE},
+    "compiled": {"compile", "optim", "nn", "tensors", *ENGINE},
     "data": {"tensors", "nn", *ENGINE},
     "viz": {"commandline", "tensors", "nn", *ENGINE},
     "study": {"viz", "checkpoint", "commandline", "tensors", "nn", "ops", *ENGINE},

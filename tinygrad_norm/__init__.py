@@ -25,6 +25,7 @@ from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend.array import Device as device
 from .checkpoint import load, save
 from .compile.threads import get_num_threads, set_num_threads
+from .compiled.step import compile
 from .functions import (
     abs,
     add,
@@ -179,6 +180,7 @@ __all__ = [
     "chunk",
     "clamp",
     "clone",
+    "compile",
     "cos",
     "cuda",
     "cumsum",

@@ -13,7 +13,7 @@ NO_TRANSPOSED = "— there is no transposed convolution; enlarge the image, then
 NO_CTC = "— there is no loss for sequences without an alignment"
 BITS = "x.long() — the dtypes are float16, float32, float64, int32, int64 and bool"
 COMPLEX = "— there are no complex numbers; keep the real and the imaginary part beside each other"
-EAGER = "— nothing is compiled; call the model itself"
+EAGER = "tn.compile(lambda x: x.exp())(x) — which records a step once"
 NO_INVERSE = "— there is no inverse trigonometry with a gradient"
 SMALL = "nn.Dropout(0.5) — which drops single values, not whole channels"
 PADS = "nn.functional.pad(image, (1, 1, 1, 1), mode={!r}) — in the model's forward"
@@ -119,7 +119,7 @@ TN = {
     **dict.fromkeys(("bfloat16", "int16", "int8", "short", "uint8", "uint16", "uint32"), BITS),
     **dict.fromkeys(("cfloat", "complex", "complex128", "complex64", "fft", "view_as_complex",
                      "view_as_real"), COMPLEX),
-    **dict.fromkeys(("compile", "jit", "export", "fx"), EAGER),
+    **dict.fromkeys(("jit", "export", "fx"), EAGER),
     **{name: f"nn.functional.{name}" for name in (
         "adaptive_avg_pool1d", "avg_pool1d", "batch_norm", "binary_cross_entropy_with_logits",
         "conv1d", "conv2d", "dropout", "embedding", "group_norm", "instance_norm", "layer_norm",

@@ -28,7 +28,8 @@ class Plain:
         exec(self.text, self._scope)
         self._run: Callable[..., Any] = self._scope["run"]
 
-    def run(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any]) -> list[np.ndarray] | None:
+    def run(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any], same: bool = False
+            ) -> list[np.ndarray] | None:
         """The outputs, as new arrays; state among ``arrays`` is written.
 
         None if a guard has another answer now: then nothing was written.
@@ -36,12 +37,14 @@ class Plain:
         Args:
             arrays: one for each of the recording's inputs.
             numbers: the value of each NumberSlot.
+            same: the state is where it was at the last run.
         """
         given = list(arrays)
         for i in self._copied:
             given[i] = given[i].copy()
         constants = [a.copy() if written else a for a, written in self._constants]
-        results = self._run(given, constants, numbers)
+        with np.errstate(all="ignore"):  # loops do not warn either
+            results = self._run(given, constants, numbers)
         if results is not None:
             for i in self._copied:
                 arrays[i][...] = given[i]

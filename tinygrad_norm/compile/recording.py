@@ -78,17 +78,21 @@ class Unsupported(Exception):
     """What was recorded cannot be run in this way; the reason, in words."""
 
 
-class Question(RuntimeError):
-    """The value of an array was asked for while a step was recorded.
+ASK_LATER = "return the tensor, and ask there"
 
-    what:   what was asked, in words
+
+class Question(RuntimeError):
+    """What depends on the values of an array was asked for while a step was recorded.
+
+    what:   what was asked for, in words
     where:  by which lines
     """
 
-    def __init__(self, what: str, cure: str) -> None:
-        self.what, self.cure, self.where = what, cure, frames()
+    def __init__(self, what: str, cure: str = ASK_LATER) -> None:
+        self.what, self.where = what, frames()
         (file, line), _ = self.where
-        super().__init__(f"{file}:{line}: {what}, which a compiled step cannot know; {cure}")
+        super().__init__(f"{file}:{line}: {what} is asked for, which is not known when a step is "
+                         f"compiled; {cure}")
 
 
 class Recording:
@@ -181,6 +185,16 @@ class Recording:
         self.draws.append(Draw(random, law, arguments, dtype, slot))
         return drawn, slot
 
+    def depends(self, arrays: Sequence[Any], what: str, cure: str = ASK_LATER) -> None:
+        """What follows depends on the values of arrays that record.
+
+        Raises:
+            Question: another run may find others.
+        """
+        for slot in (array.slot for array in arrays):
+            if self.is_written(slot) or not self.constants.keys() >= self.roots(slot):
+                raise Question(what, cure)
+
     # -- what is asked of it ---------------------------------------------------------------------
 
     def roots(self, slot: Slot) -> frozenset[Slot]:
@@ -215,7 +229,9 @@ class Recording:
             else:
                 scope[f"a{i}"] = answer
                 text.append(f"    if f{i}({spelt}) != a{i}: return None")
-        text.append(f"    return [{', '.join(f'n{i}' for i in range(self.count))}]")
+        known = {*self.numbers, *(one.slot for one in self.arithmetic)}
+        values = (f"n{i}" if NumberSlot(i) in known else "None" for i in range(self.count))
+        text.append(f"    return [{', '.join(values)}]")
         scope.update(inf=float("inf"), nan=float("nan"))
         exec("\n".join(text), scope)
         return scope["evaluate"]

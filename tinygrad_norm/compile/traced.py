@@ -13,21 +13,20 @@ import functools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from types import EllipsisType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from ..backend.array import Device
 from .number import Number, given_number
-from .recording import DEVICE, Question, Recording, Slot, current
+from .recording import DEVICE, Recording, Slot, current
 
 FACTS = {"dtype", "flags", "itemsize", "nbytes", "ndim", "shape", "size", "strides"}
 PLAIN = (int, float, str, type(None), EllipsisType, np.dtype, type)
-ASKING = {"array_equal", "array_equiv", "allclose", "tolist", "tobytes"}
+ASKING = {"array_equal", "array_equiv", "allclose", "tobytes"}
 """Functions and methods whose result is no array: it is made of values."""
 SHAPING = {"nonzero", "flatnonzero", "argwhere", "unique", "compress", "extract", "trim_zeros"}
 """The shape of their result depends on values."""
-RETURN = "return the tensor from the step, and ask there"
 
 
 def spelt(recording: Recording, value: Any) -> Any:
@@ -86,8 +85,8 @@ def run(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
     recording = here()
     name = getattr(function, "method", getattr(function, "__name__", ""))
     if name in ASKING or name in SHAPING or (name == "where" and len(args) == 1):
-        what = "the shape" if name not in ASKING else "the result"
-        raise Question(f"{what} of {name} depends on values", RETURN)
+        what = "the result" if name in ASKING else "the shape of the result"
+        recording.depends([one for one in args if type(one) is Traced], f"{what} of {name}")
     out = settings.get("out")
     if out is None:
         settings.pop("out", None)
@@ -166,23 +165,25 @@ class Traced:
         """The one value: a Number where each run can read it before anything is computed."""
         if index:
             return self.__getitem__(index).item()
-        return self._asked("the value of a tensor is asked for", self.array.item)
+        if self.array.size != 1:
+            return self.array.item()  # NumPy's error
+        (root, *more), recording = self.recording.roots(self.slot), self.recording
+        if not more and root in recording.inputs and not recording.is_written(root) and (
+                recording.meta[root][0] in ((), (1,))):
+            known = next((n for n, source in recording.read.items() if source == root), None)
+            if known is not None:
+                return Number(recording, known, self.array.item())
+            number = given_number(recording, self.array.item())
+            recording.read[number.slot] = root
+            return number
+        return self.values("the value of a tensor").item()
 
-    def _asked(self, what: str, value: Callable[[], Any]) -> Any:
+    def values(self, what: str) -> np.ndarray:
+        """The values of now, where they cannot be others; else an error, which says ``what``."""
         if self.recording.closed:
             raise stale()
-        (slot, *more), recording = self.recording.roots(self.slot), self.recording
-        if not more and not recording.is_written(slot):
-            if slot in recording.constants:
-                return value()
-            if slot in recording.inputs and recording.meta[slot][0] in ((), (1,)):
-                known = [n for n, source in recording.read.items() if source == slot]
-                if known:
-                    return Number(recording, known[0], self.array.item())
-                number = given_number(recording, self.array.item())
-                recording.read[number.slot] = slot
-                return number
-        raise Question(what, RETURN)
+        self.recording.depends([self], what)
+        return self.array.copy()
 
     def __bool__(self) -> bool:
         return bool(self.array) if self.array.size != 1 else bool(self.item())
@@ -202,8 +203,8 @@ class Traced:
     def __iter__(self) -> Iterator[Traced]:
         return (self[i] for i in range(len(self)))
 
-    def __contains__(self, value: Any) -> NoReturn:
-        raise Question("whether a tensor holds a value is asked", RETURN)
+    def __contains__(self, value: Any) -> bool:
+        return value in self.values("whether a tensor holds a value")
 
     def __repr__(self) -> str:
         return f"Traced({self.array!r})"
@@ -211,15 +212,15 @@ class Traced:
     def __getitem__(self, index: Any) -> Any:
         for part in index if isinstance(index, tuple) else (index,):
             if type(part) is Traced and part.array.dtype.kind == "b":
-                raise Question("the shape of what a mask selects depends on values",
+                here().depends([part], "the shape of what a mask selects",
                                "use where(mask, x, 0)")
         return run(operator.getitem, self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         run(operator.setitem, self, index, value)
 
-    def __array__(self, *args: Any, **options: Any) -> NoReturn:
-        raise Question("a tensor is made an array of NumPy's", RETURN)
+    def __array__(self, *args: Any, **options: Any) -> np.ndarray:
+        return self.values("the values of a tensor")
 
     def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
         return run(function, *args, **settings)
