@@ -1,4 +1,4 @@
-"""The device "compiled" for whole tests: what a test computes is recorded, and at its end run again.
+"""The device "compiled" for whole tests: what a test computes is recorded, and run again at its end.
 
 While the test runs its values may be asked: it gets those of the recorded run. At its end the plain
 run of the recording must find each of them again, to the bit.

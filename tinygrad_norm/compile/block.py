@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -23,12 +23,14 @@ class Block:
 
     Args:
         order: the program. results: numbers of the values that are read after it.
+        elsewhere: numbers of those with memory of their own.
     """
 
-    def __init__(self, order: Sequence[Nest | Task], results: set[int]) -> None:
+    def __init__(self, order: Sequence[Nest | Task], results: set[int],
+                 elsewhere: Collection[int]) -> None:
         self.at: dict[int, int] = {}
         self.size = 0
-        self._place(order, results)
+        self._place(order, results, elsewhere)
         block = mmap.mmap(-1, self.size + 2 * HUGE)
         if self.size > HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
             block.madvise(mmap.MADV_HUGEPAGE)
@@ -37,7 +39,8 @@ class Block:
         self.memory = memory[start:start + self.size + LINE]
         self.start = address(self.memory)
 
-    def _place(self, order: Sequence[Nest | Task], results: set[int]) -> None:
+    def _place(self, order: Sequence[Nest | Task], results: set[int],
+               elsewhere: Collection[int]) -> None:
         when = {t: k for k, step in enumerate(order)
                 for t in (step.tasks if isinstance(step, Nest) else [step])}
         last = dict(when)
@@ -50,7 +53,7 @@ class Block:
                 last[d] = max(last[d], until)
         free: list[tuple[int, int, int]] = []  # from where, how much, after which step
         for t in sorted(when, key=when.__getitem__):
-            if t.slot is not None or t.kind == "check":
+            if t.slot is not None or t.kind == "check" or t.value.id in elsewhere:
                 continue
             size = in_lines(math.prod(t.value.shape) * t.value.dtype.itemsize)
             fits = min((f for f in free if f[1] >= size and f[2] < when[t]),

@@ -20,13 +20,13 @@ class Calls:
     """Makes functions of the arrays that a run is given.
 
     inputs:     where in these arrays each slot is; constants: the arrays of the other slots
-    made:       what calls have given in this run, by the number of their value
+    made:       arrays of this run by the number of their value: what calls gave, ``new`` results
     numbers:    of this run
     """
 
     def __init__(self, fuse: Fuse, block: Block, inputs: dict[int, int],
-                 constants: dict[int, np.ndarray]) -> None:
-        self.fuse, self.block = fuse, block
+                 constants: dict[int, np.ndarray], new: set[int]) -> None:
+        self.fuse, self.block, self.new = fuse, block, new
         self.inputs, self.constants = inputs, constants
         self.made: dict[int, np.ndarray] = {}
         self.numbers: Sequence[Any] = ()
@@ -54,7 +54,8 @@ class Calls:
         if slot in self.inputs:
             i = self.inputs[slot]
             return (lambda arrays: seen(arrays[i])) if views else lambda arrays: arrays[i]
-        if slot is None and task is not None and task.kind == "called" and not _is_placed(task):
+        if place.id in self.new or (slot is None and task is not None and task.kind == "called"
+                                    and not _is_placed(task)):
             return lambda arrays: seen(self.made[place.id])
         fixed = seen(self.block.array(place) if slot is None else self.constants[slot])
         return lambda arrays: fixed
@@ -67,8 +68,8 @@ class Calls:
         v = t.value
         if t.kind == "product":
             a, b = map(self.getter, v.args)
-            out = self.block.array(v)
-            return lambda arrays: np.matmul(a(arrays), b(arrays), out=out)
+            out = self.getter(v)
+            return lambda arrays: np.matmul(a(arrays), b(arrays), out=out(arrays))
         call, which = v.attr
         args, settings = self._filled(call.args), self._filled(call.settings)
         if call.within:
@@ -109,9 +110,11 @@ class Calls:
             return lambda arrays: slice(start(arrays), stop(arrays), step(arrays))
         return lambda arrays: x
 
-    def result(self, v: Value) -> Getter:
-        """A result, as an array of its own."""
-        get = self.getter(v)
+    def result(self, v: Value, earlier: Sequence[Value]) -> Getter:
+        """A result, as an array of its own; ``earlier`` are those that were given already."""
+        get, place = self.getter(v), self.fuse.place(v)
+        if place.id in self.new and all(self.fuse.place(x) is not place for x in earlier):
+            return get
         return lambda arrays: get(arrays).copy()
 
 

@@ -20,7 +20,8 @@ class Memory(Text):
 
     general:  sizes, strides and numbers are read from the table, so that nests of other sizes are
               the same text
-    table:    what each entry holds: ("buffer", key), ("number", slot), ("size", n), ("value", x)
+    table:    what each entry holds: ("buffer", key), ("number", slot), ("size", n), ("value", x);
+              a buffer whose key is a tuple is an array of NumPy's, the address of which is in it
     """
 
     mask: str | None = None
@@ -46,11 +47,8 @@ class Memory(Text):
 
     def head(self) -> str:
         """The text that reads the table."""
-        kinds = {"buffer": "ptr", "scratch": "ptr", "size": "i64"}
-        return "\n".join(
-            f"  %t{k} = getelementptr i64, ptr %table, i64 {k}\n"
-            f"  %e{k} = load {kinds.get(kind, 'double')}, ptr %t{k}, align 8"
-            for k, (kind, _) in enumerate(self.table))
+        return "\n".join(loaded("%table", k, kind, key, f"%e{k}")
+                         for k, (kind, key) in enumerate(self.table))
 
     def size(self, n: int) -> str:
         """A size or a stride."""
@@ -179,3 +177,19 @@ class Memory(Text):
         return buffer.stream and self.lanes % line == 0 and offset % line == 0 and all(
             stride % line == 0 for atom, stride in strides.items()
             if self.loops.loop_of[atom] is not self.vector)
+
+
+def loaded(table: str, k: int, kind: str, key: Any, name: str) -> str:
+    """Text that reads entry k of a table. The address of an array's values is in its object."""
+    t = {"size": "i64", "number": "double", "value": "double"}.get(kind, "ptr")
+    text = f"  {name}.t = getelementptr i64, ptr {table}, i64 {k}\n"
+    if kind == "buffer" and isinstance(key, tuple):
+        return (f"{text}  {name}.o = load ptr, ptr {name}.t, align 8\n"
+                f"  {name}.a = getelementptr i8, ptr {name}.o, i64 {WITHIN}\n"
+                f"  {name} = load ptr, ptr {name}.a, align 8")
+    return f"{text}  {name} = load {t}, ptr {name}.t, align 8"
+
+
+WITHIN = object.__basicsize__
+"""Where an object of NumPy's array class holds the address of its values: it is the first thing
+after what every object begins with (``PyArrayObject_fields`` in NumPy's C API)."""

@@ -6,6 +6,7 @@ A table holds the addresses of all arrays and the numbers that change: each nest
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from .index import strides_of, view
 from .lines import Lines
 from .llvm import Writer
 from .loops import Buffer
+from .memory import loaded
 from .recording import Recording, Slot
 from .tasks import Task
 from .values import Value
@@ -29,6 +31,8 @@ SHARED = 1 << 16
 """A nest of so many elementary steps is shared between threads; waking one costs about 5 µs."""
 MANY = 64
 """In at most so many pieces."""
+STREAMED = 1 << 22
+"""A result of so many bytes is written past the cache."""
 LANES = 32
 """float32 values in a vector: two registers of AVX-512."""
 
@@ -37,6 +41,7 @@ class Program:
     """Runs a recording as loops.
 
     Args:
+        states: how many of the inputs, the first ones, are state.
         general: sizes and numbers are no part of the text, so that recordings of other sizes have
             the same machine code.
 
@@ -44,8 +49,8 @@ class Program:
         Unsupported: something in it cannot be run so.
     """
 
-    def __init__(self, recording: Recording, *, general: bool = False) -> None:
-        self.recording, self.general = recording, general
+    def __init__(self, recording: Recording, *, states: int = 0, general: bool = False) -> None:
+        self.recording, self.states, self.general = recording, states, general
         lines = self.lines = Lines(recording, elementwise.known)
         written = [(int(slot), lines.read(slot)) for slot in recording.written()]
         state = [(slot, v) for slot, v in written if v is not lines.inputs.get(Slot(slot))]
@@ -55,12 +60,23 @@ class Program:
         self.outputs = [lines.read(slot) for slot in recording.outputs]
         self.fuse = Fuse(lines, self.outputs, state, guards)
         self.order = self.fuse.run()
+        self.new = self._new()
         self.block = Block(self.order, {
-            self.fuse.place(v).id for v in (*self.outputs, *self.fuse.guards)})
+            self.fuse.place(v).id for v in (*self.outputs, *self.fuse.guards)}, self.new)
         self.table: list[tuple[str, Any]] = [("share", None)]
         self.text = self._text()
         self._bind()
         self._lock = threading.Lock()
+
+    def _new(self) -> dict[int, Value]:
+        """The results that are written where they stay, in arrays made for each run."""
+        found: dict[int, Value] = {}
+        for v in self.outputs:
+            place = self.fuse.place(v)
+            task = self.fuse.tasks.get(place.id)
+            if task is not None and task.slot is None and task.kind != "called":
+                found[place.id] = place
+        return found
 
     # -- text --------------------------------------------------------------------------------------
 
@@ -93,27 +109,22 @@ class Program:
         return "\n".join([*sorted(declared), *functions, "!0 = !{i32 1}\n"])
 
     def _buffers(self) -> dict[Any, Buffer]:
+        """Where each value lies that nests read and write."""
         found: dict[Any, Buffer] = {}
-        for v in self.fuse.live.values():
-            task = self.fuse.tasks.get(v.id)
-            key = ("slot", int(v.attr)) if v.op == "input" else v.id
-            if v.op == "input" or (task is not None and task.slot is None):
-                found[key] = Buffer(key, strides_of(v.shape), v.dtype)
-        for slot, task in self.fuse.written.items():
-            v = task.value
-            found["slot", slot] = Buffer(("slot", slot), strides_of(v.shape), v.dtype)
-        for task in self.fuse.tasks.values():
-            if task.slot is None and task.value.id not in found:
-                v = task.value
-                found[v.id] = Buffer(v.id, strides_of(v.shape), v.dtype)
+        for v in (*self.fuse.live.values(), *(t.value for t in self.fuse.tasks.values())):
+            if v.op == "input" or v.id in self.fuse.tasks:
+                key = self._key(v)
+                large = key[0] == "result" and math.prod(v.shape) * v.dtype.itemsize >= STREAMED \
+                    if isinstance(key, tuple) else False
+                found[key if isinstance(key, tuple) and key[0] == "slot" else v.id] = Buffer(
+                    key, strides_of(v.shape), v.dtype, large)
         return found
 
-    def _loaded(self, lines: list[str], kind: str, key: Any, t: str = "ptr") -> str:
+    def _loaded(self, lines: list[str], kind: str, key: Any) -> str:
         """Text that reads an entry of its own from the table."""
         self.table.append((kind, key))
         k = len(self.table) - 1
-        lines.append(f"  %t{k} = getelementptr i64, ptr %table, i64 {k}\n"
-                     f"  %e{k} = load {t}, ptr %t{k}, align 8\n")
+        lines.append(loaded("%table", k, kind, key, f"%e{k}") + "\n")
         return f"%e{k}"
 
     def _nest(self, lines: list[str], name: str, writer: Writer) -> None:
@@ -125,8 +136,8 @@ class Program:
         shared = loops.work >= SHARED and loops.chunks > 1
         count, parts = str(loops.chunks), str(MANY)
         if self.general:
-            count = self._loaded(lines, "size", loops.chunks, "i64")
-            parts = self._loaded(lines, "size", MANY if shared else 1, "i64")
+            count = self._loaded(lines, "size", loops.chunks)
+            parts = self._loaded(lines, "size", MANY if shared else 1)
         if self.general or shared:
             share = self._loaded(lines, "share", None)
             lines.append(f"  call void {share}(ptr @{name}, ptr {own}, i64 {count}, "
@@ -158,7 +169,9 @@ class Program:
         task = self.fuse.tasks.get(place.id)
         if task is None:
             return "slot", int(place.attr)
-        return place.id if task.slot is None else ("slot", task.slot)
+        if task.slot is not None:
+            return "slot", task.slot
+        return ("result", place.id) if place.id in self.new else place.id
 
     def _product(self, t: Task, lines: list[str]) -> bool:
         """Text of a product of two matrices by NumPy's own BLAS; False where that is not found."""
@@ -200,11 +213,16 @@ class Program:
                          for slot in self.fuse.written if slot in self._constants]
         self._fill(inputs)
         self._held: list[Any] = [None] * len(inputs)
+        self._ran_once = False
         self._back = [inputs[slot] for slot in self.fuse.written if slot in inputs]
-        self._numpy = Calls(self.fuse, self.block, inputs, self._constants)
+        self._made: list[tuple[int, list[int], Any, np.dtype]] = [
+            (v.id, self._where.get(("result", v.id), []), v.shape, v.dtype)
+            for v in self.new.values()]
+        self._numpy = Calls(self.fuse, self.block, inputs, self._constants, {*self.new})
         self._calls = [self._numpy.prepared(t, partial(self._repoint, self._where.get(
             t.value.id, []))) for t in self.calls]
-        self._results = [self._numpy.result(v) for v in self.outputs]
+        self._results = [self._numpy.result(v, self.outputs[:i])
+                         for i, v in enumerate(self.outputs)]
 
     def _fill(self, inputs: dict[int, int]) -> None:
         """What is known of the table before the first run."""
@@ -233,8 +251,8 @@ class Program:
         for key, places in self._where.items():
             if not isinstance(key, tuple):
                 self._repoint(places, self.block.address(key))
-            elif key[1] in self._constants:
-                self._repoint(places, address(self._constants[key[1]]))
+            elif key[1] in self._constants and key[0] == "slot":
+                self._repoint(places, id(self._constants[key[1]]))
         self._given = [self._where.get(("slot", slot), []) for slot in inputs]
 
     def _repoint(self, places: list[int], at: int) -> None:
@@ -242,7 +260,7 @@ class Program:
             self._entries[k] = at
 
     def run(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any],
-            first: int = 0) -> list[np.ndarray] | None:
+            same: bool = False) -> list[np.ndarray] | None:
         """The outputs, as new arrays; state among ``arrays`` is written.
 
         None if a guard has another answer now: then nothing was written.
@@ -250,27 +268,32 @@ class Program:
         Args:
             arrays: one for each of the recording's inputs.
             numbers: the value of each NumberSlot.
-            first: the arrays before it are the very objects of the last run.
+            same: the first ``states`` arrays are the very objects of the last run.
         """
         with self._lock:
-            held, copied = self._held, False
-            for i in range(first, len(arrays)):
+            held, entries, copied = self._held, self._entries, False
+            for i in range(self.states if same and self._ran_once else 0, len(arrays)):
                 array = arrays[i]
                 if array is not held[i]:
                     if not array.flags.c_contiguous:
                         array, copied = np.ascontiguousarray(array), True
                     held[i] = array
-                    at = address(array)
                     for k in self._given[i]:
-                        self._entries[k] = at
+                        entries[k] = id(array)
             for k, slot in self._numbers:
                 self._floats[k] = numbers[slot]
             for array, before in self._renewed:
                 array[...] = before
+            made = self._numpy.made
+            for number, places, shape, dtype in self._made:
+                made[number] = array = empty(shape, dtype)
+                for k in places:
+                    entries[k] = id(array)
+            self._ran_once = not copied
             if not self._ran(numbers):
                 return None
             results = [result(held) for result in self._results]
-            self._numpy.made.clear()
+            made.clear()
             if copied:
                 self._wrote(arrays)
             return results
@@ -293,3 +316,13 @@ class Program:
                 if i in self._back:
                     array[...] = self._held[i]
                 self._held[i] = None
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A new array; a large one begins at a line of the cache."""
+    size = math.prod(shape) * dtype.itemsize
+    if size < STREAMED:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + LINE, np.uint8)
+    start = -address(memory) % LINE
+    return memory[start:start + size].view(dtype).reshape(shape)

@@ -12,8 +12,10 @@ import numpy as np
 from numpy import ndarray
 
 from ..autograd.graph import Value, tick, wrap
+from ..compile import machine
 from ..compile.number import Number
 from ..compile.plain import Plain
+from ..compile.program import Program
 from ..compile.recording import Question, Recording, Unsupported, current
 from ..kinds import outside
 from ..tensors.random import default_generator
@@ -30,8 +32,13 @@ NO_MATCH = (KeyError, IndexError, ValueError, AttributeError, TypeError)
 """What looks at things that are gone raise."""
 
 
-def program_of(recording: Recording) -> Any:
-    """What runs it."""
+def program_of(recording: Recording, states: int) -> Any:
+    """What runs it: loops, where there is what makes them."""
+    if machine.available():
+        try:
+            return Program(recording, states=states)
+        except Unsupported:
+            pass
     return Plain(recording)
 
 
@@ -53,7 +60,7 @@ class Entry:
             self.key.finish()
             return
         recording = self.recording = attempt.recording
-        self.program = program_of(recording)
+        self.program = program_of(recording, len(self.key.states))
         self.evaluate = recording.evaluator()
         self.draws = [(owner_of(draw.random, attempt), draw, len(self.key.held) - n)
                       for n, draw in zip(range(len(recording.draws), 0, -1), recording.draws,
