@@ -156,6 +156,8 @@ needs_products = pytest.mark.skipif(
 def test_a_product_has_the_same_bits_with_any_number_of_threads(
     dtype: str, turned: tuple[bool, bool], size: tuple[int, int, int]
 ) -> None:
+    if blas.threads():  # the last size is cut into four, as where there are four processors
+        ctypes.c_int64.from_address(products._code().table("most")).value = 4
     found = []
     for number in THREADS:
         tn.set_num_threads(number)
