@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tinygrad_norm.compile.machine import Code
+from tinygrad_norm.compiler.machine import Code
 
 needs_llvmlite = pytest.mark.skipif(importlib.util.find_spec("llvmlite") is None,
                                     reason="llvmlite is not installed")

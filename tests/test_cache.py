@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tinygrad_norm.compile import cache
+from tinygrad_norm.compiler import cache
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no owners on this system")
 
@@ -133,7 +133,7 @@ def test_a_write_that_fails_leaves_nothing(place: Path, monkeypatch: pytest.Monk
 def test_a_killed_process_leaves_no_half_written_file(place: Path) -> None:
     """It dies before its file has got its name: the name is not there, or has what was there."""
     cache.write("a", b"code")
-    code = ("import os; from tinygrad_norm.compile import cache\n"
+    code = ("import os; from tinygrad_norm.compiler import cache\n"
             "os.replace = lambda *names: os.kill(os.getpid(), 9)\n"
             "cache.write('a', bytes(10**6)); print('alive')")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -15,7 +15,7 @@ import pytest
 from fake_cupy import Fails, fake_cupy, have
 
 from tinygrad_norm import __main__, doctor
-from tinygrad_norm.compile import cache, machine, products
+from tinygrad_norm.compiler import cache, machine, products
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONAL = ("threadpoolctl", "safetensors", "sklearn", "matplotlib", "pygraphviz",

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("llvmlite", reason="loops need llvmlite")
 
 from tinygrad_norm.backend.array import array_module
-from tinygrad_norm.compile.device import record
-from tinygrad_norm.compile.plain import Plain
-from tinygrad_norm.compile.program import Program
+from tinygrad_norm.compiler.device import record
+from tinygrad_norm.compiler.plain import Plain
+from tinygrad_norm.compiler.program import Program
 
 SHAPES = [(32, 64), (100, 70), (300, 10), (1, 5), (7, 33), (1000, 3), (5, 1), (1, 1), (333, 1024)]
 PICTURES = [(4, 8, 5, 7), (2, 16, 4, 4), (8, 32, 14, 14), (3, 8, 1, 1)]

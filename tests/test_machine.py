@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from machine_code import ADD, call, needs_llvmlite
 
-from tinygrad_norm.compile import machine
+from tinygrad_norm.compiler import machine
 
 pytestmark = needs_llvmlite
 
@@ -58,7 +58,7 @@ def test_a_wrong_text_is_an_error() -> None:
 
 
 def test_a_second_process_compiles_nothing() -> None:
-    code = ("from tinygrad_norm.compile import machine; from machine_code import *\n"
+    code = ("from tinygrad_norm.compiler import machine; from machine_code import *\n"
             "print(call(machine.load(ADD), [1, 2, 3], 0, 3), machine.compiled)")
     folders = os.pathsep.join([os.path.dirname(__file__), *filter(None, sys.path)])
     for compiled in (1, 0):

@@ -16,7 +16,7 @@ import pytest
 from machine_code import ADD, function, needs_llvmlite
 
 import tinygrad_norm as tn
-from tinygrad_norm.compile import blas, machine, pool, products, threads
+from tinygrad_norm.compiler import blas, machine, pool, products, threads
 
 THREADS = 1, 2, 4
 

@@ -24,8 +24,8 @@ from . import public as _public
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend.array import Device as device
 from .checkpoint import load, save
-from .compile.threads import get_num_threads, set_num_threads
 from .compiled.step import compile
+from .compiler.threads import get_num_threads, set_num_threads
 from .functions import (
     abs,
     add,

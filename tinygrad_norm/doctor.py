@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from .compile import cache, machine, products
-from .compile.threads import get_num_threads, usable_cpus
+from .compiler import cache, machine, products
+from .compiler.threads import get_num_threads, usable_cpus
 
 THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
                    "VECLIB_MAXIMUM_THREADS")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Value, wrap
-from ..compile import device as device  # registers the device
-from ..compile.number import Number, given_number
-from ..compile.recording import NumberSlot, Recording, Slot, Unsupported, recorded
-from ..compile.traced import Traced
+from ..compiler import device as device  # registers the device
+from ..compiler.number import Number, given_number
+from ..compiler.recording import NumberSlot, Recording, Slot, Unsupported, recorded
+from ..compiler.traced import Traced
 from ..optim.optimizer import Optimizer
 from ..tensors.tensor import Tensor
 from .entry import Arguments, Key, overlapping

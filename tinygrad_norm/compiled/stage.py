@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Value
-from ..compile.number import Number
-from ..compile.recording import Recording
-from ..compile.traced import Traced
+from ..compiler.number import Number
+from ..compiler.recording import Recording
+from ..compiler.traced import Traced
 from ..tensors.random import default_generator
 from .reach import SIMPLE, Place, Reached
 
@@ -70,7 +70,7 @@ class Stage:
             if place.now() is not place.value and all(place != one for one, _ in self.put):
                 return f"changes {place.name}"
         for generator, numpy in self.generators:
-            if generator.numpy is not numpy:
+            if generator.numpy is not numpy:  # host memory: a generator, no array
                 return "seeds a generator"
         drawn = [draw.random for draw in recording.draws]
         for random, state in self.randoms:

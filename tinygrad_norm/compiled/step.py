@@ -12,11 +12,11 @@ import numpy as np
 from numpy import ndarray
 
 from ..autograd.graph import Value, tick, wrap
-from ..compile import machine
-from ..compile.number import Number
-from ..compile.plain import Plain
-from ..compile.program import Program
-from ..compile.recording import Question, Recording, Unsupported, current
+from ..compiler import machine
+from ..compiler.number import Number
+from ..compiler.plain import Plain
+from ..compiler.program import Program
+from ..compiler.recording import Question, Recording, Unsupported, current
 from ..kinds import outside
 from ..tensors.random import default_generator
 from ..tensors.tensor import Tensor

@@ -12,9 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 from .across import Across
+from .axes import Loop
 from .formula import Sum, Totals
 from .fuse import OUTER, SUM
-from .loops import Loop
 from .tasks import Task
 
 RUN = 64

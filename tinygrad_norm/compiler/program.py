@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from . import elementwise, machine, pool, products
+from .axes import Buffer
 from .block import LINE, Block, address, in_lines
 from .calls import Calls
 from .fuse import Fuse, Nest
 from .index import strides_of, view
 from .lines import Lines
 from .llvm import Writer
-from .loops import Buffer
 from .memory import loaded
 from .recording import Recording, Slot
 from .tasks import Task

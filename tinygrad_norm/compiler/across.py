@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from .axes import BLOCK, Buffer
 from .formula import Formula, Sum
 from .fuse import ACROSS, Fuse, Nest
 from .index import Index
-from .loops import BLOCK, Buffer
 from .tasks import Task
 from .text import TYPES
 

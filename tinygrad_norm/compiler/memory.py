@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from .axes import Buffer, Loop, Loops
 from .fuse import Fuse, Nest
 from .index import Index, steps
-from .loops import Buffer, Loop, Loops
 from .text import Text
 
 PLAIN_NUMBERS = (0, 1, -1, 2, 0.5, -0.5, float("inf"), float("-inf"))
