@@ -68,9 +68,11 @@ def spread(values: Sequence[float]) -> str:
 
 
 def options(description: str, rounds: int) -> argparse.Namespace:
-    """The command line of a benchmark: ``--rounds``, and ``--worker`` for its own processes."""
+    """The command line of a benchmark: ``--rounds``, ``--only`` for some of its cases, and
+    ``--worker`` for its own processes."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--only", default="", help="the cases whose names contain this")
     parser.add_argument("--worker", nargs=2, metavar=("NAME", "CASE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if not args.worker:  # what a worker imports is its own

@@ -42,12 +42,12 @@ def main() -> None:
         print(json.dumps(growth(*chosen.worker)))
         return
     rivals = ["torch"] if has("torch") else []
-    figures = contest(__file__, CASE, ["ours", *rivals], chosen.rounds)
+    figures = contest(__file__, CASE, ["eager", *rivals], chosen.rounds)
     print(f"{CASE}  (MiB by which ten training steps raise the peak: median of the rounds)")
     for name, values in figures.items():
         print(f"  {name:8}{statistics.median(values) / 2**20:8.0f}")
     if rivals:
-        print(f"  ours / torch {ratio(figures, 'ours', 'torch'):.2f}   (wanted ≤ 1.3)")
+        print(f"  eager / torch {ratio(figures, 'eager', 'torch'):.2f}   (wanted ≤ 1.3)")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ ELSEWHERE = {
     "autograd.*Error", "nn.Module", "nn.Identity", "nn.Uninitialized*", "datasets.Measured",
     "datasets.Labelled", "data.Dataset", "normalization.equivalences", "Tensor.result_class",
     "datasets.photos", "lr_scheduler.LRScheduler", "cuda.*",
-    "tn.manual_seed", "tn.*_rng_state",
+    "tn.manual_seed", "tn.*_rng_state", "tn.*_num_threads",
 }
 """Bases, what has no arguments or takes any, and what writes to a disk or to a global state."""
 

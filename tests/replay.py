@@ -1,4 +1,4 @@
-"""The device "compiled" for whole tests: what they compute is recorded, and at the end run again.
+"""The device "compiled" for whole tests: what a test computes is recorded, and then run again.
 
 While the test runs its values may be asked: it gets those of the recorded run. At its end the plain
 run of the recording must find each of them again, to the bit.
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_norm.compile.plain import Plain
-from tinygrad_norm.compile.recording import Recording, Slot, current
+from tinygrad_norm.compiler.plain import Plain
+from tinygrad_norm.compiler.recording import Recording, Slot, current
 
 
 class Answering(Recording):

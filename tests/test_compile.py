@@ -14,9 +14,9 @@ import pytest
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn, optim
-from tinygrad_norm.compile.device import record
-from tinygrad_norm.compile.plain import Plain
-from tinygrad_norm.compile.recording import Question
+from tinygrad_norm.compiler.device import record
+from tinygrad_norm.compiler.plain import Plain
+from tinygrad_norm.compiler.recording import Question
 
 RNG = np.random.default_rng(0)
 X = [tn.from_numpy(RNG.standard_normal((8, 6), dtype="f4")) for _ in range(12)]

@@ -15,9 +15,11 @@ import pytest
 from fake_cupy import Fails, fake_cupy, have
 
 from tinygrad_norm import __main__, doctor
+from tinygrad_norm.compiler import cache, machine, products
 
 ROOT = Path(__file__).resolve().parent.parent
-OPTIONAL = ("threadpoolctl", "safetensors", "sklearn", "matplotlib", "pygraphviz", "numba", "cupy")
+OPTIONAL = ("threadpoolctl", "safetensors", "sklearn", "matplotlib", "pygraphviz",
+            "llvmlite", "llvmlite.binding", "cupy")
 
 
 def found() -> dict[str, doctor.Finding]:
@@ -88,20 +90,20 @@ def test_main_returns_the_exit_status(bare: Any, capsys: pytest.CaptureFixture[s
 def test_with_numpy_alone_every_gap_has_its_cure(bare: Any) -> None:
     missing = {f.name: f.cure for f in doctor.findings() if f.found == "not installed"}
     assert missing.keys() == {
-        "safetensors", "scikit-learn", "matplotlib", "pygraphviz", "numba", "cupy"}
+        "safetensors", "scikit-learn", "matplotlib", "pygraphviz", "llvmlite", "cupy"}
     assert missing["safetensors"].startswith("pip install safetensors")
     assert missing["scikit-learn"].startswith("pip install 'tinygrad_norm[examples]'")
     assert missing["pygraphviz"].startswith("pip install 'tinygrad_norm[viz]'")
-    assert missing["numba"].startswith("nothing to do")
+    assert missing["llvmlite"].startswith("pip install 'tinygrad_norm[fast]'")
     assert missing["cupy"].startswith("only with an NVIDIA GPU: pip install 'tinygrad_norm[cuda12]")
     assert found()["dot"].found == "no such program"
 
 
 def test_packages_show_their_versions(bare: Any) -> None:
-    for name in ("safetensors", "sklearn", "matplotlib", "pygraphviz", "numba"):
+    for name in ("safetensors", "sklearn", "matplotlib", "pygraphviz"):
         have(bare, name)
     lines = found()
-    for name in ("safetensors", "scikit-learn", "matplotlib", "pygraphviz", "numba"):
+    for name in ("safetensors", "scikit-learn", "matplotlib", "pygraphviz"):
         assert lines[name] == doctor.Finding(name, "9.8", "")
 
 
@@ -172,6 +174,38 @@ def test_a_system_dot_is_enough_for_pictures(bare: Any, tmp_path: Path) -> None:
     assert found()["dot"].found.startswith("does not run (CalledProcessError")
     dot.write_text("#!/bin/sh\necho dot\n")
     assert found()["dot"].found.startswith("version unknown at")
+
+
+# -- loops ---------------------------------------------------------------------------------------
+
+
+def test_loops_without_llvmlite(bare: Any) -> None:
+    bare.delenv("TINYGRAD_NORM_LOOPS", raising=False)
+    assert found()["loops"] == doctor.Finding("loops", "off: llvmlite is not installed")
+    assert "cache" not in found()
+
+
+def test_loops_that_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYGRAD_NORM_LOOPS", "0")
+    assert found()["loops"] == doctor.Finding(
+        "loops", "off: TINYGRAD_NORM_LOOPS=0", "unset TINYGRAD_NORM_LOOPS")
+
+
+def test_loops_and_their_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(machine, "problem", lambda: "")
+    monkeypatch.setattr(products, "address", lambda dtype: None)
+    monkeypatch.setattr(doctor, "get_num_threads", lambda: 1)
+    place = tmp_path / "code"
+    monkeypatch.setenv("TINYGRAD_NORM_CACHE", str(place))
+    assert found()["loops"].found == "on, 1 thread, matrix products by np.matmul"
+    cache.write("a", bytes(2**20))
+    assert found()["cache"] == doctor.Finding("cache", f"{place}, 1 file, 1.0 of 256 MiB")
+    place.chmod(0o755)
+    assert found()["cache"] == doctor.Finding(
+        "cache", f"{place} has mode 0755, not 0700",
+        "make it yours with mode 0700, or set TINYGRAD_NORM_CACHE to a directory that is")
+    monkeypatch.setenv("TINYGRAD_NORM_CACHE", "0")
+    assert found()["cache"] == doctor.Finding("cache", "off: TINYGRAD_NORM_CACHE=0")
 
 
 # -- the GPU -------------------------------------------------------------------------------------

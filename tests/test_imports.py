@@ -26,13 +26,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kinds": {"errors"},
     "public": {"absent", "kinds"},
     "backend": {"errors", "public"},
-    "compile": {"backend", "errors", "kinds"},
+    "compiler": {"backend", "errors", "kinds"},
     "autograd": {"backend", "errors", "public"},
     "ops": ENGINE,
     "tensors": {"ops", *ENGINE},
     "nn": {"tensors", "ops", *ENGINE},
     "optim": {"tensors", "nn", *ENGINE},
-    "compiled": {"compile", "optim", "nn", "tensors", *ENGINE},
+    "compiled": {"compiler", "optim", "nn", "tensors", *ENGINE},
     "data": {"tensors", "nn", *ENGINE},
     "viz": {"commandline", "tensors", "nn", *ENGINE},
     "study": {"viz", "checkpoint", "commandline", "tensors", "nn", "ops", *ENGINE},
@@ -219,7 +219,7 @@ import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {"cupy", "cupyx", "sklearn", "matplotlib", "tqdm", "graphviz",
-                                  "pygraphviz", "safetensors", "numba", "scipy", "torch"}:
+                                  "pygraphviz", "safetensors", "llvmlite", "scipy", "torch"}:
             raise ImportError(name)
 sys.meta_path.insert(0, Refuse())
 import tinygrad_norm as tn

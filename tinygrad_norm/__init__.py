@@ -25,6 +25,7 @@ from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend.array import Device as device
 from .checkpoint import load, save
 from .compiled.step import compile
+from .compiler.threads import get_num_threads, set_num_threads
 from .functions import (
     abs,
     add,
@@ -212,6 +213,7 @@ __all__ = [
     "full_like",
     "gather",
     "ge",
+    "get_num_threads",
     "get_rng_state",
     "gt",
     "half",
@@ -268,6 +270,7 @@ __all__ = [
     "rsqrt",
     "save",
     "set_grad_enabled",
+    "set_num_threads",
     "set_rng_state",
     "sigmoid",
     "sign",

@@ -136,7 +136,6 @@ TN = {
     "e": "math.e", "finfo": "np.finfo(x.dtype)", "frombuffer":
     "tn.from_numpy(np.frombuffer(b'12345678', np.float32).copy())",
     "func": "autograd.functional.jacobian", "get_default_dtype": "tn.float32",
-    "get_num_threads": "— NumPy's BLAS has them: the environment's OPENBLAS_NUM_THREADS",
     "hstack": "tn.cat([x, y], 1)", "iinfo": "np.iinfo(i.dtype)", "index_add":
     "x + tn.eye(4)[i].T @ y", "inf": "math.inf", "inference_mode": "tn.no_grad()",
     "initial_seed": "tn.get_rng_state()", "is_floating_point": "x.is_floating_point()",
@@ -150,7 +149,6 @@ TN = {
     "(v[:, None] < x.reshape(-1)).sum(0)", "seed": "tn.manual_seed(0)",
     "set_default_device": "model.to('cpu')", "set_default_dtype":
     "model.double() — the default stays float32", "set_default_tensor_type": "model.double()",
-    "set_num_threads": "— NumPy's BLAS has them: the environment's OPENBLAS_NUM_THREADS",
     "set_printoptions": "np.printoptions(precision=2) — around print(x.numpy())",
     "sparse": "— there are no sparse tensors", "special": "x.erf()",
     "std_mean": "(x.std(), x.mean())", "tensordot": "tn.einsum('ij,jk->ik', m, m)",

@@ -18,6 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from .compiler import cache, machine, products
+from .compiler.threads import get_num_threads, usable_cpus
+
 THREAD_SETTINGS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS",
                    "VECLIB_MAXIMUM_THREADS")
 OLDEST = 12000
@@ -52,7 +55,7 @@ def findings() -> list[Finding]:
                 name="scikit-learn"),
         package("matplotlib", "pip install 'tinygrad_norm[examples]'  (it draws the curves)"),
         *graphviz(),
-        package("numba", "nothing to do: no part needs it yet"),
+        *loops(),
         *gpu(),
     ]
 
@@ -103,13 +106,6 @@ def _own_version() -> str:
 
 
 # -- the processor -------------------------------------------------------------------------------
-
-
-def usable_cpus() -> int:
-    """How many processors this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu() -> str:
@@ -185,6 +181,30 @@ def _dot_version(dot: str) -> str:
         return f"does not run ({_first_line(error)})"
     words = (done.stderr or done.stdout).split()
     return words[words.index("version") + 1] if "version" in words[:-1] else "version unknown"
+
+
+# -- loops ---------------------------------------------------------------------------------------
+
+
+def loops() -> list[Finding]:
+    """LLVM, whether there is machine code and on how many threads, and where it is kept."""
+    compiler = package("llvmlite", "pip install 'tinygrad_norm[fast]'  (it makes machine code of "
+                       "training steps and large norms; they are plain NumPy without)")
+    if problem := machine.problem():
+        cure = f"unset {machine.SETTING}" if machine.SETTING in problem else ""
+        return [compiler, Finding("loops", problem, cure)]
+    threads = get_num_threads()
+    by = "NumPy's own BLAS" if products.address("float32") else "np.matmul"
+    found = [compiler, Finding("loops", f"on, {threads} thread{'s' * (threads != 1)}, "
+                               f"matrix products by {by}")]
+    path, problem = cache.directory()
+    if path is None:
+        cure = "" if problem.startswith("off") else (
+            f"make it yours with mode 0700, or set {cache.SETTING} to a directory that is")
+        return [*found, Finding("cache", problem, cure)]
+    sizes = [size for _, size, _ in cache.files(path)]
+    return [*found, Finding("cache", f"{path}, {len(sizes)} file{'s' * (len(sizes) != 1)}, "
+                            f"{sum(sizes) / 2**20:.1f} of {cache.LIMIT >> 20} MiB")]
 
 
 # -- the GPU -------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ import numpy as np
 F = TypeVar("F", bound=Callable[..., Any])
 
 KERNELS: dict[tuple[Callable[..., Any], type | str], Callable[..., Any]] = {}
-RECORDS = "tinygrad_norm.compile"
+RECORDS = "tinygrad_norm.compiler"
 """The package of the arrays that record what is done with them: its kernels are few passes, each of
 elementwise functions and sums."""
 ANSWERS: dict[type, Callable[[Any], bool]] = {np.ndarray: bool}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Value, wrap
-from ..compile import device as device  # registers the device
-from ..compile.recording import NumberSlot, Recording, Slot, Unsupported, recorded
-from ..compile.traced import Traced
+from ..compiler import device as device  # registers the device
+from ..compiler.recording import NumberSlot, Recording, Slot, Unsupported, recorded
+from ..compiler.traced import Traced
 from ..tensors.tensor import Tensor
 from .key import Arguments, Key, overlapping
 from .numbers import Numbers
@@ -50,8 +50,7 @@ class Attempt:
             self.reached.tensors.setdefault(value, "a tensor that the step holds")
         self.recording = Recording()
         self.slots: dict[Slot, tuple[str, Any]] = {}
-        """Of each input: a kind, "state", "argument" or "grad", and the tensor lent, or whose it is.
-        """
+        """Of each input "state", "argument" or "grad", and the tensor lent, or whose it is."""
         self.gradients: list[tuple[Value | str, int]] = []
         self.dropped: list[Value] = []
         self.varying = varying

@@ -9,8 +9,10 @@ import numpy as np
 from numpy import ndarray
 
 from ..autograd.graph import tick, wrap
-from ..compile.plain import Plain
-from ..compile.recording import Recording
+from ..compiler import machine
+from ..compiler.plain import Plain
+from ..compiler.program import Program
+from ..compiler.recording import Recording, Unsupported
 from ..tensors.random import default_generator
 from ..tensors.tensor import Tensor
 from .attempt import Attempt
@@ -20,8 +22,13 @@ NO_MATCH = (KeyError, IndexError, ValueError, AttributeError, TypeError)
 """What looks at things that are gone raise."""
 
 
-def program_of(recording: Recording) -> Any:
-    """What runs it."""
+def program_of(recording: Recording, states: int) -> Any:
+    """What runs it: loops, where there is what makes them."""
+    if machine.available():
+        try:
+            return Program(recording, states=states)
+        except Unsupported:
+            pass
     return Plain(recording)
 
 
@@ -43,7 +50,7 @@ class Entry:
             self.key.finish()
             return
         recording = self.recording = attempt.recording
-        self.program = program_of(recording)
+        self.program = program_of(recording, len(self.key.states))
         self.evaluate = recording.evaluator()
         self.draws = [(owner_of(draw.random, attempt), draw, len(self.key.held) - n)
                       for n, draw in zip(range(len(recording.draws), 0, -1), recording.draws,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..compile.number import Number, given_number
-from ..compile.recording import NumberSlot, Recording, Unsupported
+from ..compiler.number import Number, given_number
+from ..compiler.recording import NumberSlot, Recording, Unsupported
 from ..optim.optimizer import Optimizer
 from .key import Key
 from .reach import Reached

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..autograd.graph import Value, wrap
-from ..compile.number import Number
+from ..compiler.number import Number
 from ..tensors.tensor import Tensor
 
 

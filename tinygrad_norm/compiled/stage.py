@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Value
-from ..compile.number import Number
-from ..compile.recording import Recording
-from ..compile.traced import Traced
+from ..compiler.number import Number
+from ..compiler.recording import Recording
+from ..compiler.traced import Traced
 from ..tensors.random import default_generator
 from .reach import SIMPLE, Place, Reached
 

@@ -9,7 +9,7 @@ from threading import RLock
 from typing import Any
 
 from ..autograd.graph import Value
-from ..compile.recording import Question, Unsupported, current
+from ..compiler.recording import Question, Unsupported, current
 from ..kinds import outside
 from .attempt import Attempt, Exact, Found
 from .check import Snapshot

@@ -1,0 +1,168 @@
+"""Which loops a nest becomes: axes that lie side by side everywhere are one loop, and vectors run
+along the axis whose values are neighbours in memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from .fuse import ACROSS, OUTER, Fuse, Nest
+from .index import Index, below, steps
+from .tasks import Task, indexed
+from .values import Value
+
+CHUNKS = 16
+"""Sums across rounds are added in at most so many parts, which threads share."""
+BLOCK = 64
+"""So many rounds are added in float32; the sums of such blocks in float64."""
+
+
+class Buffer:
+    """Where an array lies: the key of its address in the table, and its strides in elements.
+
+    stream:  it is large: rows of it may be written past the cache
+    """
+
+    def __init__(self, key: Any, strides: tuple[int, ...], dtype: np.dtype,
+                 stream: bool = False) -> None:
+        self.key, self.strides, self.dtype, self.stream = key, strides, dtype, stream
+
+
+class Loop:
+    """One loop of the text. name, depth: of its variable, while it runs."""
+
+    def __init__(self, size: int, outer: bool) -> None:
+        self.size, self.outer = size, outer
+        self.name = ""
+        self.depth = 0
+
+
+class Loops:
+    """The loops of a nest.
+
+    outer:   those of a round, but for the one that vectors run along
+    inner:   those within a round, the innermost last
+    vector:  the one that vectors run along, ``lanes`` values at a time
+    rounds:  how often the outer loops run; ``strips`` of them for each value of the others
+    chunks:  of how many rounds one part of the sums across rounds is made, and how many parts
+    """
+
+    def __init__(self, nest: Nest, fuse: Fuse, buffers: dict[Any, Buffer], lanes: int) -> None:
+        self.nest, self.fuse, self.buffers = nest, fuse, buffers
+        accesses = self._accesses()
+        self._join(accesses)
+        self._choose(accesses, lanes)
+
+    def _join(self, accesses: list[dict[Any, int]]) -> None:
+        """One loop of those atoms that follow each other in all that is read and written."""
+        nest, outer = self.nest, self.nest.outer()
+        self.loop_of: dict[Any, Loop] = {}
+        self.loops: list[Loop] = []
+        last: Any = None
+        for k, n in enumerate(nest.sizes):
+            for place, size in enumerate(nest.cuts.get(k, (n,))):
+                atom = (k, place)
+                if last is not None and self.loops[-1].outer == (k in outer) and all(
+                        a.get(last, 0) == size * a.get(atom, 0) for a in accesses):
+                    self.loops[-1].size *= size
+                else:
+                    self.loops.append(Loop(size, k in outer))
+                self.loop_of[atom] = self.loops[-1]
+                last = atom
+        if not self.loops:
+            self.loops.append(Loop(1, nest.kept is None))
+        self.atom_of = {loop: atom for atom, loop in self.loop_of.items()}
+
+    def _choose(self, accesses: list[dict[Any, int]], lanes: int) -> None:
+        nest = self.nest
+
+        def fitness(loop: Loop) -> tuple[int, int]:
+            strides = [a.get(self.atom_of.get(loop), 0) for a in accesses]
+            return (sum(s == 1 for s in strides) - sum(s > 1 or s < 0 for s in strides),
+                    self.loops.index(loop))
+
+        across = [t for t in nest.tasks if nest.role[t] == ACROSS]
+        self.vector = self.loops[-1] if across else max(self.loops, key=fitness)
+        if nest.kept is None and len(self.loops) > 1:
+            self.vector.outer = False
+        inner = [loop for loop in self.loops if not loop.outer and loop is not self.vector]
+        self.inner = [*inner, *([] if self.vector.outer else [self.vector])]
+        self.outer = [loop for loop in self.loops if loop.outer and loop is not self.vector]
+        self.lanes = min(lanes, 1 << max(0, (self.vector.size - 1).bit_length()))
+        self.strips = -(-self.vector.size // self.lanes) if self.vector.outer else 1
+        self.rounds = math.prod(loop.size for loop in self.outer) * self.strips
+        self.work = math.prod(loop.size for loop in self.loops) * (
+            1 + max(nest.passes.values(), default=0)) * len(nest.tasks)
+        self.chunk = max(BLOCK, -(-self.rounds // CHUNKS)) if across else 1
+        self.chunks = -(-self.rounds // self.chunk)
+
+    # -- what is read and written ------------------------------------------------------------------
+
+    def _accesses(self) -> list[dict[Any, int]]:
+        """The strides of all that the nest reads and writes."""
+        found: list[dict[Any, int]] = []
+        for t in self.nest.tasks:
+            v, index = t.value, self.index(t)
+            todo: list[tuple[Value, Index]] = []
+            if t.kind == "reduced":
+                todo.append((v.args[0], index))
+                if self.nest.role[t] != ACROSS:
+                    found.append(self._strides(v, self.result_index(t)))
+            else:
+                found.append(self._strides(v, index))
+                todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+            been: set[Any] = set()
+            while todo:
+                v, index = todo.pop()
+                if (v.id, index) in been:
+                    continue
+                been.add((v.id, index))
+                if v.op == "input" or v.id in self.fuse.tasks:
+                    found.append(self._strides(v, index))
+                elif v.op == "iota":
+                    found.append(steps(index, (1,))[1])
+                else:
+                    todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+        return found
+
+    def _strides(self, v: Value, index: Index) -> dict[Any, int]:
+        return steps(index, self.buffer(v).strides)[1]
+
+    def buffer(self, v: Value) -> Buffer:
+        """Where a value lies that is given or a task."""
+        task = self.fuse.tasks.get(v.id)
+        slot = task.slot if task is not None else v.attr
+        return self.buffers[v.id if slot is None else ("slot", int(slot))]
+
+    # -- indices -----------------------------------------------------------------------------------
+
+    def index(self, t: Task) -> Index:
+        """Every value that t sums or stores, in the loops of the nest."""
+        loops = self.nest.outer() if self.nest.role[t] == OUTER else range(len(self.nest.sizes))
+        return self._indexed((t.value.args[0] if t.kind == "reduced" else t.value).shape, loops)
+
+    def result_index(self, t: Task) -> Index:
+        """The result of a sum, in the outer loops."""
+        return self._indexed(t.value.shape, self.nest.outer())
+
+    def inner_index(self, t: Task) -> Index:
+        """The result of a sum across rounds, in the inner loops."""
+        outer = self.nest.outer()
+        return self._indexed(t.value.shape, [
+            k for k in range(len(self.nest.sizes)) if k not in outer])
+
+    def _indexed(self, shape: tuple[int, ...], loops: Iterable[int]) -> Index:
+        return indexed(shape, loops, self.nest.sizes, self.nest.cuts)
+
+    def depth_of(self, index: Index) -> tuple[int, bool]:
+        """The depth of the innermost loop that an index depends on, and whether of the vectors'."""
+        depth, vector = 0, False
+        for _, _, atoms in index:
+            for atom, _ in atoms:
+                loop = self.loop_of[atom]
+                depth = max(depth, loop.depth)
+                vector = vector or loop is self.vector
+        return depth, vector

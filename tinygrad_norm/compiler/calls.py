@@ -1,0 +1,124 @@
+"""What a program leaves to NumPy: calls between its loops, and results as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .block import Block, address
+from .fuse import Fuse
+from .tasks import Task
+from .values import Value
+
+Arrays = Sequence[np.ndarray]
+Getter = Callable[[Arrays], Any]
+
+
+class Calls:
+    """Makes functions of the arrays that a run is given.
+
+    inputs:     where in these arrays each slot is; constants: the arrays of the other slots
+    made:       arrays of this run by the number of their value: what calls gave, ``new`` results
+    numbers:    of this run
+    """
+
+    def __init__(self, fuse: Fuse, block: Block, inputs: dict[int, int],
+                 constants: dict[int, np.ndarray], new: set[int]) -> None:
+        self.fuse, self.block, self.new = fuse, block, new
+        self.inputs, self.constants = inputs, constants
+        self.made: dict[int, np.ndarray] = {}
+        self.numbers: Sequence[Any] = ()
+
+    def getter(self, v: Value) -> Getter:
+        """What gives a value as an array, or a number."""
+        if v.op == "number":
+            return lambda arrays: self.numbers[v.attr]
+        if v.op == "const":
+            constant = np.full(v.shape, v.attr, v.dtype)
+            return lambda arrays: constant
+        place = self.fuse.place(v)
+        views: list[tuple[str, Any]] = []
+        while v is not place:
+            views.insert(0, ("transpose", v.attr) if v.op == "moved" else ("reshape", v.shape))
+            v = v.args[0]
+
+        def seen(array: np.ndarray) -> np.ndarray:
+            for name, what in views:
+                array = getattr(array, name)(what)
+            return array
+
+        task = self.fuse.tasks.get(place.id)
+        slot = task.slot if task is not None else int(place.attr)
+        if slot in self.inputs:
+            i = self.inputs[slot]
+            return (lambda arrays: seen(arrays[i])) if views else lambda arrays: arrays[i]
+        if place.id in self.new or (slot is None and task is not None and task.kind == "called"
+                                    and not _is_placed(task)):
+            return lambda arrays: seen(self.made[place.id])
+        fixed = seen(self.block.array(place) if slot is None else self.constants[slot])
+        return lambda arrays: fixed
+
+    def prepared(self, t: Task, moved: Callable[[int], None]) -> Callable[[Arrays], Any]:
+        """A call of NumPy's.
+
+        moved: is told the address of what the call has given.
+        """
+        v = t.value
+        if t.kind == "product":
+            a, b = map(self.getter, v.args)
+            out = self.getter(v)
+            return lambda arrays: np.matmul(a(arrays), b(arrays), out=out(arrays))
+        call, which = v.attr
+        args, settings = self._filled(call.args), self._filled(call.settings)
+        if call.within:
+            first, into = self.getter(call.args[0]), self.block.array(v)
+
+            def within(arrays: Arrays) -> None:
+                into[...] = first(arrays)
+                call.function(into, *args(arrays)[1:], **settings(arrays))
+
+            return within
+        if _is_placed(t):
+            into = self.block.array(v)
+            return lambda arrays: call.function(*args(arrays), out=into, **settings(arrays))
+        inner = v.op == "called" and len(call.results) > 1
+
+        def plain(arrays: Arrays) -> None:
+            result = call.function(*args(arrays), **settings(arrays))
+            result = np.asarray(result[which] if inner else result)
+            if t.is_read:
+                result = np.ascontiguousarray(result).reshape(v.shape)
+                moved(address(result))
+            self.made[v.id] = result
+
+        return plain
+
+    def _filled(self, x: Any) -> Getter:
+        """Nested arguments with arrays in the places of values."""
+        if isinstance(x, Value):
+            return self.getter(x)
+        if isinstance(x, tuple | list):
+            parts, kind = [self._filled(one) for one in x], type(x)
+            return lambda arrays: kind([part(arrays) for part in parts])
+        if isinstance(x, dict):
+            values = {k: self._filled(v) for k, v in x.items()}
+            return lambda arrays: {k: v(arrays) for k, v in values.items()}
+        if isinstance(x, slice):
+            start, stop, step = (self._filled(s) for s in (x.start, x.stop, x.step))
+            return lambda arrays: slice(start(arrays), stop(arrays), step(arrays))
+        return lambda arrays: x
+
+    def result(self, v: Value, earlier: Sequence[Value]) -> Getter:
+        """A result, as an array of its own; ``earlier`` are those that were given already."""
+        get, place = self.getter(v), self.fuse.place(v)
+        if place.id in self.new and all(self.fuse.place(x) is not place for x in earlier):
+            return get
+        return lambda arrays: get(arrays).copy()
+
+
+def _is_placed(t: Task) -> bool:
+    """Whether a call writes its result into the block."""
+    call = t.value.attr[0]
+    return call.within or isinstance(call.function, np.ufunc)

@@ -1,0 +1,189 @@
+"""Tasks → nests of loops and calls, in an order in which they may run.
+
+A *nest* has outer loops over kept axes and inner loops over the reduced ones; its tasks share them.
+In one round of the outer loops the inner ones run once for each *pass*: sums of one pass are used
+in the next, while what they are sums of is in the cache.
+"""
+
+from __future__ import annotations
+
+import bisect
+
+from .index import Index
+from .tasks import Task, Tasks, is_across
+
+SUM, FULL, OUTER, ACROSS = "sum", "full", "outer", "across"
+"""What a task is to its nest: a sum within a round, a value of all loops, one of each round, a sum
+across the rounds."""
+
+
+class Nest:
+    """Loops that several tasks share. ``kept`` None: nothing is reduced."""
+
+    def __init__(self, sizes: tuple[int, ...], kept: tuple[int, ...] | None) -> None:
+        self.sizes, self.kept = sizes, kept
+        self.tasks: list[Task] = []
+        self.role: dict[Task, str] = {}
+        self.cuts: dict[int, tuple[int, ...]] = {}
+        self.passes: dict[Task, int] = {}
+
+    def __repr__(self) -> str:
+        return f"nest{self.sizes} keeps {self.kept}: {self.tasks}"
+
+    def outer(self) -> tuple[int, ...]:
+        return tuple(range(len(self.sizes))) if self.kept is None else self.kept
+
+
+class Fuse(Tasks):
+    """Tasks, and their order."""
+
+    def run(self) -> list[Nest | Task]:
+        """The program: nests, products, calls and the check of the guards in order."""
+        tasks = [*self.tasks.values(), *([self.check] if self.check else [])]
+        then: dict[Task, list[Task]] = {}
+        wait: dict[Task, int] = {}
+        for t in tasks:
+            before = ({d for d, _ in t.reads} | t.after) - {t}
+            wait[t] = len(before)
+            for d in before:
+                then.setdefault(d, []).append(t)
+        self.then = then
+
+        def key(t: Task) -> tuple[bool, int]:
+            return t.kind in ("product", "called", "check"), t.value.id
+
+        ready = sorted((t for t in tasks if not wait[t]), key=key)
+        order: list[Nest | Task] = []
+
+        def place(t: Task) -> None:
+            ready.remove(t)
+            wait[t] = -1
+            for u in then.get(t, ()):
+                wait[u] -= 1
+                if not wait[u]:
+                    bisect.insort(ready, u, key=key)
+
+        placed = 0
+        while ready:
+            t = ready[0]
+            place(t)
+            placed += 1
+            if t.kind in ("product", "called", "check"):
+                order.append(t)
+                continue
+            nest = self._seed(t)
+            refused: set[Task] = set()
+            while (u := next((u for u in ready if u not in refused), None)) is not None:
+                if u.kind not in ("product", "called", "check") and self._fits(u, nest):
+                    place(u)
+                    placed += 1
+                else:
+                    refused.add(u)
+            self._number(nest)
+            order.append(nest)
+        assert placed == len(tasks), "a circle of tasks"
+        return order
+
+    def _seed(self, t: Task) -> Nest:
+        """A nest for its first task: one that a sum of the same values will share."""
+        kept = t.kept if t.kind == "reduced" else None
+        if is_across(t):
+            kept = tuple(range(len(t.sizes) - 1))
+        if t.kind == "root":
+            for u in self.then.get(t, ()):
+                if u.kind == "reduced" and u.sizes == t.sizes:
+                    kept = tuple(range(len(t.sizes) - 1)) if is_across(u) else u.kept
+                    break
+        nest = Nest(t.sizes, kept)
+        fits = self._fits(t, nest)
+        if not fits:
+            nest = Nest(t.sizes, t.kept if t.kind == "reduced" else None)
+            fits = self._fits(t, nest)
+        assert fits, t
+        return nest
+
+    def _role(self, t: Task, nest: Nest) -> str | None:
+        if t.kind == "reduced":
+            if t.sizes != nest.sizes:
+                return None
+            if t.kept == nest.kept and not is_across(t):
+                return SUM
+            return ACROSS if is_across(t) and nest.kept == tuple(range(len(t.sizes) - 1)) else None
+        if t.sizes == nest.sizes:
+            return FULL
+        if nest.kept is not None and t.sizes == tuple(nest.sizes[k] for k in nest.kept):
+            return OUTER
+        return None
+
+    def _fits(self, t: Task, nest: Nest) -> bool:
+        """Put t into the nest if it may be there."""
+        role = self._role(t, nest)
+        if role is None:
+            return False
+        loops = nest.kept if role == OUTER else tuple(range(len(nest.sizes)))
+        assert loops is not None
+        cuts = dict(nest.cuts)
+        for k, sizes in t.cuts.items():
+            if cuts.setdefault(loops[k], sizes) != sizes:
+                return False
+        if len(nest.sizes) - 1 in cuts and ACROSS in (role, *nest.role.values()):
+            return False
+        for d, index in t.reads:
+            if d in nest.role and not self._own(index, nest.role[d], role, nest):
+                return False
+        if not self._apart(t, role, nest):
+            return False
+        nest.tasks.append(t)
+        nest.role[t] = role
+        nest.cuts = cuts
+        return True
+
+    def _own(self, index: Index | None, role: str, reader: str, nest: Nest) -> bool:
+        """Whether a task of this nest is read where it was computed, in the same round."""
+        if index is None or role == ACROSS or (reader == OUTER and role == FULL):
+            return False
+        every = range(len(nest.sizes)) if role == FULL else nest.outer()
+        expected = [(place if reader == OUTER else loop, nest.sizes[loop])
+                    for place, loop in enumerate(every)]
+        return plain_loops(index) == expected
+
+    def _apart(self, t: Task, role: str, nest: Nest) -> bool:
+        """State is written in place: whoever reads it in this nest must read it where it is
+        written, or another round would see the new values."""
+        for writer in (*nest.tasks, t):
+            if writer.slot is None:
+                continue
+            own = nest.role.get(writer, role)
+            for reader in (*nest.tasks, t):
+                for index in reader.states.get(writer.slot, ()):
+                    if not self._own(index, own, nest.role.get(reader, role), nest):
+                        return False
+        return True
+
+    def _number(self, nest: Nest) -> None:
+        """In which pass each task is: after the sums it needs, and after readers of its state."""
+        found: dict[Task, int] = {}
+        for t in nest.tasks:  # in an order of dependence
+            found[t] = max([0, *(found[d] + (nest.role[d] == SUM) for d, _ in t.reads
+                                 if d in found)])
+            if t.slot is not None:
+                found[t] = max([found[t], *(found[u] for u in nest.tasks
+                                            if u in found and t.slot in u.states)])
+        nest.passes = found
+
+
+def plain_loops(index: Index) -> list[tuple[int, int]] | None:
+    """The loops that an index runs through, in order, each with its size; None if it is no plain
+    one."""
+    found: list[tuple[int, int]] = []
+    for start, step, atoms in index:
+        if start or step != 1:
+            return None
+        for (loop, place), size in atoms:
+            if place == 0:
+                found.append((loop, size))
+            elif not found or found[-1][0] != loop:
+                return None
+            else:
+                found[-1] = (loop, found[-1][1] * size)
+    return found
