@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .fuse import ACROSS, OUTER, Fuse, Nest
-from .index import Index, below, steps
+from .index import Index, below, steps, strides_of
 from .tasks import Task, indexed
 from .values import Value
 
@@ -122,6 +122,8 @@ class Loops:
                 been.add((v.id, index))
                 if v.op == "input" or v.id in self.fuse.tasks:
                     found.append(self._strides(v, index))
+                elif self.fuse.is_seen(v, index):
+                    found.append(steps(index, strides_of(v.shape))[1])
                 elif v.op == "iota":
                     found.append(steps(index, (1,))[1])
                 else:
@@ -132,7 +134,10 @@ class Loops:
         return steps(index, self.buffer(v).strides)[1]
 
     def buffer(self, v: Value) -> Buffer:
-        """Where a value lies that is given or a task."""
+        """Where a value lies that is given or a task, or a reshape of one."""
+        if v.op == "reshaped" and v.id not in self.fuse.tasks:
+            whole = self.buffer(v.args[0])
+            return Buffer(whole.key, strides_of(v.shape), whole.dtype, whole.stream)
         task = self.fuse.tasks.get(v.id)
         slot = task.slot if task is not None else v.attr
         return self.buffers[v.id if slot is None else ("slot", int(slot))]

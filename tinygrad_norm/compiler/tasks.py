@@ -188,9 +188,21 @@ class Tasks:
             been.add((v.id, index))
             if v.id in self.tasks or v.op == "input":
                 self._read(task, v, index)
-                continue
-            for k, x in enumerate(v.args):
-                todo.append((x, below(v, k, index)))
+            elif self.is_seen(v, index):
+                self._read(task, v.args[0], None)
+            else:
+                todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+
+    def is_seen(self, v: Value, index: Index) -> bool:
+        """Whether v is read at that index as a reshape of what is in memory: no loops run through
+        both shapes."""
+        if v.op != "reshaped" or not (v.args[0].id in self.tasks or v.args[0].op == "input"):
+            return False
+        try:
+            below(v, 0, index)
+        except Keep:
+            return True
+        return False
 
     def _read(self, task: Task, v: Value, index: Index | None) -> None:
         if v.id in self.tasks:
