@@ -80,9 +80,14 @@ class Loops:
         nest = self.nest
 
         def fitness(loop: Loop) -> tuple[int, int]:
-            strides = [a.get(self.atom_of.get(loop), 0) for a in accesses]
-            return (sum(s == 1 for s in strides) - sum(s > 1 or s < 0 for s in strides),
-                    self.loops.index(loop))
+            """How many values are neighbours along the loop, less those that are apart."""
+            total, own = 0, self.atom_of.get(loop)
+            for strides in accesses:
+                count = math.prod(one.size for one, atom in self.atom_of.items()
+                                  if strides.get(atom, 0))
+                along = strides.get(own, 0)
+                total += count if along == 1 else -count if along else 0
+            return total, self.loops.index(loop)
 
         across = [t for t in nest.tasks if nest.role[t] == ACROSS]
         self.vector = self.loops[-1] if across else max(self.loops, key=fitness)
