@@ -23,6 +23,10 @@ LARGE = 1 << 13
 run: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any] | None = None
 """``run(function, args, settings)`` gives what ``function(*args, **settings)`` does, by loops."""
 
+update: Callable[..., bool] | None = None
+"""``update(rule, arrays, numbers, settings)`` makes a step of an optimizer's rule by loops: arrays
+are the parameter, its gradient and its state. False where it did nothing."""
+
 
 def looped(function: F) -> F:
     """``function``, by loops where its first argument is a large array of NumPy's.

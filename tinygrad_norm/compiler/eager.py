@@ -8,7 +8,8 @@ table with the sizes and the memory of sums, is kept for each kind of call.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from threading import RLock
 from typing import Any
 
@@ -17,8 +18,9 @@ import numpy as np
 from ..backend import large
 from ..kinds import outside
 from . import machine
+from .number import given_number
 from .program import Program
-from .recording import Question, Recording, Unsupported, current, recorded
+from .recording import Question, Recording, Unsupported, recorded
 from .traced import Traced
 
 KEPT = 256
@@ -36,16 +38,19 @@ class Formula:
     """
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...],
-                 settings: dict[str, Any]) -> None:
+                 settings: dict[str, Any], numbers: dict[str, float] | None = None) -> None:
         recording = Recording()
         with recorded(recording):
             given = [Traced(recording, recording.input(copy), copy) if copy is not None else a
                      for a, copy in ((a, _copied(a)) for a in args)]
-            results = function(*given, **settings)
+            changing = {name: given_number(recording, number)
+                        for name, number in (numbers or {}).items()}
+            results = function(*given, **changing, **settings)
             self.is_single = not isinstance(results, tuple)
             self.places = [self._place(recording, given, one)
                            for one in ((results,) if self.is_single else results)]
         self.program = Program(recording, general=True)
+        self.evaluate = recording.evaluator() if numbers else None
 
     @staticmethod
     def _place(recording: Recording, given: list[Any], result: Any) -> int | None:
@@ -59,9 +64,11 @@ class Formula:
         recording.outputs.append(result.slot)
         return len(recording.outputs) - 1
 
-    def __call__(self, args: tuple[Any, ...]) -> Any:
+    def __call__(self, args: tuple[Any, ...], numbers: Iterable[float] = ()) -> Any:
         """The results; NotImplemented where the loops do not hold for these values."""
-        found = self.program.run([a for a in args if a.__class__ is np.ndarray], ())
+        values = () if self.evaluate is None else self.evaluate([*numbers])
+        found = None if values is None else self.program.run(
+            [a for a in args if a.__class__ is np.ndarray], values)
         if found is None:
             return NotImplemented
         if self.is_single:
@@ -82,14 +89,7 @@ _lock = RLock()
 
 def run(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
     """``function(*args, **settings)``, by loops where they can be made."""
-    key: Key = (function, *[(a.shape, a.dtype.char) if a.__class__ is np.ndarray else a
-                            for a in args], *settings.items())
-    try:
-        formula = _known[key]
-    except KeyError:
-        formula = _made(key, function, args, settings)
-    except TypeError:  # a setting that has no hash
-        formula = None
+    formula = _formula(function, args, settings)
     if formula is not None:
         results = formula(args)
         if results is not NotImplemented:
@@ -97,11 +97,50 @@ def run(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str,
     return function(*args, **settings)
 
 
+def update(rule: Callable[..., Any], arrays: tuple[Any, ...], numbers: dict[str, float],
+           settings: dict[str, Any]) -> bool:
+    """One step of an optimizer's rule, written into the parameter and its state.
+
+    Args:
+        arrays: the parameter, its gradient, its state. numbers: what may change at each step.
+
+    Returns:
+        Whether it was done; if not, nothing was.
+    """
+    formula = _formula(_stepped(rule), arrays, settings, numbers)
+    return formula is not None and formula(arrays, numbers.values()) is not NotImplemented
+
+
+@cache
+def _stepped(rule: Callable[..., Any]) -> Callable[..., None]:
+    def step(p: Any, g: Any, *states: Any, **settings: Any) -> None:
+        change, *news = rule(p, g, *states, **settings)
+        p -= change
+        for old, new in zip(states, news, strict=False):
+            old[...] = new
+
+    step.__name__ = rule.__name__
+    return step
+
+
+def _formula(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any],
+             numbers: dict[str, float] | None = None) -> Formula | None:
+    """The one for this kind of calls; None where it stays with NumPy."""
+    key: Key = (function, *[(a.shape, a.dtype.char) if a.__class__ is np.ndarray else a
+                            for a in args], *settings.items(), *(numbers or ()))
+    try:
+        return _known[key]
+    except KeyError:
+        return _made(key, function, args, settings, numbers)
+    except TypeError:  # a setting that has no hash
+        return None
+
+
 def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
-          settings: dict[str, Any]) -> Formula | None:
-    """The formula of a new kind of calls; None where it stays with NumPy."""
+          settings: dict[str, Any], numbers: dict[str, float] | None) -> Formula | None:
+    """The formula of a new kind of calls."""
     if not machine.available():
-        large.run = None
+        large.run = large.update = None
         return None
     with _lock:
         if key in _known:
@@ -110,17 +149,14 @@ def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
             del _known[next(iter(_known))]
         formula = None
         if all(a.dtype.char in LOOPED for a in args if a.__class__ is np.ndarray):
-            token = current.set(None)
             try:
-                formula = Formula(function, args, settings)
+                formula = Formula(function, args, settings, numbers)
             except (Unsupported, Question):
                 pass
             except Exception as error:
                 warnings.warn(f"{function.__name__} runs without loops, as making them failed "
                               f"({type(error).__name__}: {error}); please report it",
                               RuntimeWarning, stacklevel=outside())
-            finally:
-                current.reset(token)
         _known[key] = formula
         return formula
 
@@ -131,4 +167,4 @@ def forget() -> None:
         _known.clear()
 
 
-large.run = run
+large.run, large.update = run, update
