@@ -18,7 +18,7 @@ LONG = 1 << 18
 """So many bytes, of more than 256 rows, are summed along the rows as they lie in memory; fewer
 column by column, as they are in the cache."""
 DEAR = 24
-"""What is used more than once and costs more than so many additions is kept in memory."""
+"""What several tasks use and costs more than so many additions is kept in memory."""
 
 
 class Task:
@@ -127,20 +127,22 @@ class Tasks:
         return v
 
     def _dear(self, ordered: list[Value]) -> None:
-        """Keep what is used again and costs much: else a chain would be computed again and again,
-        each time longer."""
-        uses: dict[int, int] = {}
-        for v in ordered:
+        """Keep what several tasks use and costs much: else a chain would be computed again and
+        again, each time longer."""
+        users: dict[int, set[int]] = {v.id: set() for v in ordered}  # tasks; of many two will do
+        for v in reversed(ordered):
+            own = {v.id} if v.id in self.tasks else users[v.id]
             for x in v.args:
-                uses[x.id] = uses.get(x.id, 0) + 1
+                if len(users[x.id]) < 2:
+                    users[x.id] |= own
         cost: dict[int, int] = {}
         for v in ordered:
             if v.id in self.tasks or v.op in ("input", "const", "number", "iota"):
                 cost[v.id] = 0
                 continue
-            own = COST.get(v.attr, 1) if v.op == "map" else 0
-            cost[v.id] = own + sum(cost[x.id] for x in v.args)
-            if uses.get(v.id, 0) > 1 and cost[v.id] > DEAR and v.op == "map":
+            own_cost = COST.get(v.attr, 1) if v.op == "map" else 0
+            cost[v.id] = min(own_cost + sum(cost[x.id] for x in v.args), 10 * DEAR)
+            if len(users[v.id]) > 1 and cost[v.id] > DEAR and v.op == "map":
                 self.task(v, "root")
                 cost[v.id] = 0
 

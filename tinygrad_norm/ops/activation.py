@@ -87,8 +87,18 @@ def gelu_curvature(x: Array) -> Array:
     return kernel(normal.gelu_curvature, type(x))(x)
 
 
-gelu.gradient(x=lambda dy, x: dy * gelu_slope(x))
-gelu_slope.gradient(x=lambda dy, x: dy * gelu_curvature(x))
+@gelu.gradient_of("x")
+@looped
+def gelu_dx(dy: Any, x: Any) -> Any:
+    """dx = dy (Φ(x) + x φ(x))"""
+    return dy * gelu_slope(x)
+
+
+@gelu_slope.gradient_of("x")
+@looped
+def gelu_slope_dx(dy: Any, x: Any) -> Any:
+    """dx = dy φ(x) (2 - x²)"""
+    return dy * gelu_curvature(x)
 
 
 @gelu_curvature.gradient_of("x")
