@@ -167,13 +167,23 @@ class Assembly:
             return "slot", task.slot
         return ("result", place.id) if place.id in self.new else place.id
 
+    def _factor(self, lines: list[str], v: Value, kind: str) -> str:
+        """Text that reads a number for a product."""
+        slot = v.args[0].attr if v.op == "cast" else None
+        name = self._loaded(lines, "value", float(v.attr)) if slot is None \
+            else self._loaded(lines, "number", slot)
+        if kind == "double":
+            return name
+        lines.append(f"  {name}.f = fptrunc double {name} to float\n")
+        return f"{name}.f"
+
     def _product(self, t: Task, lines: list[str]) -> bool:
         """Text of a product of two matrices by NumPy's own BLAS; False where that is not found."""
         v, kind = t.value, {4: "float", 8: "double"}[t.value.dtype.itemsize]
         if products.address(v.dtype.name) is None:
             return False
         orders = []
-        for x in v.args:
+        for x in t.product.args:
             strides = strides_of(x.shape) if self.fuse.place(x) is x else view(x)
             assert strides is not None
             rows, columns = x.shape
@@ -184,11 +194,15 @@ class Assembly:
             else:
                 return False
         gemm = self._loaded(lines, "gemm", v.dtype.name)
-        a, b = (self._loaded(lines, "buffer", self._key(self.fuse.place(x))) for x in v.args)
+        a, b = (self._loaded(lines, "buffer", self._key(self.fuse.place(x)))
+                for x in t.product.args)
         c = self._loaded(lines, "buffer", self._key(v))
-        (m, depth), n = v.args[0].shape, v.shape[1]
+        (m, depth), n = t.product.args[0].shape, v.shape[1]
+        beta = "0.0"
+        if t.factor is not None:
+            beta = self._factor(lines, t.factor, kind)
         (order_a, lead_a), (order_b, lead_b) = orders
         lines.append(f"  call void {gemm}(i32 101, i32 {order_a}, i32 {order_b}, i64 {m}, "
                      f"i64 {n}, i64 {depth}, {kind} 1.0, ptr {a}, i64 {lead_a}, ptr {b}, "
-                     f"i64 {lead_b}, {kind} 0.0, ptr {c}, i64 {n})\n")
+                     f"i64 {lead_b}, {kind} {beta}, ptr {c}, i64 {n})\n")
         return True

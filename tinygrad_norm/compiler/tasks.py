@@ -31,7 +31,8 @@ class Task:
     reads:   (task, index, in own loops) of what it needs; the index is None where all is read
     states:  the slots of state that it reads, each with its indices
     slot:    the state that is written
-    is_read:  whether a nest reads it, and not calls alone
+    product: of matrices: what is computed, and added to the state times ``factor`` if there is one
+    is_read: whether a nest reads it, and not calls alone
     after:   tasks that must come first, though nothing is read from them
     """
 
@@ -42,6 +43,8 @@ class Task:
         self.states: dict[int, set[Index | None]] = {}
         self.after: set[Task] = set()
         self.is_read = False
+        self.product = value
+        self.factor: Value | None = None
         self.cuts: dict[int, tuple[int, ...]] = {}
         x = value.args[0] if kind == "reduced" else value
         self.axes = tuple(i for i, n in enumerate(x.shape) if n > 1)
@@ -103,6 +106,7 @@ class Tasks:
         self.state = [(slot, v) for slot, v in self.state if 0 not in v.shape]
         self._dear(ordered)
         self._stated()
+        self._added(ordered)
         for task in [*self.tasks.values()]:
             self._walk_task(task)
         self._ordered()
@@ -159,10 +163,31 @@ class Tasks:
         self.written = {slot: next(t for t in self.tasks.values() if t.slot == slot)
                         for slot, _ in self.state}
 
+    def _added(self, ordered: list[Value]) -> None:
+        """b m + product, written to m: the product adds itself to b m, and is nowhere else."""
+        uses: dict[int, int] = {}
+        for v in ordered:
+            for x in v.args:
+                uses[x.id] = uses.get(x.id, 0) + 1
+        for task in self.written.values():
+            v = task.value
+            if v.op != "map" or v.attr != "add":
+                continue
+            for old, product in (v.args, v.args[::-1]):
+                if product.op == "product" and uses[product.id] == 1 and old.op == "map" \
+                        and old.attr == "multiply" and product not in self.outputs:
+                    factor = next((x for x in old.args if not x.shape and x.op in ("const", "cast")
+                                   and (x.op == "const" or x.args[0].op == "number")), None)
+                    if factor is not None and any(
+                            x.op == "input" and x.attr == task.slot for x in old.args):
+                        task.kind, task.product, task.factor = "product", product, factor
+                        del self.tasks[product.id]
+                        break
+
     def _walk_task(self, task: Task) -> None:
         """Find what the task reads, and where."""
         if task.kind in ("product", "called"):
-            for x in task.value.args:
+            for x in task.product.args:
                 self._read(task, self.place(x), None)
             return
         while True:
