@@ -27,6 +27,8 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "EvoNormB0": lambda: tn.nn.EvoNormB0(3),
 }
 with_layer = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+ASKED = ("cpu", "compiled")
+"""The devices whose values can be asked, and so told of."""
 
 
 def good(seed: int = 0) -> np.ndarray:
@@ -37,10 +39,6 @@ def bad(value: float = float("nan"), channel: int = 1) -> np.ndarray:
     x = good()
     x[2, channel, 3] = value
     return x
-
-
-ASKED = ("cpu", "compiled")
-"""Where values may be looked at in training; while a test is recorded, too."""
 
 
 def buffers(layer: Any) -> dict[str, bytes]:
