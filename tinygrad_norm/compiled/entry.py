@@ -36,12 +36,13 @@ class Entry:
     """One kind of calls: what it was recorded as, or why it was not.
 
     runs, eager:  how often the program ran, and how often the eager step did in its place
+    missed:       how often that was so since it ran last
     """
 
     def __init__(self, attempt: Attempt, template: Any, reason: str | None = None) -> None:
         self.key, self.template, self.reason = attempt.key, template, reason
         self.words = described(attempt)
-        self.runs = self.eager = 0
+        self.runs = self.eager = self.missed = 0
         self.program: Any = None
         if reason is not None:
             self.key.states.clear()
@@ -58,8 +59,6 @@ class Entry:
         self.touched = attempt.touched
         self.cells = [tensor.written for tensor in self.touched]
         self.gradients, self.dropped = attempt.gradients, attempt.dropped
-        for owner in attempt.reached.optimizers.values():
-            owner[1].stepped = owner[1].stepped
         self.key.finish()
 
     def match(self, args: Any, kwargs: Any) -> Any:
@@ -92,6 +91,7 @@ class Entry:
                 random.bit_generator.state = state
             return NO_MATCH
         self.runs += 1
+        self.missed = 0
         if not same:
             self.cells = [tensor.written for tensor in self.touched]
         now = tick()

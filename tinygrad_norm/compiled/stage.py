@@ -93,7 +93,7 @@ class Stage:
                 now[:] = before
                 continue
             kept = {key: value for key, value in now.items()
-                    if ours and key in before and type(value) in SIMPLE}
+                    if ours and type(value) in SIMPLE}
             now.clear()
             now.update({**before, **kept})
         for place in self.named:

@@ -14,10 +14,13 @@ from ..kinds import outside
 from .attempt import Attempt, Exact, Found
 from .check import Snapshot
 from .entry import NO_MATCH, Entry
+from .reach import Wrapper
 from .stage import Created
 
 KEPT = 32
 """So many kinds of calls are remembered; then the oldest goes."""
+PATIENCE = 3
+"""After so many calls in a row whose conditions have other answers, it is recorded again."""
 TRIES = 8
 """So often a recording begins anew, with what the last one found."""
 
@@ -25,7 +28,7 @@ recording_alone = RLock()
 """While one thread records, tensors that another one shares hold arrays that record."""
 
 
-class Step:
+class Step(Wrapper):
     """A compiled step: called as the function that it was made of. ``print`` tells what it did."""
 
     def __init__(self, function: Callable[..., Any], fullgraph: bool, check: int,
@@ -36,7 +39,7 @@ class Step:
         self._entries: list[Entry] = []
         self._varying: set[Any] = set()
         self._more: list[Value] = []
-        self._calls = 0
+        self._calls = self._anew = 0
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -59,10 +62,16 @@ class Step:
             if self._calls % self.check == 0:
                 return self._checked(entry, found, args, kwargs)
         result = entry.run(found, args, kwargs)
-        if result is NO_MATCH:
-            entry.eager += 1
-            return self.function(*args, **kwargs)
-        return result
+        return self._missed(entry, args, kwargs) if result is NO_MATCH else result
+
+    def _missed(self, entry: Entry, args: Any, kwargs: Any) -> Any:
+        """The eager step, as a condition has another answer than when it was recorded."""
+        entry.eager += 1
+        entry.missed += 1
+        if entry.missed == PATIENCE and self._anew < KEPT:  # it was recorded on an odd batch
+            self._anew += 1
+            self._entries.remove(entry)
+        return self.function(*args, **kwargs)
 
     def _another(self, args: Any, kwargs: Any) -> Any:
         """A call that is not of the kind of the last."""
@@ -110,19 +119,18 @@ class Step:
             except Found as found:
                 self._more = [*self._more, found.args[0]]
                 continue
-            except Question as question:
-                if self.fullgraph:
-                    raise
-                reason = str(question)
-            except Unsupported as unsupported:
-                if self.fullgraph:
-                    raise RuntimeError(f"compile: {unsupported}") from None
-                reason = str(unsupported)
             except Exception as error:
+                guards = attempt.recording.guards
+                if self._anew < PATIENCE and not all(answer for _, answer in guards):
+                    self._anew += 1  # an odd batch, such as one with NaN: it does not decide
+                    return None
                 if self.fullgraph:
+                    if isinstance(error, Unsupported):
+                        raise RuntimeError(f"compile: {error}") from None
                     raise
-                reason = f"{type(error).__name__}: {error}"
-            break
+                known = isinstance(error, Question | Unsupported)
+                reason = str(error) if known else f"{type(error).__name__}: {error}"
+                break
         else:
             reason = "a tensor is made of data beside the tensors; pass it as an argument"
             if self.fullgraph:
@@ -136,8 +144,7 @@ class Step:
         before = Snapshot(entry)
         result = entry.run(found, args, kwargs)
         if result is NO_MATCH:
-            entry.eager += 1
-            return self.function(*args, **kwargs)
+            return self._missed(entry, args, kwargs)
         after = Snapshot(entry)
         gradients = [(tensor, tensor._grad) for tensor in (
             *entry.dropped, *(one for one, _ in entry.gradients if isinstance(one, Value)))]
