@@ -281,6 +281,58 @@ def test_gradients_that_add_up() -> None:
         assert_close(b, a)
 
 
+MADE = ["BatchNorm", "LayerNorm", "dropout", "conv", "transformer", "weight and spectral norm"]
+
+
+@pytest.mark.parametrize("model", MADE)
+def test_compiled_models(model: str) -> None:
+    """In an eager loop; gradients are asked for where the input requires them too."""
+    make, xs, ys = MODELS[model]
+    pairs: list[Any] = []
+    for compiled in (False, True):
+        tn.manual_seed(0)
+        own = make()
+        optimizer = sgd(own.parameters())
+        called = tn.compile(own, fullgraph=True) if compiled else own
+        pairs.append((own, optimizer, training(called, optimizer)))
+        if compiled:
+            assert [name for name, _ in called.named_parameters()] == [
+                name for name, _ in own.named_parameters()]
+    assert_same(*pairs, zip(xs, ys, strict=True))
+    assert "ran 12 times" in repr(called)
+    x, own = xs[0].clone().requires_grad_(), pairs[1][0].eval()
+    own.zero_grad()
+    called.train().eval()(x).sum().backward()
+    gradients = [x.grad, *(p.grad for p in own.parameters())]
+    x.grad = None
+    own.zero_grad()
+    own(x).sum().backward()
+    for a, b in zip(gradients, [x.grad, *(p.grad for p in own.parameters())], strict=True):
+        assert_close(a, b)
+
+
+def test_a_compiled_models_graph() -> None:
+    model = mlp(nn.LayerNorm)
+    called = tn.compile(model, fullgraph=True)
+    hooked: list[Any] = []
+    model[0].weight.register_hook(lambda g: hooked.append(g))
+    y = called(X[0])
+    assert y.grad_fn is not None
+    y.sum().backward()
+    assert len(hooked) == 1
+    with pytest.raises(RuntimeError, match="backward through Compiled a second time"):
+        y.sum().backward()
+    y = called(X[0])
+    with tn.no_grad():
+        model[3].weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace"):
+        y.sum().backward()
+    with pytest.raises(RuntimeError, match="its backward cannot be differentiated again"):
+        tn.autograd.grad(called(X[0]).sum(), model[0].weight, create_graph=True)
+    with tn.no_grad():
+        assert not called(X[0]).requires_grad
+
+
 def test_inference() -> None:
     model = mlp().train()
     model(X[0])

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..autograd.graph import Value, wrap
 from ..compiler import device as device  # registers the device
+from ..compiler.number import Number
 from ..compiler.recording import NumberSlot, Recording, Slot, Unsupported, recorded
 from ..compiler.traced import Traced
 from ..tensors.tensor import Tensor
@@ -52,9 +53,15 @@ class Attempt:
         self.slots: dict[Slot, tuple[str, Any]] = {}
         """Of each input "state", "argument" or "grad", and the tensor lent, or whose it is."""
         self.gradients: list[tuple[Value | str, int]] = []
+        self.before: dict[Value, Any] = {}
+        self.names: dict[Value, str] = {}
         self.dropped: list[Value] = []
+        self.shown: set[NumberSlot] = set()
+        """Numbers in the result."""
+        self.tracked: list[tuple[int, Value]] = []
+        """Outputs that require grad."""
         self.varying = varying
-        self.key = Key(dict(self.arguments.scope))
+        self.key = Key(dict(self.arguments.scope), self.reached.modules)
         self.passed = {id(value): self._stand_in(value) for _, value in self.arguments.tensors
                        if value not in self.reached.tensors}
         self.states = list(self.reached.tensors)
@@ -87,8 +94,7 @@ class Attempt:
                 result = self.function(*args, **kwargs)
                 self.numbers.take_back()
                 self._write_back(stage)
-                self._gradients()
-                result = self._template(result)
+                result = self._leave(result)
             reason = stage.changed(self.recording)
             if reason:
                 raise Unsupported(f"the step {reason}: what Python does beside arrays would happen "
@@ -107,7 +113,6 @@ class Attempt:
                 raise Found(owner)
 
     def _lend(self, stage: Stage) -> None:
-        self.names: dict[Value, str] = {}
         for (path, value), name in zip(self.arguments.tensors, self.arguments.arrays, strict=True):
             tensor = self.passed.get(id(value))
             if tensor is None:  # it is a part of the state
@@ -122,6 +127,10 @@ class Attempt:
         for tensor in self.states:
             array = stage.lend(tensor, self.recording, self.reached.tensors[tensor])
             self.slots[array.slot] = "state", tensor
+        self._lend_gradients()
+
+    def _lend_gradients(self) -> None:
+        """A gradient for each tensor that requires grad: it is seen whether the step drops it."""
         self.before = {t: t._grad for t in self._leaves()}
         for tensor, old in self.before.items():
             if self.exact and old is None:
@@ -151,6 +160,11 @@ class Attempt:
         return put(self.args), put(self.kwargs)
 
     # -- after -----------------------------------------------------------------------------------
+
+    def _leave(self, result: Any) -> Any:
+        """What a run gives: gradients, and what stands for the result."""
+        self._gradients()
+        return self._template(result)
 
     def _write_back(self, stage: Stage) -> None:
         """The values of a tensor that got other memory, into the memory that it has."""
@@ -198,27 +212,20 @@ class Attempt:
             else:
                 slot = self.recording.constant(value.array)
             self.recording.outputs.append(slot)
-            return Result(len(self.recording.outputs) - 1)
+            number = len(self.recording.outputs) - 1
+            if value.tracked:
+                self.tracked.append((number, value))
+            return Result(number)
         if type(value) is Traced:
             raise Unsupported("the step returns an array; return the tensor")
+        if type(value) is Number:
+            self.shown.add(value.slot)
         return mapped(self._template, value)
 
-    def _used(self) -> set[Any]:
-        """The slots that lines read or write, or that are read as numbers."""
-        found: set[Any] = {*self.recording.read.values(), *self.recording.outputs}
-        for line in self.recording.lines:
-            stack = [line.args, line.settings]
-            while stack:
-                one: Any = stack.pop()
-                if isinstance(one, Slot | NumberSlot):
-                    found.add((type(one), one) if isinstance(one, NumberSlot) else one)
-                elif isinstance(one, tuple | list):
-                    stack.extend(one)
-                elif isinstance(one, dict):
-                    stack.extend(one.values())
-                elif isinstance(one, slice):
-                    stack += [one.start, one.stop, one.step]
-        return found
+    def _used(self) -> set[Slot]:
+        """The slots that lines read or write, that are read as numbers, or returned."""
+        return {*self.recording.read.values(), *self.recording.outputs}.union(
+            *(line.slots() for line in self.recording.lines))
 
     def _finish(self) -> None:
         """The key: what is looked at in each call, and where the inputs are then."""
@@ -259,8 +266,8 @@ class Attempt:
         for number, source in recording.read.items():
             self.numbers.texts[number] = f"held[{recording.inputs.index(source)}].item()"
         asked = {a for one in recording.arithmetic for a in one.args if isinstance(a, NumberSlot)}
-        recording.numbers[:] = [n for n in recording.numbers
-                                if (NumberSlot, n) in used or n in asked]
+        asked.update(*(line.numbers() for line in recording.lines), self.shown)
+        recording.numbers[:] = [n for n in recording.numbers if n in asked]
         key.numbers = [self.numbers.texts[n] for n in recording.numbers]
         read = [*key.numbers, *self.numbers.owners.values()]
         key.before = [f"{name} = {text}" for name, text in self.numbers.owners.items()

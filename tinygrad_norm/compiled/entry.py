@@ -72,10 +72,9 @@ class Entry:
         numbers = self.evaluate(found[0])
         return None if numbers is None else (numbers, *found[1:])
 
-    def run(self, found: Any, args: Any, kwargs: Any) -> Any:
-        """The result of the step; NO_MATCH itself where a guard did not hold: then all is as it
-        was."""
-        numbers, same, others, targets = found
+    def outputs(self, found: Any) -> Any:
+        """What the program gives; None where a guard did not hold: then all is as it was."""
+        numbers, same, others, _ = found
         held = self.key.held
         before = []
         for owner, draw, i in self.draws:
@@ -89,7 +88,7 @@ class Entry:
         if results is None:
             for random, state in reversed(before):
                 random.bit_generator.state = state
-            return NO_MATCH
+            return None
         self.runs += 1
         self.missed = 0
         if not same:
@@ -99,6 +98,14 @@ class Entry:
             cell[0] = now
         for tensor in others:
             tensor.written[0] = now
+        return results
+
+    def run(self, found: Any, args: Any, kwargs: Any) -> Any:
+        """The result of the step; NO_MATCH itself where a guard did not hold."""
+        results = self.outputs(found)
+        if results is None:
+            return NO_MATCH
+        numbers, _, _, targets = found
         for tensor in self.dropped:
             tensor._grad = None
         for target, i in self.gradients:

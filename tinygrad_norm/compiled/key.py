@@ -17,6 +17,7 @@ import numpy as np
 from ..autograd.graph import Value
 from ..autograd.mode import flags
 from ..backend.array import overlaps
+from ..nn.tree import changes
 from .reach import Place
 
 
@@ -39,6 +40,7 @@ class Key:
     """What must be as it was, and where a run finds what it is given.
 
     same:     plain values, and objects passed through on the way to them
+    modules:  ids of the dicts of modules' attributes: they are looked at if one was set
     sizes:    dicts and lists that must keep their lengths
     states:   tensors whose arrays a run is given, and which it may write
     text:     the looks at the arguments
@@ -46,8 +48,8 @@ class Key:
     scope:    what the texts name
     """
 
-    def __init__(self, scope: dict[str, Any]) -> None:
-        self.scope = scope
+    def __init__(self, scope: dict[str, Any], modules: set[int]) -> None:
+        self.scope, self.modules = scope, modules
         self.same: list[Place] = []
         self.links: list[Place] = []
         self.sizes: list[Any] = []
@@ -76,11 +78,18 @@ class Key:
                      flags=flags.get, mode=flags.get(), ndarray=np.ndarray)
         text = ["def match(args, kwargs):", "    if flags() != mode: return None"]
         text += [f"    {line}" for line in self.arguments]
-        looks = [self._look(place, f"same{i}") for i, place in enumerate(self.same)]
-        exact = [self._look(place, f"link{i}") for i, place in enumerate(self.links)]
+        scope.update(changes=changes, seen=[changes[0]])
+        looks, looks_within = self._sorted(self.same, "same")
+        exact, within = self._sorted(self.links, "link")
         for i, container in enumerate(self.sizes):
             scope[f"size{i}"] = container
-            exact.append(f"len(size{i}) == {len(container)}")
+            (within if id(container) in self.modules else exact).append(
+                f"len(size{i}) == {len(container)}")
+        text += ["    now = changes[0]", "    if now != seen[0]:"]
+        text += [f"        if not ({' and '.join(part)}): return None" for part in _parts(within)]
+        text += [f"        if not ({' and '.join(part)}) and not equal(): return None"
+                 for part in _parts(looks_within)]
+        text.append("        seen[0] = now")
         for i, tensor in enumerate(self.states):
             scope[f"t{i}"] = tensor
             exact.append(f"t{i}.tracked is {tensor.tracked}")
@@ -102,6 +111,13 @@ class Key:
                     f"[{', '.join(self.targets)}]")
         exec("\n".join(text), scope)
         self.match = scope["match"]
+
+    def _sorted(self, places: Sequence[Place], name: str) -> tuple[list[str], list[str]]:
+        """The looks at places, and at those that are attributes of modules."""
+        looks: tuple[list[str], list[str]] = [], []
+        for i, place in enumerate(places):
+            looks[id(place.holder) in self.modules].append(self._look(place, f"{name}{i}"))
+        return looks
 
     def _look(self, place: Place, name: str) -> str:
         self.scope[f"{name}_"], self.scope[f"{name}k"] = place.holder, place.key

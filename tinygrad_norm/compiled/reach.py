@@ -87,6 +87,8 @@ class Reached:
         self.containers: list[tuple[str, Any, bool]] = []
         self.optimizers: dict[int, tuple[str, Optimizer]] = {}
         self.layers: dict[int, tuple[str, Any]] = {}
+        self.modules: set[int] = set()
+        """The ids of the dicts of modules' attributes."""
         self.generators: list[Generator] = []
         self.randoms: list[np.random.Generator] = []
         self._seen: set[int] = set()
@@ -160,7 +162,9 @@ class Reached:
         own = vars(value)
         ours = is_ours(type(value).__module__)
         if isinstance(value, Tree):
-            value.training = value.training  # type: ignore[attr-defined]  # an entry of its own
+            if "training" not in own:  # an entry of its own
+                value.training = value.training  # type: ignore[attr-defined]
+            self.modules.add(id(own))
             if callable(getattr(value, "numbers", None)):
                 self.layers[id(value)] = name, value
         self.containers.append((name, own, ours))

@@ -35,11 +35,12 @@ def mapped(function: Callable[[Any], Any], value: Any) -> Any:
 
 
 def built(template: Any, results: Any, numbers: Any, args: Any, kwargs: Any) -> Any:
-    """The result of one run, from its outputs and numbers."""
+    """The result of one run, from its outputs, arrays or tensors, and numbers."""
 
     def one(part: Any) -> Any:
         if isinstance(part, Result):
-            return wrap(Tensor, results[part.number])
+            result = results[part.number]
+            return result if isinstance(result, Value) else wrap(Tensor, result)
         if isinstance(part, Same):
             given = {"args": args, "kwargs": kwargs}
             return part.value if part.path is None else eval(part.path, given)

@@ -31,9 +31,12 @@ recording_alone = RLock()
 class Step(Wrapper):
     """A compiled step: called as the function that it was made of. ``print`` tells what it did."""
 
+    attempt: Any = Attempt
+    entry: Any = Entry
+
     def __init__(self, function: Callable[..., Any], fullgraph: bool, check: int,
                  grads: bool) -> None:
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
         self.name = getattr(function, "__name__", type(function).__name__)
         self.function, self.fullgraph, self.check, self.grads = function, fullgraph, check, grads
         self._entries: list[Entry] = []
@@ -107,10 +110,11 @@ class Step(Wrapper):
         """
         exact = False
         for _ in range(TRIES):
-            attempt = Attempt(self.function, args, kwargs, varying=self._varying, more=self._more,
-                              exact=exact, grads=self.grads)
+            attempt = self.attempt(
+                self.function, args, kwargs, varying=self._varying, more=self._more, exact=exact,
+                grads=self.grads)
             try:
-                return Entry(attempt, attempt.run())
+                return self.entry(attempt, attempt.run())
             except Created:
                 return None
             except Exact:
@@ -137,7 +141,7 @@ class Step(Wrapper):
                 raise RuntimeError(f"compile: {reason}")
         warnings.warn(f"compile: {self.name} runs as it is, not compiled: {reason}",
                       stacklevel=outside())
-        return Entry(attempt, None, reason)
+        return self.entry(attempt, None, reason)
 
     def _checked(self, entry: Entry, found: Any, args: Any, kwargs: Any) -> Any:
         """A run, and the eager step from the same state, which must agree."""
@@ -179,32 +183,4 @@ class Step(Wrapper):
         return "\n".join(lines)
 
     def __reduce__(self) -> Any:
-        return compile, (self.function,), {"fullgraph": self.fullgraph, "check": self.check,
-                                           "grads": self.grads}
-
-    def __setstate__(self, options: dict[str, Any]) -> None:
-        vars(self).update(options)
-
-
-def compile(function: Callable[..., Any] | None = None, *, fullgraph: bool = False, check: int = 0,
-            grads: bool = False) -> Any:
-    """A function that does the same as ``function``, a step of training or of inference, faster.
-
-    It is recorded when it is called first, and then for each new kind of calls: other shapes or
-    dtypes, train or eval, another number among what it reaches. Between, what was recorded is run.
-    What Python does beside tensors, such as printing, happens while recording only. Results have no
-    history; ``.grad`` of parameters is None after a step that drops gradients at its start.
-
-    What cannot be recorded, such as a branch on a value or ``.item()``, runs as it is, with a
-    warning that says why. ``step.program()`` is what was made of it, ``print(step)`` says how often
-    it ran.
-
-    Args:
-        function: the step; left out, ``compile(...)`` is a decorator.
-        fullgraph: raise an error where it cannot be recorded.
-        check: run each call of that number beside the step as it is, and raise where they differ.
-        grads: leave the gradients in ``.grad``.
-    """
-    if function is None:
-        return functools.partial(compile, fullgraph=fullgraph, check=check, grads=grads)
-    return Step(function, fullgraph, check, grads)
+        return type(self), (self.function, self.fullgraph, self.check, self.grads)

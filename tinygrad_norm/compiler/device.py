@@ -6,7 +6,8 @@ It is there while something is recorded, in that thread; new tensors are made on
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -122,6 +123,16 @@ def guard(condition: Any) -> bool:
 
 
 ANSWERS[Traced] = guard
+
+
+@contextmanager
+def unasked() -> Iterator[None]:
+    """Nothing is asked of arrays that record, in any thread: the general ways are taken."""
+    del ANSWERS[Traced]
+    try:
+        yield
+    finally:
+        ANSWERS[Traced] = guard
 
 
 def record(function: Callable[..., Any], arrays: Sequence[np.ndarray],

@@ -59,10 +59,10 @@ class Plain:
         recording = self.recording
         last: dict[int, int] = {}
         for i, line in enumerate(recording.lines):
-            for slot in _slots((line.args, line.settings, line.out)):
+            for slot in (*line.slots(), *line.made()):
                 last[slot] = i
         kept = {*recording.outputs, *recording.inputs, *recording.constants}
-        made = {slot: i for i, line in enumerate(recording.lines) for slot in _slots(line.out)}
+        made = {slot: i for i, line in enumerate(recording.lines) for slot in line.made()}
         asked: dict[int, list[tuple[Slot, bool]]] = {}
         for slot, answer in recording.guards:
             asked.setdefault(made.get(slot, -1), []).append((slot, answer))
@@ -74,7 +74,7 @@ class Plain:
             text.append(self._line(i, line))
             text += [f"if bool(a{slot}) is not {answer}: return None"
                      for slot, answer in asked.get(i, ())]
-            ended = sorted({slot for slot in _slots((line.args, line.settings, line.out))
+            ended = sorted({slot for slot in (*line.slots(), *line.made())
                             if last[slot] == i and slot not in kept})
             if ended:
                 text.append(f"del {', '.join(f'a{slot}' for slot in ended)}")
@@ -116,16 +116,3 @@ class Plain:
         name = f"c{len(self._scope)}"
         self._scope[name] = value
         return name
-
-
-def _slots(value: Any) -> list[Slot]:
-    """The slots of arrays in it."""
-    if isinstance(value, Slot):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, slice):
-        value = [value.start, value.stop, value.step]
-    if not isinstance(value, tuple | list):
-        return []
-    return [slot for one in value for slot in _slots(one)]

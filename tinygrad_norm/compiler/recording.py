@@ -10,69 +10,21 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..backend.array import Device, home
 from ..kinds import is_inside
+from .line import Draw as Draw
+from .line import Line as Line
+from .line import NumberSlot as NumberSlot
+from .line import Slot as Slot
+from .line import Sum as Sum
+from .line import Where as Where
 
 DEVICE = Device("compiled")
 """Where the arrays of a recording lie."""
-
-Where = tuple[tuple[str, int], tuple[str, int]]
-"""(file, line) of the user's innermost frame, and of the package's."""
-
-
-class Slot(int):
-    """An array of a recording, by its number."""
-
-
-class NumberSlot(int):
-    """A Python number of a recording, by its number."""
-
-
-class Line(NamedTuple):
-    """One call: ``out = function(*args, **settings)``.
-
-    function:  a function of NumPy's or of ``operator``, or a method: it has ``.method``, its name
-    args:      arrays as Slot, numbers as NumberSlot; tuples, lists and slices of them; plain values
-    settings:  the keyword arguments, likewise
-    out:       the slot of the result, a list for several; None for a write in place, into
-               ``settings["out"]`` or else ``args[0]``
-    where:     the lines of Python that it came from
-    """
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    settings: dict[str, Any]
-    out: Slot | list[Slot] | None
-    where: Where
-
-
-class Draw(NamedTuple):
-    """An input that is drawn anew for each run: ``getattr(random, law)(*arguments)`` in dtype."""
-
-    random: np.random.Generator
-    law: str
-    arguments: tuple[Any, ...]
-    dtype: Any
-    slot: Slot
-
-
-class Sum(NamedTuple):
-    """One step of Python's arithmetic before a run: a number, or an answer that must not change.
-
-    slot:    of the result; None for a question
-    answer:  what a question was answered with
-    """
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    slot: NumberSlot | None
-    answer: Any
-    where: Where
-
 
 class Unsupported(Exception):
     """What was recorded cannot be run in this way; the reason, in words."""
@@ -148,10 +100,13 @@ class Recording:
              out: Slot | list[Slot] | None) -> None:
         """Write one down."""
         if out is None:
-            target = settings.get("out", args[0])
-            for one in target if isinstance(target, tuple) else (target,):
-                self._written |= self.roots(one)
+            self._write(settings, args)
         self.lines.append(Line(function, args, settings, out, frames()))
+
+    def _write(self, settings: dict[str, Any], args: tuple[Any, ...]) -> None:
+        target = settings.get("out", args[0])
+        for one in target if isinstance(target, tuple) else (target,):
+            self._written |= self.roots(one)
 
     def input(self, array: np.ndarray, name: str = "") -> Slot:
         """An array that each run is given."""
@@ -194,6 +149,27 @@ class Recording:
         for slot in (array.slot for array in arrays):
             if self.is_written(slot) or not self.constants.keys() >= self.roots(slot):
                 raise Question(what, cure)
+
+    def part(self, lines: Sequence[Line], inputs: Sequence[Slot], outputs: Sequence[Slot]
+             ) -> Recording:
+        """A recording of some of the lines, with the same numbers; arrays made before are inputs.
+        """
+        one = Recording()
+        one.meta, one.numbers, one.count, one.closed = self.meta, self.numbers, self.count, True
+        one.arithmetic, one.read = self.arithmetic, self.read
+        one.inputs, one.outputs = [*inputs], [*outputs]
+        one.constants = {slot: array for slot, array in self.constants.items()
+                         if slot not in inputs}
+        for slot in (*one.inputs, *one.constants):
+            one.alias[slot], one._roots[slot] = [], frozenset((slot,))
+        for line in lines:
+            for slot in line.made():
+                of = one.alias[slot] = self.alias[slot]
+                one._roots[slot] = frozenset().union(*map(one.roots, of)) or frozenset((slot,))
+            if line.out is None:
+                one._write(line.settings, line.args)
+            one.lines.append(line)
+        return one
 
     # -- what is asked of it ---------------------------------------------------------------------
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .module import Module
 
 
+changes = [0]
+"""How often an attribute of a module was set: who knows what modules hold looks again."""
+
+
 class Buffer(Tensor):
     """A tensor that belongs to a module's state without being learned: running statistics.
 
@@ -56,6 +60,11 @@ class Tree:
                 value, Tensor) and not isinstance(value, Buffer | Parameter):
             value = Buffer(value, self._empty_buffers[name])
         object.__setattr__(self, name, value)
+        changes[0] += 1
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        changes[0] += 1
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Set a parameter by name; None reserves the name."""
