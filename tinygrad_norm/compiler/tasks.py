@@ -73,6 +73,12 @@ class Tasks:
         self.values = values
         self.outputs, self.state, self.guards = list(outputs), state, guards
         self.kept: set[int] = set()
+        self.copied: set[int] = set()
+        """States whose new value is another value's copy, so that it can be written late."""
+        self.plan()
+
+    def plan(self) -> None:
+        """Find the tasks; anew, where a value must be kept that was not."""
         while True:
             try:
                 self._plan()
@@ -101,7 +107,8 @@ class Tasks:
                     self.needed(x)
             if v.id in self.kept:
                 self.task(v, "root")
-        for v in wanted:
+        for v in (*self.outputs, *self.guards, *(
+                v for slot, v in self.state if slot not in self.copied)):
             self.needed(v)
         self.state = [(slot, v) for slot, v in self.state if 0 not in v.shape]
         self._dear(ordered)
@@ -153,8 +160,9 @@ class Tasks:
     def _stated(self) -> None:
         """A state is written by the task that computes its new value."""
         for slot, v in self.state:
-            task = self.task(v, "root") if v.op not in ("input", "reduced", "product", "called") \
-                else None
+            task = None
+            if slot not in self.copied and v.op not in ("input", "reduced", "product", "called"):
+                task = self.task(v, "root")
             if task is None or task.slot is not None or task.kind != "root" or v in self.outputs:
                 # the value is wanted elsewhere too: the state gets a copy
                 v = self.values.new("map", (v,), f"positive {slot}", v.shape, v.dtype)
