@@ -15,7 +15,7 @@ from ..compiler.recording import NumberSlot, Recording, Slot, Unsupported, recor
 from ..compiler.traced import Traced
 from ..optim.optimizer import Optimizer
 from ..tensors.tensor import Tensor
-from .entry import Arguments, Key, overlapping
+from .entry import Arguments, Key, overlapping, spoken
 from .reach import Reached
 from .stage import Stage
 
@@ -107,7 +107,7 @@ class Attempt:
     def _lend(self, stage: Stage) -> None:
         for (path, tensor), name in zip(self.arguments.tensors, self.arguments.arrays, strict=True):
             array = tensor.array if isinstance(tensor.array, Traced) else stage.lend(
-                tensor, self.recording, path)
+                tensor, self.recording, spoken(path, self.function))
             self.slots.setdefault(array.slot, ("argument", (name, tensor)))
         for tensor in self.states:
             array = stage.lend(tensor, self.recording, self.reached.tensors[tensor])
@@ -125,9 +125,10 @@ class Attempt:
     def _leaves(self) -> list[Value]:
         return [t for t in (*self.states, *(t for _, t in self.arguments.tensors)) if t.tracked]
 
-    def _number(self, value: Any, text: str) -> Number:
+    def _number(self, value: Any, text: str, name: str = "") -> Number:
         number = given_number(self.recording, value)
         self.texts[number.slot] = text
+        self.recording.called[number.slot] = name or text
         return number
 
     def _lend_numbers(self, stage: Stage) -> None:
@@ -143,7 +144,7 @@ class Attempt:
                     id(place.holder) in groups or spot in self.varying):
                 self.key.scope[f"p{i}"] = place.holder
                 where = f"p{i}.cell_contents" if place.key is None else f"p{i}[{place.key!r}]"
-                stage.replace(place, self._number(place.value, where))
+                stage.replace(place, self._number(place.value, where, place.name))
             else:
                 self.key.same.append(place)
         self.key.links += self.reached.links
@@ -171,7 +172,7 @@ class Attempt:
                                              f"{count if optimizer.counted else 0.0})")
                     known[id(pair)] = (
                         self._number(step, count) if optimizer.counted else step,
-                        {key: self._number(value, f"{text}[{key!r}]")
+                        {key: self._number(value, f"{text}[{key!r}]", key)
                          for key, value in values.items()})
                 given[-1].append(known[id(pair)])
         if not plain:
@@ -205,7 +206,8 @@ class Attempt:
         self.key.scope[name] = layer
         self.owners[f"{name}n"] = f"{name}.numbers()"
         given = {key: value if type(value) is not float or own.get(key) == value
-                 else self._number(value, f"{name}n[{key!r}]") for key, value in numbers.items()}
+                 else self._number(value, f"{name}n[{key!r}]", key)
+                 for key, value in numbers.items()}
         calls: list[int] = []
 
         def numbers_then() -> Any:

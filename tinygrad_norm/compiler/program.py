@@ -78,6 +78,11 @@ class Program:
                 found[place.id] = place
         return found
 
+    def __str__(self) -> str:
+        from .listing import listing
+
+        return listing(self)
+
     # -- text --------------------------------------------------------------------------------------
 
     def _text(self) -> str:
@@ -85,7 +90,7 @@ class Program:
         self.buffers = self._buffers()
         self.scratch: dict[Any, int] = {}
         self.room = 0
-        self.nests: list[tuple[Nest | Task, str]] = []
+        self.nests: list[tuple[Nest, str]] = []
         self.calls: list[Task] = []
         declared: set[str] = set()
         same: dict[str, str] = {}
