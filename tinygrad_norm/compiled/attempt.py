@@ -171,7 +171,7 @@ class Attempt:
                         self.owners[text] = (f"{name}.numbers_at({name}.param_groups[{g}], "
                                              f"{count if optimizer.counted else 0.0})")
                     known[id(pair)] = (
-                        self._number(step, count) if optimizer.counted else step,
+                        self._number(step, count, "step") if optimizer.counted else step,
                         {key: self._number(value, f"{text}[{key!r}]", key)
                          for key, value in values.items()})
                 given[-1].append(known[id(pair)])

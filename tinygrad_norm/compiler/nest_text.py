@@ -72,6 +72,7 @@ class NestText:
         for p in range(passes_of(nest)):
             self._pass(p)
         last = [t for t in nest.tasks if nest.role[t] == OUTER]
+        self.local[1], self.inner = {}, self.rounds
         self._count(last)
         for t in last:
             self._assign(t, self.rounds, inside=False)
@@ -198,9 +199,9 @@ class NestText:
                 return self.sums[v.id], ATOM
             return indexed(self.names.array(v), index, self.letters), ATOM
         if v.op == "const":
-            return constant(v), ATOM
+            return constant(v)
         if v.op == "number":
-            return self.names.number(v.attr), ATOM
+            return self.names.number(v.attr)
         if v.op == "iota":
             return indexed("", index, self.letters)[1:-1], ATOM
         outside = bool(self.outside) and all(

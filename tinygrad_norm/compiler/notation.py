@@ -34,6 +34,8 @@ LETTERS = "ijklmnopqrstuvw"
 
 def applied(name: str, args: list[Formula]) -> Formula:
     """A function of formulas: an operator, where it has a sign."""
+    if name == "add" and args[1][0].startswith("-"):
+        return applied("subtract", [args[0], (args[1][0][1:], args[1][1])])
     if name in SIGNS and len(args) == 2:
         sign, strength = SIGNS[name]
         if name == "multiply" and args[0] == args[1] and args[0][1] == ATOM:
@@ -94,9 +96,9 @@ class Names:
     def seen(self, v: Value) -> str:
         """Of a value where all of it is read: a view of one in memory."""
         if v.op == "number":
-            return self.number(v.attr)
+            return self.number(v.attr)[0]
         if v.op == "const":
-            return constant(v)
+            return constant(v)[0]
         if v.op == "input" or v.id in self.fuse.tasks:
             return self.array(v)
         inner = self.seen(v.args[0])
@@ -104,14 +106,15 @@ class Names:
             return f"{inner}ᵀ" if v.attr == (1, 0) else f"{inner}.transpose{v.attr}"
         return f"{inner}.reshape{v.shape}"
 
-    def number(self, slot: int) -> str:
+    def number(self, slot: int) -> Formula:
         """Of a Python number."""
-        return self._numbers.get(slot, f"number{slot}")
+        return self._numbers.get(slot, (f"number{slot}", ATOM))
 
 
-def constant(v: Value) -> str:
+def constant(v: Value) -> Formula:
     """``1e-05``"""
-    return str(v.dtype.type(v.attr)).removesuffix(".0") if v.dtype.kind in "fc" else str(v.attr)
+    text = str(v.dtype.type(v.attr)).removesuffix(".0") if v.dtype.kind in "fc" else str(v.attr)
+    return text, UNARY if text.startswith("-") else ATOM
 
 
 def plural(count: int, word: str) -> str:
@@ -119,7 +122,7 @@ def plural(count: int, word: str) -> str:
     return f"{count or 'no'} {word}{'' if count == 1 else 'es' if word.endswith('s') else 's'}"
 
 
-def _numbers(recording: Recording) -> dict[int, str]:
+def _numbers(recording: Recording) -> dict[int, Formula]:
     """Names of the numbers given, and what Python makes of them."""
     found = {int(slot): (recording.called.get(slot, f"number{slot}"), ATOM)
              for slot in recording.numbers}
@@ -129,7 +132,7 @@ def _numbers(recording: Recording) -> dict[int, str]:
         if slot is not None:
             given = [found[a] if isinstance(a, NumberSlot) else (str(a), ATOM) for a in args]
             found[int(slot)] = applied(function.__name__, given)
-    return {slot: bracketed(formula, ATOM) for slot, formula in found.items()}
+    return found
 
 
 # -- lines of Python -------------------------------------------------------------------------------
