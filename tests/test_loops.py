@@ -195,6 +195,24 @@ def test_numbers_that_change():
                                    rtol=1e-6)
 
 
+def test_a_product_adds_itself_to_a_state():
+    def step(p, m, x, dy, momentum):
+        m *= momentum
+        m += dy.T @ x
+        p -= m * 0.5
+
+    arrays = draw(7, 5), draw(7, 5, seed=1), draw(9, 5, seed=2), draw(9, 7, seed=3)
+    recording = record(lambda *given: (step(*given), given[0])[1], arrays, [0.9])
+    program = Program(recording)
+    assert any(t.factor is not None for t in program.fuse.tasks.values())
+    values = recording.evaluator()([0.25])
+    got, expected = ([a.copy() for a in arrays] for _ in range(2))
+    program.run(got, values)
+    Plain(recording).run(expected, values)
+    for x, y in zip(got, expected, strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=1e-5)
+
+
 def test_sizes_are_arguments():
     texts = {Program(record(batch_norm, [draw(n, 96), draw(96), draw(96)]), general=True).text
              for n in (1000, 1024, 5000)}

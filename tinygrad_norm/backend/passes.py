@@ -112,7 +112,10 @@ def output_gradient(
     """
     same, others = (axes, ()) if weight is None else same_along(weight.shape, axes, xc.ndim)
     if not same or others or not centred:
-        return reference.output_gradient(dy, xc, var, weight, axes, eps, centred)
+        dx, dweight, dbias = reference.output_gradient(dy, xc, var, weight, axes, eps, centred)
+        if weight is not None and not same:  # summed here, where dy is read
+            dweight, dbias = (beside(v, weight.shape) for v in (dweight, dbias))
+        return dx, dweight, dbias
     n = count(xc, var)
     sqrt = array_module(var).sqrt
     pivot = pivot_of(dy, axes, n)
@@ -126,3 +129,11 @@ def output_gradient(
     dx = (d - (sum_d / n).astype(dy.dtype)) * outer
     dx = dx - xc * (along * (square * outer / n)).astype(dy.dtype)
     return dx, (along * scale).astype(dy.dtype), (sum_d + pivot * float(n)).astype(dy.dtype)
+
+
+def beside(v: Array, shape: tuple[int, ...]) -> Array:
+    """v summed over the axes along which an array of ``shape`` beside it is the same."""
+    ahead = v.ndim - len(shape)
+    same = tuple(i for i in range(v.ndim) if i < ahead or (shape[i - ahead] == 1 < v.shape[i]))
+    total = v.sum(axis=same, keepdims=True, dtype="float64") if same else v
+    return total.reshape(shape).astype(v.dtype)

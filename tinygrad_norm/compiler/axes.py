@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .fuse import ACROSS, OUTER, Fuse, Nest
-from .index import Index, below, steps
+from .index import Index, below, steps, strides_of
 from .tasks import Task, indexed
 from .values import Value
 
@@ -80,9 +80,14 @@ class Loops:
         nest = self.nest
 
         def fitness(loop: Loop) -> tuple[int, int]:
-            strides = [a.get(self.atom_of.get(loop), 0) for a in accesses]
-            return (sum(s == 1 for s in strides) - sum(s > 1 or s < 0 for s in strides),
-                    self.loops.index(loop))
+            """How many values are neighbours along the loop, less those that are apart."""
+            total, own = 0, self.atom_of.get(loop)
+            for strides in accesses:
+                count = math.prod(one.size for one, atom in self.atom_of.items()
+                                  if strides.get(atom, 0))
+                along = strides.get(own, 0)
+                total += count if along == 1 else -count if along else 0
+            return total, self.loops.index(loop)
 
         across = [t for t in nest.tasks if nest.role[t] == ACROSS]
         self.vector = self.loops[-1] if across else max(self.loops, key=fitness)
@@ -122,6 +127,8 @@ class Loops:
                 been.add((v.id, index))
                 if v.op == "input" or v.id in self.fuse.tasks:
                     found.append(self._strides(v, index))
+                elif self.fuse.is_seen(v, index):
+                    found.append(steps(index, strides_of(v.shape))[1])
                 elif v.op == "iota":
                     found.append(steps(index, (1,))[1])
                 else:
@@ -132,7 +139,10 @@ class Loops:
         return steps(index, self.buffer(v).strides)[1]
 
     def buffer(self, v: Value) -> Buffer:
-        """Where a value lies that is given or a task."""
+        """Where a value lies that is given or a task, or a reshape of one."""
+        if v.op == "reshaped" and v.id not in self.fuse.tasks:
+            whole = self.buffer(v.args[0])
+            return Buffer(whole.key, strides_of(v.shape), whole.dtype, whole.stream)
         task = self.fuse.tasks.get(v.id)
         slot = task.slot if task is not None else v.attr
         return self.buffers[v.id if slot is None else ("slot", int(slot))]

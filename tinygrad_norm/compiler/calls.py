@@ -33,6 +33,8 @@ class Calls:
 
     def getter(self, v: Value) -> Getter:
         """What gives a value as an array, or a number."""
+        if v.op == "cast" and v.args[0].op == "number":
+            v = v.args[0]
         if v.op == "number":
             return lambda arrays: self.numbers[v.attr]
         if v.op == "const":
@@ -67,9 +69,18 @@ class Calls:
         """
         v = t.value
         if t.kind == "product":
-            a, b = map(self.getter, v.args)
+            a, b = map(self.getter, t.product.args)
             out = self.getter(v)
-            return lambda arrays: np.matmul(a(arrays), b(arrays), out=out(arrays))
+            if t.factor is None:
+                return lambda arrays: np.matmul(a(arrays), b(arrays), out=out(arrays))
+            factor = self.getter(t.factor)
+
+            def added(arrays: Arrays) -> None:
+                array = out(arrays)
+                array *= factor(arrays)
+                array += a(arrays) @ b(arrays)
+
+            return added
         call, which = v.attr
         args, settings = self._filled(call.args), self._filled(call.settings)
         if call.within:

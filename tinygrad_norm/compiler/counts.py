@@ -4,16 +4,14 @@ it reads and writes."""
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from .assembly import LANES, Assembly
 from .axes import Loops
 from .fuse import Nest
 from .index import Index, below
 from .tasks import Task
 from .values import Value
-
-if TYPE_CHECKING:
-    from .program import Program
 
 
 class Counts(NamedTuple):
@@ -44,17 +42,19 @@ class Counts(NamedTuple):
 class Traffic:
     """What one step of a program reads and writes: the values that are in memory, with bytes."""
 
-    def __init__(self, program: Program, step: Nest | Task) -> None:
+    def __init__(self, program: Assembly, step: Nest | Task) -> None:
         self.program, self.fuse = program, program.fuse
         self.read: dict[Value, int] = {}
         self.written: dict[Value, int] = {}
         if isinstance(step, Nest):
             self._nest(step)
             return
-        for x in step.value.args:
+        for x in step.product.args:
             place = self.fuse.place(x)
             if place.op not in ("const", "number"):
                 self.read[place] = bytes_of(place)
+        if step.factor is not None:  # it is added to what is there
+            self.read[step.value] = bytes_of(step.value)
         if step.kind != "check":
             self.written[step.value] = bytes_of(step.value)
 
@@ -73,6 +73,8 @@ class Traffic:
                 been.add((v.id, index))
                 if v.op == "input" or v.id in self.fuse.tasks:
                     self._reads(v, index, nest)
+                elif self.fuse.is_seen(v, index):
+                    self._reads(v.args[0], index, nest)
                 else:
                     todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
 
@@ -84,10 +86,8 @@ class Traffic:
         self.read[v] = max(self.read.get(v, 0), min(count * v.dtype.itemsize, bytes_of(v)))
 
 
-def loops_of(program: Program, nest: Nest) -> Loops:
+def loops_of(program: Assembly, nest: Nest) -> Loops:
     """The loops that the nest became."""
-    from .program import LANES
-
     return Loops(nest, program.fuse, program.buffers, LANES)
 
 
@@ -101,7 +101,7 @@ def bytes_of(v: Value) -> int:
     return math.prod(v.shape) * v.dtype.itemsize
 
 
-def counted(program: Program) -> Counts:
+def counted(program: Assembly) -> Counts:
     """The counts of a program."""
     traffic = [Traffic(program, step) for step in program.order]
     nests = [nest for nest, _ in program.nests]

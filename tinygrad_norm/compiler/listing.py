@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .assembly import Assembly
 from .counts import Traffic, counted
 from .fuse import Nest
 from .nest_text import Line, NestText
-from .notation import WIDTH, Names, line_of, plural, spot
+from .notation import NEW, WIDTH, Names, line_of, plural, spot
 from .tasks import Task
-from .values import Call, Value
-
-if TYPE_CHECKING:
-    from .program import Program
+from .values import Value
 
 COLUMN = 76
 """Where the lines of Python stand beside the formulas, at the latest."""
 
 
-def listing(program: Program) -> str:
+def listing(program: Assembly) -> str:
     """The text of ``print(step.program())``."""
     names = Names(program)
     steps = []
@@ -66,7 +65,7 @@ def beside(lines: list[Line]) -> list[str]:
     return found
 
 
-def _totals(program: Program, names: Names) -> str:
+def _totals(program: Assembly, names: Names) -> str:
     counts = counted(program)
     different = f" ({counts.kinds} different)" if counts.kinds < counts.nests else ""
     results = ", ".join(names.seen(v) for v in program.outputs)
@@ -75,7 +74,7 @@ def _totals(program: Program, names: Names) -> str:
             f"reads {amount([counts.read])}, writes {amount([counts.written])}; "
             f"{plural(counts.buffers, 'array')} in {amount([counts.bytes])} of its own; "
             f"{plural(counts.allocations, 'new array')} a run\n"
-            f"returns {results or 'nothing'}; x′ is what x is after the step")
+            f"returns {results or 'nothing'}; x{NEW} is what x is after the step")
 
 
 def _check(step: Task, names: Names) -> str:
@@ -87,17 +86,34 @@ def _formula(t: Task, names: Names) -> str:
     """Of a product or a call."""
     v = t.value
     if t.kind == "product":
-        a, b = v.args
+        a, b = t.product.args
         sizes = "×".join(map(str, a.shape)) + " · " + "×".join(map(str, b.shape))
-        return f"{names.array(v)} = {names.seen(a)} @ {names.seen(b)}   ({sizes})"
+        plus = "" if t.factor is None else (
+            f"{names.seen(t.factor)} * {names.array(v).removesuffix(NEW)} + ")
+        return f"{names.array(v)} = {plus}{names.seen(a)} @ {names.seen(b)}   ({sizes})"
     call, which = v.attr
+    if call.function is operator.setitem:
+        whole, index, part = call.args
+        return (f"{names.array(v)} = {names.seen(whole)}, but {_argument(part, names)} in "
+                f"[{_index(index, names)}]")
     function: str = getattr(call.function, "method", "") or getattr(
         call.function, "__name__", str(call.function))
     words = [_argument(x, names) for x in call.args]
     words += [f"{key}={_argument(x, names)}" for key, x in call.settings.items()]
     return f"{names.array(v)} = {function.strip('_')}({', '.join(words)})" + (
         f"[{which}]" if len(call.results) > 1 else "") + (
-        "   in a copy of the first" if isinstance(call, Call) and call.within else "")
+        ", in a copy of the first" if call.within else "")
+
+
+def _index(index: Any, names: Names) -> str:
+    """``..., 1, :255``"""
+    if isinstance(index, tuple):
+        return ", ".join(_index(one, names) for one in index)
+    if isinstance(index, slice):
+        start, stop, step = ("" if x is None else _argument(x, names)
+                             for x in (index.start, index.stop, index.step))
+        return f"{start}:{stop}{':' if step else ''}{step}"
+    return "..." if index is Ellipsis else _argument(index, names)
 
 
 def _argument(x: Any, names: Names) -> str:

@@ -76,7 +76,7 @@ class Memory(Text):
                 terms.append((loop.depth, self.loops.loops.index(loop), loop, stride))
                 if loop is self.vector:
                     along = stride
-        key: Any = (buffer.key, offset)
+        key: Any = (buffer.key, offset, t)
         if offset:
             at = self._moved(at, t, self.size(offset), 0, key)
         for depth, _, loop, stride in sorted(terms, key=lambda term: term[:2]):

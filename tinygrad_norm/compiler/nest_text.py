@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .assembly import SHARED, Assembly
 from .counts import loops_of, passes_of
 from .fuse import ACROSS, OUTER, SUM, Nest
 from .index import Index, below
@@ -24,9 +25,6 @@ from .notation import (
 from .tasks import Task
 from .values import Value
 
-if TYPE_CHECKING:
-    from .program import Program
-
 Line = tuple[str, Value | None]
 """A line of text, and the value that is computed in it."""
 VIEWS = ("moved", "reshaped", "spread", "part")
@@ -44,7 +42,7 @@ class NestText:
     local:          names of values that are computed before they are used, in either
     """
 
-    def __init__(self, program: Program, names: Names, nest: Nest) -> None:
+    def __init__(self, program: Assembly, names: Names, nest: Nest) -> None:
         self.program, self.names, self.nest, self.fuse = program, names, nest, program.fuse
         self.loops = loops_of(program, nest)
         self.letters = dict(zip(self.loops.loop_of, LETTERS * 3, strict=False))
@@ -83,8 +81,6 @@ class NestText:
         return self._head(), [*self._users(), *body]
 
     def _head(self) -> str:
-        from .program import SHARED
-
         n = passes_of(self.nest)
         words = [f"loops over {' × '.join(map(str, self.nest.sizes)) or 'one value'}"]
         if n > 1:
@@ -164,7 +160,7 @@ class NestText:
 
     def _below(self, v: Value, index: Index) -> tuple[Value, Index]:
         """Through views, to what is computed or in memory."""
-        while v.op in VIEWS and v.id not in self.fuse.tasks:
+        while v.op in VIEWS and v.id not in self.fuse.tasks and not self.fuse.is_seen(v, index):
             v, index = v.args[0], below(v, 0, index)
         return v, index
 
@@ -181,7 +177,8 @@ class NestText:
             v, index = self._below(*todo.pop())
             key = (v.id, index)
             self.uses[key] = self.uses.get(key, 0) + 1
-            if key not in been and v.op != "input" and v.id not in self.fuse.tasks:
+            if key not in been and v.op not in ("input", "reshaped") and (
+                    v.id not in self.fuse.tasks):
                 been.add(key)
                 todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
 
@@ -198,6 +195,8 @@ class NestText:
             if task is not None and v.id in self.sums:
                 return self.sums[v.id], ATOM
             return indexed(self.names.array(v), index, self.letters), ATOM
+        if v.op == "reshaped":  # it is in memory in another shape
+            return indexed(self.names.seen(v), index, self.letters), ATOM
         if v.op == "const":
             return constant(v)
         if v.op == "number":

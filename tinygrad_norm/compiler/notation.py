@@ -5,14 +5,12 @@ from __future__ import annotations
 import linecache
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .assembly import Assembly
 from .index import Index
 from .recording import NumberSlot, Recording, Slot
 from .values import Value
-
-if TYPE_CHECKING:
-    from .program import Program
 
 Formula = tuple[str, int]
 """Text, and how strongly its outermost operator binds."""
@@ -27,6 +25,7 @@ SIGNS = {"add": ("+", 5), "subtract": ("-", 5), "multiply": ("*", 6), "divide": 
 BEFORE = {"negative": "-", "logical_not": "not ", "invert": "~", "neg": "-"}
 WORDS = {"maximum": "max", "minimum": "min", "absolute": "abs"}
 PACKAGE = Path(__file__).parent.parent
+NEW = "′"
 WIDTH = 120
 """Where lines of text end."""
 LETTERS = "ijklmnopqrstuvw"
@@ -78,7 +77,7 @@ class Names:
     values in memory are t1, t2, … as they come.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Assembly) -> None:
         self.fuse, self.recording = program.fuse, program.recording
         self._made: dict[int, str] = {}
         self._numbers = _numbers(self.recording)
@@ -87,11 +86,14 @@ class Names:
         """Of a value in memory."""
         task = self.fuse.tasks.get(v.id)
         if task is None:
-            slot = Slot(v.attr)
-            return self.recording.names.get(slot) or f"constant{int(slot)}"
+            return self._given(v.attr)
         if task.slot is not None:
-            return f"{self.recording.names.get(Slot(task.slot)) or f'constant{task.slot}'}′"
+            return f"{self._given(task.slot)}{NEW}"
         return self._made.setdefault(v.id, f"t{len(self._made) + 1}")
+
+    def _given(self, slot: int) -> str:
+        kind = "input" if slot in self.recording.inputs else "constant"
+        return self.recording.names.get(Slot(slot)) or f"{kind}{slot}"
 
     def seen(self, v: Value) -> str:
         """Of a value where all of it is read: a view of one in memory."""
@@ -99,6 +101,8 @@ class Names:
             return self.number(v.attr)[0]
         if v.op == "const":
             return constant(v)[0]
+        if v.op == "cast":  # a number in the dtype of arrays
+            return self.seen(v.args[0])
         if v.op == "input" or v.id in self.fuse.tasks:
             return self.array(v)
         inner = self.seen(v.args[0])

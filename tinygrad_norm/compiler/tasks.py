@@ -18,7 +18,7 @@ LONG = 1 << 18
 """So many bytes, of more than 256 rows, are summed along the rows as they lie in memory; fewer
 column by column, as they are in the cache."""
 DEAR = 24
-"""What is used more than once and costs more than so many additions is kept in memory."""
+"""What several tasks use and costs more than so many additions is kept in memory."""
 
 
 class Task:
@@ -31,7 +31,8 @@ class Task:
     reads:   (task, index, in own loops) of what it needs; the index is None where all is read
     states:  the slots of state that it reads, each with its indices
     slot:    the state that is written
-    is_read:  whether a nest reads it, and not calls alone
+    product: of matrices: what is computed, and added to the state times ``factor`` if there is one
+    is_read: whether a nest reads it, and not calls alone
     after:   tasks that must come first, though nothing is read from them
     """
 
@@ -42,6 +43,8 @@ class Task:
         self.states: dict[int, set[Index | None]] = {}
         self.after: set[Task] = set()
         self.is_read = False
+        self.product = value
+        self.factor: Value | None = None
         self.cuts: dict[int, tuple[int, ...]] = {}
         x = value.args[0] if kind == "reduced" else value
         self.axes = tuple(i for i, n in enumerate(x.shape) if n > 1)
@@ -103,6 +106,7 @@ class Tasks:
         self.state = [(slot, v) for slot, v in self.state if 0 not in v.shape]
         self._dear(ordered)
         self._stated()
+        self._added(ordered)
         for task in [*self.tasks.values()]:
             self._walk_task(task)
         self._ordered()
@@ -127,20 +131,22 @@ class Tasks:
         return v
 
     def _dear(self, ordered: list[Value]) -> None:
-        """Keep what is used again and costs much: else a chain would be computed again and again,
-        each time longer."""
-        uses: dict[int, int] = {}
-        for v in ordered:
+        """Keep what several tasks use and costs much: else a chain would be computed again and
+        again, each time longer."""
+        users: dict[int, set[int]] = {v.id: set() for v in ordered}  # tasks; of many two will do
+        for v in reversed(ordered):
+            own = {v.id} if v.id in self.tasks else users[v.id]
             for x in v.args:
-                uses[x.id] = uses.get(x.id, 0) + 1
+                if len(users[x.id]) < 2:
+                    users[x.id] |= own
         cost: dict[int, int] = {}
         for v in ordered:
             if v.id in self.tasks or v.op in ("input", "const", "number", "iota"):
                 cost[v.id] = 0
                 continue
-            own = COST.get(v.attr, 1) if v.op == "map" else 0
-            cost[v.id] = own + sum(cost[x.id] for x in v.args)
-            if uses.get(v.id, 0) > 1 and cost[v.id] > DEAR and v.op == "map":
+            own_cost = COST.get(v.attr, 1) if v.op == "map" else 0
+            cost[v.id] = min(own_cost + sum(cost[x.id] for x in v.args), 10 * DEAR)
+            if len(users[v.id]) > 1 and cost[v.id] > DEAR and v.op == "map":
                 self.task(v, "root")
                 cost[v.id] = 0
 
@@ -157,10 +163,31 @@ class Tasks:
         self.written = {slot: next(t for t in self.tasks.values() if t.slot == slot)
                         for slot, _ in self.state}
 
+    def _added(self, ordered: list[Value]) -> None:
+        """b m + product, written to m: the product adds itself to b m, and is nowhere else."""
+        uses: dict[int, int] = {}
+        for v in ordered:
+            for x in v.args:
+                uses[x.id] = uses.get(x.id, 0) + 1
+        for task in self.written.values():
+            v = task.value
+            if v.op != "map" or v.attr != "add":
+                continue
+            for old, product in (v.args, v.args[::-1]):
+                if product.op == "product" and uses[product.id] == 1 and old.op == "map" \
+                        and old.attr == "multiply" and product not in self.outputs:
+                    factor = next((x for x in old.args if not x.shape and x.op in ("const", "cast")
+                                   and (x.op == "const" or x.args[0].op == "number")), None)
+                    if factor is not None and any(
+                            x.op == "input" and x.attr == task.slot for x in old.args):
+                        task.kind, task.product, task.factor = "product", product, factor
+                        del self.tasks[product.id]
+                        break
+
     def _walk_task(self, task: Task) -> None:
         """Find what the task reads, and where."""
         if task.kind in ("product", "called"):
-            for x in task.value.args:
+            for x in task.product.args:
                 self._read(task, self.place(x), None)
             return
         while True:
@@ -188,9 +215,21 @@ class Tasks:
             been.add((v.id, index))
             if v.id in self.tasks or v.op == "input":
                 self._read(task, v, index)
-                continue
-            for k, x in enumerate(v.args):
-                todo.append((x, below(v, k, index)))
+            elif self.is_seen(v, index):
+                self._read(task, v.args[0], None)
+            else:
+                todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+
+    def is_seen(self, v: Value, index: Index) -> bool:
+        """Whether v is read at that index as a reshape of what is in memory: no loops run through
+        both shapes."""
+        if v.op != "reshaped" or not (v.args[0].id in self.tasks or v.args[0].op == "input"):
+            return False
+        try:
+            below(v, 0, index)
+        except Keep:
+            return True
+        return False
 
     def _read(self, task: Task, v: Value, index: Index | None) -> None:
         if v.id in self.tasks:

@@ -14,23 +14,27 @@ from ..autograd.op import primitive
 from ..backend import normal
 from ..backend.array import Array, array_module
 from ..backend.choose import kernel
+from ..backend.large import looped
 from .choice import where
 from .elementwise import exp, gaussian
 
 
 @primitive(promote="float")
+@looped
 def leaky_relu(x: Array, *, slope: float) -> Array:
     """y = x where x > 0, else slope x"""
     return array_module(x).where(x > 0, x, x * slope)
 
 
 @leaky_relu.gradient_of("x")
+@looped
 def leaky_relu_dx(dy: Any, x: Any, *, slope: float) -> Any:
     """dx = dy where x > 0, else slope dy"""
     return where(x > 0, dy, dy * slope)
 
 
 @primitive(promote="float")
+@looped
 def elu(x: Array, *, alpha: float) -> Array:
     """y = x where x > 0, else alpha (eˣ - 1)"""
     module = array_module(x)
@@ -38,12 +42,14 @@ def elu(x: Array, *, alpha: float) -> Array:
 
 
 @elu.gradient_of("x")
+@looped
 def elu_dx(dy: Any, x: Any, *, alpha: float) -> Any:
     """dx = dy where x > 0, else dy alpha eˣ (from y + alpha a small eˣ would lose its digits)"""
     return where(x > 0, dy, dy * (exp(where(x < 0, x, 0.0)) * alpha))
 
 
 @primitive(promote="float", outputs=("y", "s"))
+@looped
 def silu(x: Array) -> tuple[Array, Array]:
     """y = x s, s = sigmoid(x)"""
     module = array_module(x)
@@ -52,6 +58,7 @@ def silu(x: Array) -> tuple[Array, Array]:
 
 
 @silu.gradient_of("x")
+@looped
 def silu_dx(dy: Any, ds: Any, x: Any, s: Any) -> Any:
     """dx = dy (s + x s') + ds s', with s' = s (1 - s)"""
     slope = s * (1 - s)
@@ -60,28 +67,42 @@ def silu_dx(dy: Any, ds: Any, x: Any, s: Any) -> Any:
 
 
 @primitive(promote="float")
+@looped
 def gelu(x: Array) -> Array:
     """y = x Φ(x), Φ the normal distribution"""
     return kernel(normal.gelu, type(x))(x)
 
 
 @primitive(promote="float")
+@looped
 def gelu_slope(x: Array) -> Array:
     """y = Φ(x) + x φ(x), φ(x) = exp(-x²/2) / √2π"""
     return kernel(normal.gelu_slope, type(x))(x)
 
 
 @primitive(promote="float")
+@looped
 def gelu_curvature(x: Array) -> Array:
     """y = φ(x) (2 - x²)"""
     return kernel(normal.gelu_curvature, type(x))(x)
 
 
-gelu.gradient(x=lambda dy, x: dy * gelu_slope(x))
-gelu_slope.gradient(x=lambda dy, x: dy * gelu_curvature(x))
+@gelu.gradient_of("x")
+@looped
+def gelu_dx(dy: Any, x: Any) -> Any:
+    """dx = dy (Φ(x) + x φ(x))"""
+    return dy * gelu_slope(x)
+
+
+@gelu_slope.gradient_of("x")
+@looped
+def gelu_slope_dx(dy: Any, x: Any) -> Any:
+    """dx = dy φ(x) (2 - x²)"""
+    return dy * gelu_curvature(x)
 
 
 @gelu_curvature.gradient_of("x")
+@looped
 def gelu_curvature_dx(dy: Any, x: Any) -> Any:
     """dx = dy φ(x) x (x² - 4)"""
     density = gaussian(x, rate=0.5, scale=1 / math.sqrt(2 * math.pi))
@@ -92,6 +113,7 @@ ROOT, CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
 @primitive(promote="float", outputs=("y", "s"))
+@looped
 def gelu_tanh(x: Array) -> tuple[Array, Array]:
     """y = x (1 + tanh u) / 2 = x s, s = sigmoid(2 u), u = √(2/π) (x + 0.044715 x³)"""
     module = array_module(x)
@@ -101,6 +123,7 @@ def gelu_tanh(x: Array) -> tuple[Array, Array]:
 
 
 @gelu_tanh.gradient_of("x")
+@looped
 def gelu_tanh_dx(dy: Any, ds: Any, x: Any, s: Any) -> Any:
     """dx = dy (s + x s') + ds s', with s' = s (1 - s) 2 √(2/π) (1 + 3 · 0.044715 x²)"""
     slope = s * (1 - s) * ((x * x * (3 * CUBE) + 1) * (2 * ROOT))

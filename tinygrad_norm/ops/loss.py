@@ -9,6 +9,7 @@ import numpy as np
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
 from ..backend.choose import RECORDS, implements, kernel
+from ..backend.large import looped
 from .choice import clamp, where
 from .elementwise import abs_, sign
 from .reduction import softmax, sum_
@@ -19,6 +20,7 @@ FEW = 64
 
 
 @primitive(outputs=("loss", "g"))
+@looped
 def cross_entropy(x: Array, labels: Array, share: Any) -> tuple[Array, Array]:
     """loss = Σ share (ln Σ eˣ - x_label), g = softmax(x) - 1_label, the gradient but for its share
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..autograd.op import primitive
 from ..backend.array import Array, array_module
+from ..backend.large import looped
 from ..backend.sums import summed
 from .choice import equal, where
 from .elementwise import exp
@@ -111,6 +112,7 @@ def cumsum_dx(dy: Any, *, axis: int) -> Any:
 
 
 @primitive
+@looped
 def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """y = ln Σ eˣ, from the largest x down, so that nothing overflows"""
     module = array_module(x)
@@ -122,6 +124,7 @@ def logsumexp(x: Array, *, axis: Axis = None, keepdims: bool = False) -> Array:
 
 
 @logsumexp.gradient_of("x")
+@looped
 def logsumexp_dx(dy: Any, x: Any, y: Any, *, axis: Axis = None, keepdims: bool = False) -> Any:
     """dx = dy eˣ⁻ʸ"""
     y = spread(y, x.shape, axis)
@@ -129,6 +132,7 @@ def logsumexp_dx(dy: Any, x: Any, y: Any, *, axis: Axis = None, keepdims: bool =
 
 
 @primitive
+@looped
 def softmax(x: Array, *, axis: int) -> Array:
     """yᵢ = e^xᵢ / Σ e^xⱼ"""
     module = array_module(x)
@@ -145,12 +149,14 @@ def partition(e: Array, axis: int) -> Array:
 
 
 @softmax.gradient_of("x")
+@looped
 def softmax_dx(dy: Any, y: Any, *, axis: int) -> Any:
     """dx = y (dy - Σ dy y)"""
     return y * (dy - sum_(dy * y, axis=axis, keepdims=True))
 
 
 @primitive
+@looped
 def log_softmax(x: Array, *, axis: int) -> Array:
     """yᵢ = xᵢ - ln Σ e^xⱼ"""
     module = array_module(x)
@@ -162,6 +168,7 @@ def log_softmax(x: Array, *, axis: int) -> Array:
 
 
 @log_softmax.gradient_of("x")
+@looped
 def log_softmax_dx(dy: Any, y: Any, *, axis: int) -> Any:
     """dx = dy - eʸ Σ dy"""
     return dy - exp(y) * sum_(dy, axis=axis, keepdims=True)

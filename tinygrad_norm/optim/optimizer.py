@@ -10,10 +10,11 @@ import numpy as np
 
 from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import enable_grad
-from ..backend.array import array_module, check_device
+from ..backend import large
+from ..backend.array import Array, array_module, check_device
 from ..backend.choose import kernel
 from ..tensors.tensor import Tensor
-from .blocks import Blocks
+from .blocks import Blocks, fit
 from .groups import Group as Group
 from .groups import new_group, plain
 from .in_place import InPlace, in_place
@@ -189,7 +190,10 @@ class Optimizer:
             state.append(tensor.array)
             begun += 1
             complete = complete and tensor.array.dtype == dtype
-        if complete:
+        if complete and array.size >= large.LARGE and self._looped(
+                (array, gradient, *state), numbers, settings):
+            pass
+        elif complete:
             self._blocks.update(quick, numbers.values(), dtype, array, gradient, *state)
         else:
             p, g = array.astype(dtype, copy=False), gradient.astype(dtype, copy=False)
@@ -204,6 +208,13 @@ class Optimizer:
         for name in names:
             values[name].written[0] = now
         return not begun
+
+    def _looped(self, arrays: tuple[Array, ...], numbers: Group, settings: Group) -> bool:
+        """Apply the rule to a large parameter by loops, where there are any."""
+        if large.update is None or not fit(*arrays) or len({a.dtype for a in arrays}) > 1:
+            return False
+        assert self.rule is not None
+        return large.update(self.rule, arrays, numbers, settings)
 
     def _lay_out(self, i: int, at: Iterable[int]) -> None:
         """Let the small parameters at these places of a group, whose states are new, be updated

@@ -1,0 +1,43 @@
+"""Large arrays: formulas that are worth making loops of.
+
+    @looped
+    def silu(x): ...
+
+NumPy makes a pass over memory for each operation of a formula; a loop makes one for all. What makes
+loops is told to this module (by ``compiler.eager``); without it nothing is different.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LARGE = 1 << 13
+"""From so many values on a loop is faster: finding and calling one takes 5 µs."""
+
+run: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any] | None = None
+"""``run(function, args, settings)`` gives what ``function(*args, **settings)`` does, by loops."""
+
+update: Callable[..., bool] | None = None
+"""``update(rule, arrays, numbers, settings)`` makes a step of an optimizer's rule by loops: arrays
+are the parameter, its gradient and its state. False where it did nothing."""
+
+
+def looped(function: F) -> F:
+    """``function``, by loops where its first argument is a large array of NumPy's.
+
+    It must be a formula: a pure function of arrays, numbers and None that returns arrays or None.
+    """
+
+    @functools.wraps(function)
+    def chosen(x: Any, *others: Any, **settings: Any) -> Any:
+        if type(x) is np.ndarray and x.size >= LARGE and run is not None:
+            return run(function, (x, *others), settings)
+        return function(x, *others, **settings)
+
+    return cast("F", chosen)

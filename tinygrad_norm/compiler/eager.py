@@ -1,0 +1,170 @@
+"""Formulas on large arrays of NumPy's, outside of recorded steps: recorded each, and run as loops.
+
+The machine code of a formula is the same for arrays of any sizes; which loops it has depends on
+their shapes a little, as on whether an axis is a multiple of a vector. What a call is bound to, the
+table with the sizes and the memory of sums, is kept for each kind of call.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from functools import cache
+from threading import RLock
+from typing import Any
+
+import numpy as np
+
+from ..backend import large
+from ..kinds import outside
+from . import machine
+from .number import given_number
+from .program import Program
+from .recording import Question, Recording, Unsupported, recorded
+from .traced import Traced
+
+KEPT = 256
+"""So many kinds of calls are remembered; then the oldest goes."""
+LOOPED = frozenset("fdlq?i")
+"""The dtypes of arrays that loops are made for."""
+
+Key = tuple[Any, ...]
+
+
+class Formula:
+    """One kind of calls of a function: its program, and where its results are.
+
+    places:  for each result the number of an output, or of an argument (from -1 down), or None
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...],
+                 settings: dict[str, Any], numbers: dict[str, float] | None = None) -> None:
+        recording = Recording()
+        with recorded(recording):
+            given = [Traced(recording, recording.input(copy), copy) if copy is not None else a
+                     for a, copy in ((a, _copied(a)) for a in args)]
+            changing = {name: given_number(recording, number)
+                        for name, number in (numbers or {}).items()}
+            results = function(*given, **changing, **settings)
+            self.is_single = not isinstance(results, tuple)
+            self.places = [self._place(recording, given, one)
+                           for one in ((results,) if self.is_single else results)]
+        self.program = Program(recording, general=True)
+        self.evaluate = recording.evaluator() if numbers else None
+
+    @staticmethod
+    def _place(recording: Recording, given: list[Any], result: Any) -> int | None:
+        if result is None:
+            return None
+        for i, one in enumerate(given):
+            if one is result:
+                return -1 - i
+        if type(result) is not Traced:
+            raise Unsupported(f"a result of the class {type(result).__name__}")
+        recording.outputs.append(result.slot)
+        return len(recording.outputs) - 1
+
+    def __call__(self, args: tuple[Any, ...], numbers: Iterable[float] = ()) -> Any:
+        """The results; NotImplemented where the loops do not hold for these values."""
+        values = () if self.evaluate is None else self.evaluate([*numbers])
+        found = None if values is None else self.program.run(
+            [a for a in args if a.__class__ is np.ndarray], values)
+        if found is None:
+            return NotImplemented
+        if self.is_single:
+            place = self.places[0]
+            return None if place is None else found[place] if place >= 0 else args[-1 - place]
+        return tuple([None if i is None else found[i] if i >= 0 else args[-1 - i]
+                      for i in self.places])
+
+
+def _copied(a: Any) -> np.ndarray | None:
+    """An array that may be recorded in the place of a; None for what is no array."""
+    return a.copy() if isinstance(a, np.ndarray) else None  # host memory: this is its compiler
+
+
+_known: dict[Key, Formula | None] = {}
+_lock = RLock()
+
+
+def run(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    """``function(*args, **settings)``, by loops where they can be made."""
+    formula = _formula(function, args, settings)
+    if formula is not None:
+        results = formula(args)
+        if results is not NotImplemented:
+            return results
+    return function(*args, **settings)
+
+
+def update(rule: Callable[..., Any], arrays: tuple[Any, ...], numbers: dict[str, float],
+           settings: dict[str, Any]) -> bool:
+    """One step of an optimizer's rule, written into the parameter and its state.
+
+    Args:
+        arrays: the parameter, its gradient, its state. numbers: what may change at each step.
+
+    Returns:
+        Whether it was done; if not, nothing was.
+    """
+    formula = _formula(_stepped(rule), arrays, settings, numbers)
+    return formula is not None and formula(arrays, numbers.values()) is not NotImplemented
+
+
+@cache
+def _stepped(rule: Callable[..., Any]) -> Callable[..., None]:
+    def step(p: Any, g: Any, *states: Any, **settings: Any) -> None:
+        change, *news = rule(p, g, *states, **settings)
+        p -= change
+        for old, new in zip(states, news, strict=False):
+            old[...] = new
+
+    step.__name__ = rule.__name__
+    return step
+
+
+def _formula(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any],
+             numbers: dict[str, float] | None = None) -> Formula | None:
+    """The one for this kind of calls; None where it stays with NumPy."""
+    key: Key = (function, *[(a.shape, a.dtype.char) if a.__class__ is np.ndarray else a
+                            for a in args], *settings.items(), *(numbers or ()))
+    try:
+        return _known[key]
+    except KeyError:
+        return _made(key, function, args, settings, numbers)
+    except TypeError:  # a setting that has no hash
+        return None
+
+
+def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
+          settings: dict[str, Any], numbers: dict[str, float] | None) -> Formula | None:
+    """The formula of a new kind of calls."""
+    if not machine.available():
+        large.run = large.update = None
+        return None
+    with _lock:
+        if key in _known:
+            return _known[key]
+        if len(_known) >= KEPT:
+            del _known[next(iter(_known))]
+        formula = None
+        if all(a.dtype.char in LOOPED for a in args if a.__class__ is np.ndarray):
+            try:
+                formula = Formula(function, args, settings, numbers)
+            except (Unsupported, Question):
+                pass
+            except Exception as error:
+                warnings.warn(f"{function.__name__} runs without loops, as making them failed "
+                              f"({type(error).__name__}: {error}); please report it",
+                              RuntimeWarning, stacklevel=outside())
+        _known[key] = formula
+        return formula
+
+
+def forget() -> None:
+    """Drop all that was made."""
+    with _lock:
+        _known.clear()
+
+
+large.run, large.update = run, update
