@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tinygrad_norm.compile.recording import Recording, Where
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn, optim
-from tinygrad_norm.compile.recording import Recording, Where
 from tinygrad_norm.proof.catalogue import ENTRIES
 
 F = nn.functional
