@@ -79,7 +79,7 @@ class Assembly:
         self.buffers = self._buffers()
         self.scratch: dict[Any, int] = {}
         self.room = 0
-        self.nests: list[tuple[Nest | Task, str]] = []
+        self.nests: list[tuple[Nest, str]] = []
         self.calls: list[Task] = []
         declared: set[str] = set()
         same: dict[str, str] = {}
