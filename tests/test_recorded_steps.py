@@ -16,7 +16,7 @@ import pytest
 
 import tinygrad_norm as tn
 from tinygrad_norm import nn, optim
-from tinygrad_norm.compile.recording import Recording, Where
+from tinygrad_norm.compiler.recording import Recording, Where
 from tinygrad_norm.proof.catalogue import ENTRIES
 
 F = nn.functional

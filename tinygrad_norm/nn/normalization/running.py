@@ -206,9 +206,10 @@ LOOK = ("; find where it arises with autograd.detect_anomaly(), look at the data
 
 def reason(updates: Sequence[Update]) -> str:
     """Why arrays that can be asked were not taken in, which channels it was, and what to do."""
-    *means, spread = (
+    finite: list[Any] = [
         np.isfinite(to_numpy(v).reshape(-1, len(b.array))).all(axis=0)  # type: ignore[union-attr]
-        for b, v, _ in updates)
+        for b, v, _ in updates]
+    *means, spread = finite
     for good in means:
         if not good.all():
             return f"NaN or Inf in {channels(~good)} of x{LOOK}"
