@@ -73,10 +73,15 @@ class Tasks:
         self.values = values
         self.outputs, self.state, self.guards = list(outputs), state, guards
         self.kept: set[int] = set()
+        self.copied: set[int] = set()
+        """States whose new value is computed elsewhere first."""
         while True:
             try:
                 self._plan()
-                break
+                circles = self._circles()
+                if not circles:
+                    break
+                self.copied |= circles
             except Keep as keep:
                 self.kept.add(keep.value.id)
 
@@ -155,7 +160,8 @@ class Tasks:
         for slot, v in self.state:
             task = self.task(v, "root") if v.op not in ("input", "reduced", "product", "called") \
                 else None
-            if task is None or task.slot is not None or task.kind != "root" or v in self.outputs:
+            if task is None or task.slot is not None or task.kind != "root" or v in self.outputs \
+                    or slot in self.copied:
                 # the value is wanted elsewhere too: the state gets a copy
                 v = self.values.new("map", (v,), f"positive {slot}", v.shape, v.dtype)
                 task = self.task(v, "root")
@@ -251,6 +257,24 @@ class Tasks:
                     self.check.reads.append((self.tasks[v.id], None))
             for writer in self.written.values():
                 writer.after.add(self.check)
+
+    def _circles(self) -> set[int]:
+        """The states that must not be written where their new value is computed: what has to come
+        before, a guard or a reader of the old value, needs it."""
+        then: dict[Task, set[Task]] = {}
+        for t in (*self.tasks.values(), *([self.check] if self.check else ())):
+            for before in ({read for read, _ in t.reads} | t.after) - {t}:
+                then.setdefault(before, set()).add(t)
+        found = set()
+        for slot, writer in self.written.items():
+            todo, been = [writer], set[Task]()
+            while todo:
+                more = then.get(todo.pop(), set()) - been
+                been |= more
+                todo += more
+            if writer in been:
+                found.add(slot)
+        return found
 
 
 def indexed(shape: tuple[int, ...], loops: Iterable[int], sizes: tuple[int, ...],
