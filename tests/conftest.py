@@ -32,14 +32,21 @@ CUDA = pytest.param("cuda", marks=[
     pytest.mark.cuda, pytest.mark.skipif(_REASON is not None, reason=str(_REASON))])
 
 
+LONG_RECORDINGS = {"test_many_reads_of_one_value_are_added_up_in_float64",
+                   "test_nothing_is_left_to_the_garbage_collector"}
+"""Tests of so many calls that to record them is left to ``make test-all``."""
+
 _LEFT_OUT: list[pytest.Item] = []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a GPU its tests are left out, in one line of the summary instead of thousands.
 
-    Asked for with ``-m cuda`` they are skipped one by one.
+    Asked for with ``-m cuda`` they are skipped one by one. Long recordings are slow tests.
     """
+    for item in items:
+        if getattr(item, "originalname", "") in LONG_RECORDINGS and "compiled" in item.name:
+            item.add_marker(pytest.mark.slow)
     if _REASON is None or "cuda" in config.option.markexpr:
         return
     _LEFT_OUT[:] = [item for item in items if item.get_closest_marker("cuda")]

@@ -129,7 +129,9 @@ def test_the_backend_is_all_that_the_engine_knows() -> None:
                 assert one.module in allowed, str(one)
 
 
-NUMPY_ASKED = {"backend/choose.py", "backend/array.py"}
+NUMPY_ASKED = {
+    "compiler/eager.py",  # it makes loops of what is done with NumPy's arrays
+   "backend/choose.py", "backend/array.py"}
 """Where it may be asked whether an array is NumPy's: the two seams, and what knows the devices."""
 
 

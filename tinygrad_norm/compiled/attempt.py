@@ -10,13 +10,13 @@ import numpy as np
 
 from ..autograd.graph import Value, wrap
 from ..compiler import device as device  # registers the device
-from ..compiler.number import Number, given_number
 from ..compiler.recording import NumberSlot, Recording, Slot, Unsupported, recorded
 from ..compiler.traced import Traced
-from ..optim.optimizer import Optimizer
 from ..tensors.tensor import Tensor
-from .entry import Arguments, Key, overlapping
+from .key import Arguments, Key, overlapping
+from .numbers import Numbers
 from .reach import Reached
+from .results import Result, Same, mapped
 from .stage import Stage
 
 
@@ -49,41 +49,43 @@ class Attempt:
         for value in more:
             self.reached.tensors.setdefault(value, "a tensor that the step holds")
         self.recording = Recording()
-        self.texts: dict[NumberSlot, str] = {}
         self.slots: dict[Slot, tuple[str, Any]] = {}
-        """Of each input: ("state", tensor), ("argument", its text) or ("grad", tensor)."""
-        self.owners: dict[str, str] = {}
-        self.gradients: list[tuple[Value, int]] = []
+        """Of each input "state", "argument" or "grad", and the tensor lent, or whose it is."""
+        self.gradients: list[tuple[Value | str, int]] = []
         self.dropped: list[Value] = []
-        self.overridden: list[dict[str, Any]] = []
         self.varying = varying
         self.key = Key(dict(self.arguments.scope))
-        self.given = {id(value) for _, value in self.arguments.tensors}
-        self.states = [t for t in self.reached.tensors if id(t) not in self.given]
+        self.passed = {id(value): self._stand_in(value) for _, value in self.arguments.tensors
+                       if value not in self.reached.tensors}
+        self.states = list(self.reached.tensors)
+
+    @staticmethod
+    def _stand_in(value: Value) -> Value:
+        """Another tensor for an argument, which other threads may be using."""
+        one: Value = wrap(type(value), value.array)
+        one.tracked, one._grad = value.tracked, value._grad
+        return one
 
     def run(self) -> Any:
         """The result of the recorded step, whose tensors hold arrays that record."""
         if self.arguments.refused:
             raise Unsupported(self.arguments.refused)
-        passed = [t for _, t in self.arguments.tensors]
-        for tensor in (*self.states, *passed):
-            if tensor.edge is not None and tensor.tracked:
+        passed = list(self.passed.values())
+        for tensor in (*self.states, *(t for _, t in self.arguments.tensors)):
+            if tensor.edge is not None:
                 raise Unsupported("a tensor has a history from before the step; detach() it")
             if type(tensor.array) is not np.ndarray:  # host memory: loops run there
                 raise Unsupported("a tensor is on another device than the cpu")
-        self.owned = [(one, one.numbers()) for _, one in self.reached.optimizers.values()
-                      if one.rule is not None]
-        self.layers = [(one, one.numbers()) for _, one in self.reached.layers.values()]
+        self.numbers = Numbers(self.reached, self.key, self.recording, self.varying)
         stage = Stage(self.reached, [*self.states, *passed])
         try:
             with recorded(self.recording):
                 self.recording.met = self._met
                 self._lend(stage)
-                self._lend_numbers(stage)
+                self.numbers.lend(stage)
                 args, kwargs = self._arguments()
                 result = self.function(*args, **kwargs)
-                for own in self.overridden:
-                    del own["numbers"]
+                self.numbers.take_back()
                 self._write_back(stage)
                 self._gradients()
                 result = self._template(result)
@@ -105,10 +107,18 @@ class Attempt:
                 raise Found(owner)
 
     def _lend(self, stage: Stage) -> None:
-        for (path, tensor), name in zip(self.arguments.tensors, self.arguments.arrays, strict=True):
-            array = tensor.array if isinstance(tensor.array, Traced) else stage.lend(
-                tensor, self.recording, path)
-            self.slots.setdefault(array.slot, ("argument", (name, tensor)))
+        self.names: dict[Value, str] = {}
+        for (path, value), name in zip(self.arguments.tensors, self.arguments.arrays, strict=True):
+            tensor = self.passed.get(id(value))
+            if tensor is None:  # it is a part of the state
+                self.arguments.text.append(f"if {name[:-1]} is not {name}s: return None")
+                self.key.scope[f"{name}s"] = value
+            elif tensor not in self.names:
+                self.names[tensor] = name[:-1]
+                self.slots[stage.lend(tensor, self.recording, path).slot] = "argument", tensor
+            else:
+                self.arguments.text.append(
+                    f"if {name[:-1]} is not {self.names[tensor]}: return None")
         for tensor in self.states:
             array = stage.lend(tensor, self.recording, self.reached.tensors[tensor])
             self.slots[array.slot] = "state", tensor
@@ -123,108 +133,17 @@ class Attempt:
         self.sentinels = {t: t._grad for t in self.before}
 
     def _leaves(self) -> list[Value]:
-        return [t for t in (*self.states, *(t for _, t in self.arguments.tensors)) if t.tracked]
-
-    def _number(self, value: Any, text: str) -> Number:
-        number = given_number(self.recording, value)
-        self.texts[number.slot] = text
-        return number
-
-    def _lend_numbers(self, stage: Stage) -> None:
-        groups = {id(group): i for _, one in self.reached.optimizers.values()
-                  for i, group in enumerate(one.param_groups)}
-        for i, (optimizer, numbers) in enumerate(self.owned):
-            self._own_optimizer(f"o{i}", optimizer, numbers)
-        for i, (layer, numbers) in enumerate(self.layers):
-            self._own_layer(f"l{i}", layer, numbers)
-        for i, place in enumerate(self.reached.places):
-            spot = id(place.holder), place.key
-            if type(place.value) is float and not isinstance(place.holder, tuple) and (
-                    id(place.holder) in groups or spot in self.varying):
-                self.key.scope[f"p{i}"] = place.holder
-                where = f"p{i}.cell_contents" if place.key is None else f"p{i}[{place.key!r}]"
-                stage.replace(place, self._number(place.value, where))
-            else:
-                self.key.same.append(place)
-        self.key.links += self.reached.links
-        self.key.sizes += [one for _, one, ours in self.reached.containers
-                           if not ours or "training" in one]
-
-    def _own_optimizer(self, name: str, optimizer: Optimizer, numbers: Any) -> None:
-        """The numbers of an optimizer's step, read when a run begins."""
-        self.key.scope[name] = optimizer
-        plain = type(optimizer).numbers is Optimizer.numbers and all(
-            len({id(pair) for pair in pairs}) == 1 for pairs in numbers)
-        known: dict[int, Any] = {}
-        given: list[Any] = []
-        for g, pairs in enumerate(numbers):
-            given.append([])
-            for j, pair in enumerate(pairs):
-                if id(pair) not in known:
-                    step, values = pair
-                    text = f"{name}g{g}" if plain else f"{name}n[{g}][{j}][1]"
-                    count = f"{name}s{g}" if plain else f"{name}n[{g}][{j}][0]"
-                    if plain:
-                        if optimizer.counted:
-                            self._own_counts(name, g, optimizer)
-                        self.owners[text] = (f"{name}.numbers_at({name}.param_groups[{g}], "
-                                             f"{count if optimizer.counted else 0.0})")
-                    known[id(pair)] = (
-                        self._number(step, count) if optimizer.counted else step,
-                        {key: self._number(value, f"{text}[{key!r}]")
-                         for key, value in values.items()})
-                given[-1].append(known[id(pair)])
-        if not plain:
-            self.owners[f"{name}n"] = f"{name}.numbers()"
-        calls: list[int] = []
-
-        def numbers_then() -> Any:
-            calls.append(1)
-            if len(calls) > 1 and optimizer.counted:
-                raise Unsupported("an optimizer that counts its steps takes several in one call")
-            return given
-
-        self.overridden.append(vars(optimizer))
-        vars(optimizer)["numbers"] = numbers_then
-
-    def _own_counts(self, name: str, g: int, optimizer: Optimizer) -> None:
-        """The number of the step, which is the same for all parameters of a group."""
-        counts = [optimizer.state[p]["step"] for p in optimizer.param_groups[g]["params"]
-                  if "step" in optimizer.state.get(p, ())]
-        names = [f"{name}c{g}_{i}" for i in range(len(counts))]
-        self.key.scope.update(zip(names, counts, strict=True))
-        read = ", ".join(f"{one}.array.item()" for one in names)
-        self.owners[f"{name}s{g}"] = f"one_of({{{read}}}) + 1.0" if names else "1.0"
-
-    def _own_layer(self, name: str, layer: Any, numbers: dict[str, Any]) -> None:
-        """The numbers of a layer, where they are not what its attributes say."""
-        own = vars(layer)
-        if all(type(value) is not float or own.get(key) == value
-               for key, value in numbers.items()):
-            return
-        self.key.scope[name] = layer
-        self.owners[f"{name}n"] = f"{name}.numbers()"
-        given = {key: value if type(value) is not float or own.get(key) == value
-                 else self._number(value, f"{name}n[{key!r}]") for key, value in numbers.items()}
-        calls: list[int] = []
-
-        def numbers_then() -> Any:
-            calls.append(1)
-            if len(calls) > 1:
-                raise Unsupported("a layer whose numbers follow its count of batches is called "
-                                  "several times in one step")
-            return dict(given)
-
-        self.overridden.append(own)
-        own["numbers"] = numbers_then
+        return [t for t in (*self.states, *self.names) if t.tracked]
 
     def _arguments(self) -> tuple[Any, Any]:
         """The arguments, with Numbers for their floats."""
-        floats = iter([self._number(value, text) for text, value in self.arguments.floats])
+        floats = iter([self.numbers.given(value, text) for text, value in self.arguments.floats])
 
         def put(value: Any) -> Any:
             if type(value) is float:
                 return next(floats)
+            if isinstance(value, Value):
+                return self.passed.get(id(value), value)
             if type(value) in (tuple, list):
                 return type(value)(map(put, value))
             return {k: put(v) for k, v in value.items()} if type(value) is dict else value
@@ -236,9 +155,8 @@ class Attempt:
     def _write_back(self, stage: Stage) -> None:
         """The values of a tensor that got other memory, into the memory that it has."""
         for slot, (kind, what) in list(self.slots.items()):
-            tensor = what[1] if kind == "argument" else what
-            name = self.recording.names[slot]
-            if kind == "grad" or tensor.array.slot == slot:
+            tensor, name = what, self.recording.names[slot]
+            if kind == "grad" or (type(tensor.array) is Traced and tensor.array.slot == slot):
                 continue
             shape, dtype = self.recording.meta[slot]
             new = tensor.array
@@ -261,36 +179,29 @@ class Attempt:
                 raise Exact
             if now is sentinel:
                 continue
-            if now is None or not (self.exact or self.grads or id(tensor) in self.given):
+            if now is None or not (self.exact or self.grads or tensor in self.names):
                 self.dropped.append(tensor)
             else:
-                self.gradients.append((tensor, len(self.recording.outputs)))
+                self.gradients.append((self.names.get(tensor, tensor), len(self.recording.outputs)))
                 self.recording.outputs.append(now.array.slot)
 
     def _template(self, value: Any) -> Any:
-        """The result, with Result(i) for tensors that a run returns and the rest as it is."""
+        """The result, with Result and Same for tensors."""
         if isinstance(value, Value):
-            if value in self.reached.tensors or id(value) in self.given:
-                return Same(value, next((p for p, t in self.arguments.tensors if t is value), None))
-            if type(value.array) is not Traced:
-                return Result(self._output(Traced(
-                    self.recording, self.recording.constant(value.array), value.array)))
-            return Result(self._output(value.array))
-        if type(value) is Number:
-            return value
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return type(value)(*map(self._template, value))
-        if isinstance(value, tuple | list):
-            return type(value)(map(self._template, value))
-        if isinstance(value, dict):
-            return {key: self._template(one) for key, one in value.items()}
-        if isinstance(value, Traced):
+            if value in self.reached.tensors:
+                return Same(value, None)
+            for path, one in self.arguments.tensors:
+                if self.passed.get(id(one)) is value:
+                    return Same(value, path)
+            if type(value.array) is Traced:
+                slot = value.array.slot
+            else:
+                slot = self.recording.constant(value.array)
+            self.recording.outputs.append(slot)
+            return Result(len(self.recording.outputs) - 1)
+        if type(value) is Traced:
             raise Unsupported("the step returns an array; return the tensor")
-        return value
-
-    def _output(self, array: Traced) -> int:
-        self.recording.outputs.append(array.slot)
-        return len(self.recording.outputs) - 1
+        return mapped(self._template, value)
 
     def _used(self) -> set[Any]:
         """The slots that lines read or write, or that are read as numbers."""
@@ -328,41 +239,31 @@ class Attempt:
                 if slot in written:
                     self.touched.append(what)
                 continue
-            name, tensor = what if kind == "argument" else (f"g{slot}._grad.array", what)
+            name = self.names.get(what, f"g{slot}")
+            key.scope.setdefault(f"g{slot}", what)
             if kind == "grad":
-                key.scope[f"g{slot}"] = tensor
-                key.arguments.append(f"if g{slot}._grad is None: return None")
-            key.arrays.append(name)
-            key.held.append(tensor._grad.array if kind == "grad" else tensor.array)
+                key.arguments.append(f"if {name}._grad is None: return None")
+                name += "._grad"
+            key.arrays.append(f"{name}.array")
+            key.held.append(what._grad.array if kind == "grad" else what.array)
             if slot in written:
-                others.append(f"g{slot}._grad" if kind == "grad" else name[:-1])
+                others.append(name)
         if overlapping([a for a in key.held if a is not None]) and written:
             raise Unsupported("tensors of the step share memory")
         if self.exact:
-            key.absent = [t for t, old in self.before.items() if old is None]
+            key.absent = [t for t, old in self.before.items()
+                          if old is None and t not in self.names]
+            key.arguments += [f"if {self.names[t]}._grad is not None: return None"
+                              for t, old in self.before.items() if old is None and t in self.names]
         key.held.extend([None] * len(drawn))
         for number, source in recording.read.items():
-            self.texts[number] = f"held[{recording.inputs.index(source)}].item()"
+            self.numbers.texts[number] = f"held[{recording.inputs.index(source)}].item()"
         asked = {a for one in recording.arithmetic for a in one.args if isinstance(a, NumberSlot)}
         recording.numbers[:] = [n for n in recording.numbers
                                 if (NumberSlot, n) in used or n in asked]
-        key.numbers = [self.texts[n] for n in recording.numbers]
-        read = [*key.numbers, *self.owners.values()]
-        key.before = [f"{name} = {text}" for name, text in self.owners.items()
+        key.numbers = [self.numbers.texts[n] for n in recording.numbers]
+        read = [*key.numbers, *self.numbers.owners.values()]
+        key.before = [f"{name} = {text}" for name, text in self.numbers.owners.items()
                       if any(name in one for one in read)]
         key.others = others
-
-
-class Result:
-    """A tensor that a run returns: the number of the output."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
-class Same:
-    """A tensor that was there before: of the state, or the argument at ``path``."""
-
-    def __init__(self, value: Value, path: str | None) -> None:
-        self.value, self.path = value, path
-
+        key.targets = [target for target, _ in self.gradients if isinstance(target, str)]

@@ -1,204 +1,127 @@
-"""What a recording holds for, and how a call is seen to be of its kind.
-
-The key of a recording is what the step reached while it was recorded: the same objects, the same
-plain values, tensors of the same shapes and dtypes. All of it is looked at in each call, as a
-small step takes no longer than some hundred such looks; so they are generated as the text of one
-function, as a namedtuple's methods are.
-"""
+"""One kind of calls of a step: its key, and the program that runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
-from ..autograd.graph import Value
-from ..autograd.mode import flags
-from ..backend.array import overlaps
-from .reach import Place
+from ..autograd.graph import tick, wrap
+from ..compiler import machine
+from ..compiler.plain import Plain
+from ..compiler.program import Program
+from ..compiler.recording import Recording, Unsupported
+from ..tensors.random import default_generator
+from ..tensors.tensor import Tensor
+from .attempt import Attempt
+from .results import Result, built
 
-
-def alike(now: Any, then: Any) -> bool:
-    """Whether a plain value is the same; NaN is itself."""
-    return type(now) is type(then) and (now == then or (now != now and then != then))
-
-
-def one_of(values: set[Any]) -> Any:
-    """The one value there is.
-
-    Raises:
-        ValueError: there are several.
-    """
-    [value] = values
-    return value
+NO_MATCH = (KeyError, IndexError, ValueError, AttributeError, TypeError)
+"""What looks at things that are gone raise."""
 
 
-class Key:
-    """What must be as it was, and where a run finds what it is given.
-
-    same:     plain values, and objects passed through on the way to them
-    sizes:    dicts and lists that must keep their lengths
-    states:   tensors whose arrays a run is given, and which it may write
-    text:     the looks at the arguments
-    numbers:  for each number that a run is given the text of where it is now
-    scope:    what the texts name
-    """
-
-    def __init__(self, scope: dict[str, Any]) -> None:
-        self.scope = scope
-        self.same: list[Place] = []
-        self.links: list[Place] = []
-        self.sizes: list[Any] = []
-        self.states: list[Any] = []
-        self.held: list[Any] = []
-        """The arrays of the states, then those of the arguments and what was drawn."""
-        self.absent: list[Any] = []
-        """Tensors that have no gradient when the step begins."""
-        self.arguments: list[str] = []
-        self.arrays: list[str] = []
-        self.numbers: list[str] = []
-        self.before: list[str] = []
-        """What is called before the numbers are read."""
-        self.others: list[str] = []
-        """Tensors beside the states that a run writes."""
-        self.match: Callable[[Any, Any], Any] = lambda args, kwargs: None
-
-    def finish(self) -> None:
-        """Write the function ``match(args, kwargs)``: None for a call of another kind, else the
-        numbers given, whether all arrays of the states are where they were, and other tensors that
-        are written."""
-        scope = self.scope
-        scope.update(held=self.held, one_of=one_of, moved=self._moved, equal=self._equal,
-                     flags=flags.get, mode=flags.get(), ndarray=np.ndarray)
-        text = ["def match(args, kwargs):", "    if flags() != mode: return None"]
-        text += [f"    {line}" for line in self.arguments]
-        looks = [self._look(place, f"s{i}") for i, place in enumerate(self.same)]
-        exact = [self._look(place, f"l{i}") for i, place in enumerate(self.links)]
-        for i, container in enumerate(self.sizes):
-            scope[f"c{i}"] = container
-            exact.append(f"len(c{i}) == {len(container)}")
-        for i, tensor in enumerate(self.states):
-            scope[f"t{i}"] = tensor
-            exact.append(f"t{i}.tracked is {tensor.tracked}")
-        for i, tensor in enumerate(self.absent):
-            scope[f"g{i}"] = tensor
-            exact.append(f"g{i}._grad is None")
-        text += [f"    if not ({' and '.join(part)}): return None" for part in _parts(exact)]
-        text += [f"    if not ({' and '.join(part)}) and not equal(): return None"
-                 for part in _parts(looks)]
-        text.append("    same = True")
-        arrays = [f"t{i}.array is held[{i}]" for i in range(len(self.states))]
-        for part in _parts(arrays):
-            text += [f"    if not ({' and '.join(part)}):", "        same = False"]
-        text.append("    if not same and not moved(): return None")
-        text += [f"    held[{len(self.states) + i}] = {array}"
-                 for i, array in enumerate(self.arrays)]
-        text += [f"    {line}" for line in self.before]
-        text.append(f"    return [{', '.join(self.numbers)}], same, [{', '.join(self.others)}]")
-        exec("\n".join(text), scope)
-        self.match = scope["match"]
-
-    def _look(self, place: Place, name: str) -> str:
-        self.scope[f"{name}_"], self.scope[f"{name}k"] = place.holder, place.key
-        self.scope[name] = place.value
-        if place.key is None:
-            return f"{name}_.cell_contents is {name}"
-        key = repr(place.key) if isinstance(place.key, str | int) else f"{name}k"
-        return f"{name}_[{key}] is {name}"
-
-    def _equal(self) -> bool:
-        return all(alike(place.now(), place.value) for place in self.same)
-
-    def changed(self) -> list[Place]:
-        """The floats among the plain values that are others now."""
-        found = []
-        for place in self.same:
-            try:
-                now = place.now()
-            except (KeyError, IndexError, ValueError):
-                continue
-            if type(now) is type(place.value) is float and not alike(now, place.value):
-                found.append(place)
-        return found
-
-    def _moved(self) -> bool:
-        """Take the arrays that states have now, as after ``p.data = ...``, if they are like those
-        before."""
-        arrays = [tensor.array for tensor in self.states]
-        for now, then in zip(arrays, self.held, strict=False):
-            if (type(now), now.shape, now.dtype) != (type(then), then.shape, then.dtype):
-                return False
-        if overlapping(arrays):
-            return False
-        self.held[: len(arrays)] = arrays
-        return True
+def program_of(recording: Recording, states: int) -> Any:
+    """What runs it: loops, where there is what makes them."""
+    if machine.available():
+        try:
+            return Program(recording, states=states)
+        except Unsupported:
+            pass
+    return Plain(recording)
 
 
-def _parts(looks: list[str], size: int = 200) -> list[list[str]]:
-    return [looks[i : i + size] for i in range(0, len(looks), size)]
+class Entry:
+    """One kind of calls: what it was recorded as, or why it was not.
 
-
-def overlapping(arrays: Sequence[np.ndarray]) -> bool:
-    """Whether two of the arrays share memory, or one with itself."""
-    bounds = sorted(np.lib.array_utils.byte_bounds(array) for array in arrays if array.size)
-    return any(a[1] > b[0] for a, b in pairwise(bounds)) or any(map(overlaps, arrays))
-
-
-class Arguments:
-    """The arguments of a call: what stands for them in a recording, and the looks at them.
-
-    Tensors and floats are given to each run, everything else must be the same.
+    runs, eager:  how often the program ran, and how often the eager step did in its place
+    missed:       how often that was so since it ran last
     """
 
-    def __init__(self) -> None:
-        self.text: list[str] = []
-        self.scope: dict[str, Any] = {}
-        self.tensors: list[tuple[str, Value]] = []
-        self.floats: list[tuple[str, float]] = []
-        self.others: list[tuple[str, Any]] = []
-        self.arrays: list[str] = []
-        self.refused: str | None = None
+    def __init__(self, attempt: Attempt, template: Any, reason: str | None = None) -> None:
+        self.key, self.template, self.reason = attempt.key, template, reason
+        self.words = described(attempt)
+        self.runs = self.eager = self.missed = 0
+        self.program: Any = None
+        if reason is not None:
+            self.key.states.clear()
+            self.key.held.clear()
+            self.key.arguments = attempt.arguments.text
+            self.key.finish()
+            return
+        recording = self.recording = attempt.recording
+        self.program = program_of(recording, len(self.key.states))
+        self.evaluate = recording.evaluator()
+        self.draws = [(owner_of(draw.random, attempt), draw, len(self.key.held) - n)
+                      for n, draw in zip(range(len(recording.draws), 0, -1), recording.draws,
+                                         strict=True)]
+        self.touched = attempt.touched
+        self.cells = [tensor.written for tensor in self.touched]
+        self.gradients, self.dropped = attempt.gradients, attempt.dropped
+        self.key.finish()
 
-    def read(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-        self.text.append(f"if len(args) != {len(args)} or len(kwargs) != {len(kwargs)}: "
-                         "return None")
-        for i, value in enumerate(args):
-            self._one(f"args[{i}]", value)
-        for key, value in kwargs.items():
-            self.text.append(f"if {key!r} not in kwargs: return None")
-            self._one(f"kwargs[{key!r}]", value)
-        return self
+    def match(self, args: Any, kwargs: Any) -> Any:
+        """What a run is given for this call; None if it is of another kind."""
+        try:
+            found = self.key.match(args, kwargs)
+        except NO_MATCH:
+            return None
+        if found is None or self.program is None:
+            return found
+        numbers = self.evaluate(found[0])
+        return None if numbers is None else (numbers, *found[1:])
 
-    def _one(self, path: str, value: Any) -> None:
-        name = f"a{len(self.text)}"
-        self.scope[f"{name}c"] = type(value)
-        self.text.append(f"{name} = {path}")
-        self.text.append(f"if {name}.__class__ is not {name}c: return None")
-        if isinstance(value, Value):
-            array: Any = value.array
-            self.scope[f"{name}d"] = array.dtype
-            self.text.append(
-                f"{name}a = {name}.array\n"
-                f"    if {name}a.__class__ is not ndarray or {name}a.shape != {array.shape} or "
-                f"{name}a.dtype != {name}d or {name}.tracked is not {value.tracked} or "
-                f"{name}.edge is not None: return None")
-            self.tensors.append((path, value))
-            self.arrays.append(f"{name}a")
-        elif type(value) is float:
-            self.floats.append((name, value))
-        elif type(value) in (tuple, list, dict):
-            self.text.append(f"if len({name}) != {len(value)}: return None")
-            for key, one in value.items() if isinstance(value, dict) else enumerate(value):
-                if isinstance(value, dict):
-                    self.text.append(f"if {key!r} not in {name}: return None")
-                self._one(f"{name}[{key!r}]", one)
-        else:
-            if isinstance(value, np.ndarray):  # host memory: it would be frozen
-                self.refused = ("an argument is an array of NumPy's, whose values would be frozen; "
-                                "pass tn.from_numpy(array)")
-            self.scope[f"{name}v"] = value
-            plain = isinstance(value, int | str | bytes | type(None))
-            self.text.append(f"if {name} {'!=' if plain else 'is not'} {name}v: return None")
-            self.others.append((path, value))
+    def run(self, found: Any, args: Any, kwargs: Any) -> Any:
+        """The result of the step; NO_MATCH itself where a guard did not hold: then all is as it
+        was."""
+        numbers, same, others, targets = found
+        held = self.key.held
+        before = []
+        for owner, draw, i in self.draws:
+            random = owner().numpy
+            if self.recording.guards:
+                before.append((random, random.bit_generator.state))
+            held[i] = getattr(random, draw.law)(*draw.arguments)
+            if held[i].__class__ is not ndarray or held[i].dtype != draw.dtype:
+                held[i] = np.asarray(held[i]).astype(draw.dtype, copy=False)
+        results = self.program.run(held, numbers, same)
+        if results is None:
+            for random, state in reversed(before):
+                random.bit_generator.state = state
+            return NO_MATCH
+        self.runs += 1
+        self.missed = 0
+        if not same:
+            self.cells = [tensor.written for tensor in self.touched]
+        now = tick()
+        for cell in self.cells:
+            cell[0] = now
+        for tensor in others:
+            tensor.written[0] = now
+        for tensor in self.dropped:
+            tensor._grad = None
+        for target, i in self.gradients:
+            tensor = targets.pop(0) if isinstance(target, str) else target
+            tensor._grad = wrap(Tensor, results[i])
+        template = self.template
+        if template.__class__ is Result:
+            return wrap(Tensor, results[template.number])
+        return built(template, results, numbers, args, kwargs)
+
+
+def owner_of(random: Any, attempt: Attempt) -> Callable[[], Any]:
+    """What finds the generator to draw from: this thread's, or that one."""
+    for generator in attempt.reached.generators:
+        if generator.numpy is random and generator is not default_generator():
+            return lambda: generator
+    return default_generator
+
+
+def described(attempt: Attempt) -> str:
+    """A kind of calls in words."""
+    parts = [f"{path[5:-1] if path.startswith('args') else path} {tuple(t.array.shape)} "
+             f"{t.array.dtype}" for path, t in attempt.arguments.tensors]
+    modes = {place.value for place in attempt.reached.places if place.name.endswith(".training")}
+    parts += ["train" if True in modes else "eval"] if modes else []
+    return ", ".join(parts) or "no tensors"

@@ -7,7 +7,8 @@ arguments, through attributes, lists and dicts. What a package of others holds i
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dis import get_instructions
 from functools import cache, partial
 from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
@@ -64,6 +65,12 @@ class Place(NamedTuple):
             self.holder[self.key] = value
 
 
+class Wrapper:
+    """A compiled step: what it reaches is what its function does."""
+
+    function: Callable[..., Any]
+
+
 class Reached:
     """What was found, each once.
 
@@ -114,6 +121,8 @@ class Reached:
     def _parts(self, name: str, value: Any) -> Iterator[Place]:
         if isinstance(value, Value):
             self.tensors.setdefault(value, name)
+        elif isinstance(value, Wrapper):
+            yield Place(name, vars(value), "function", value.function)
         elif isinstance(value, Generator):
             self.generators.append(value)
         elif isinstance(value, np.random.Generator):
@@ -156,6 +165,8 @@ class Reached:
                 self.layers[id(value)] = name, value
         self.containers.append((name, own, ours))
         for key, one in list(own.items()):
+            if ours and isinstance(one, tuple) and key.startswith("_"):
+                continue  # what the last batch left
             if isinstance(value, Tree) or not ours or not isinstance(one, SIMPLE):
                 yield Place(f"{name}.{key}", own, key, one)
         for kind in type(value).__mro__:
@@ -179,8 +190,10 @@ def _function(name: str, function: FunctionType) -> Iterator[Place]:
     for key, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         if isinstance(cell, CellType) and _is_filled(cell):
             yield Place(key, cell, None, cell.cell_contents)
-    known, names = function.__globals__, sorted(_names(function.__code__))
-    for key in names:
+    known, codes = function.__globals__, _codes(function.__code__)
+    names = sorted({name for code in codes for name in code.co_names})
+    for key in sorted({one.argval for code in codes for one in get_instructions(code)
+                       if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")}):
         one = known.get(key)
         if isinstance(one, ModuleType) and not is_foreign(one.__name__) and not is_ours(
                 one.__name__):
@@ -202,7 +215,7 @@ def _is_filled(cell: CellType) -> bool:
         return False
 
 
-def _names(code: CodeType) -> set[str]:
-    """The names that it and the functions within it look up."""
-    return {*code.co_names}.union(*(_names(one) for one in code.co_consts
-                                    if isinstance(one, CodeType)))
+def _codes(code: CodeType) -> list[CodeType]:
+    """It and the functions within it."""
+    return [code, *(inner for one in code.co_consts if isinstance(one, CodeType)
+                    for inner in _codes(one))]

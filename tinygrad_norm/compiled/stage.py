@@ -25,14 +25,16 @@ class Stage:
         self.reached = reached
         self.tensors = [(t, t.array, t.written, t.tracked, t.edge, dict(vars(t))) for t in tensors]
         self.containers = [(name, one, one.copy(), ours) for name, one, ours in reached.containers]
-        self.shown = [place for place in (*reached.places, *reached.links)
-                      if place.key is None or not isinstance(place.holder, dict | list | tuple)]
+        held = {id(one) for _, one, _ in reached.containers}
+        self.named = [place for place in (*reached.places, *reached.links)
+                      if id(place.holder) not in held and (
+                          place.key is None or isinstance(place.holder, dict))]
         self.put: list[tuple[Place, Number]] = []
         default = default_generator()
         self.generators = [(one, one.numpy) for one in {id(one): one for one in (
             default, *reached.generators)}.values()]
         self.randoms = [(random, random.bit_generator.state) for random in (
-            *(numpy for _, numpy in self.generators), *reached.randoms)]
+            *(random for _, random in self.generators), *reached.randoms)]
         for _, optimizer in reached.optimizers.values():
             optimizer._in_place, optimizer._together = {}, {}
             optimizer._blocks = type(optimizer._blocks)()
@@ -66,11 +68,11 @@ class Stage:
                 if value is given.get((id(now), key), now) or ours:
                     continue
                 return f"changes {name}[{key!r:.40}]"
-        for place in self.shown:
-            if place.now() is not place.value and all(place != one for one, _ in self.put):
+        for place in self.named:
+            if place.now() is not given.get((id(place.holder), place.key), place.value):
                 return f"changes {place.name}"
-        for generator, numpy in self.generators:
-            if generator.numpy is not numpy:  # host memory: a generator, no array
+        for generator, random in self.generators:
+            if generator.numpy is not random:
                 return "seeds a generator"
         drawn = [draw.random for draw in recording.draws]
         for random, state in self.randoms:
@@ -91,14 +93,14 @@ class Stage:
                 now[:] = before
                 continue
             kept = {key: value for key, value in now.items()
-                    if ours and key in before and type(value) in SIMPLE}
+                    if ours and type(value) in SIMPLE}
             now.clear()
             now.update({**before, **kept})
-        for place in self.shown:
-            if place.key is None or isinstance(place.holder, dict):
+        for place in self.named:
+            if place.now() is not place.value:
                 place.put(place.value)
-        for generator, numpy in self.generators:
-            generator.numpy = numpy
+        for generator, random in self.generators:
+            generator.numpy = random
         for random, state in self.randoms:
             random.bit_generator.state = state
         for tensor, array, written, tracked, edge, names in self.tensors:

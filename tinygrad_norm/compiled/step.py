@@ -8,150 +8,27 @@ from collections.abc import Callable
 from threading import RLock
 from typing import Any
 
-import numpy as np
-from numpy import ndarray
-
-from ..autograd.graph import Value, tick, wrap
-from ..compiler import machine
-from ..compiler.number import Number
-from ..compiler.plain import Plain
-from ..compiler.program import Program
-from ..compiler.recording import Question, Recording, Unsupported, current
+from ..autograd.graph import Value
+from ..compiler.recording import Question, Unsupported, current
 from ..kinds import outside
-from ..tensors.random import default_generator
-from ..tensors.tensor import Tensor
-from .attempt import Attempt, Exact, Found, Result, Same
+from .attempt import Attempt, Exact, Found
 from .check import Snapshot
+from .entry import NO_MATCH, Entry
+from .reach import Wrapper
 from .stage import Created
 
 KEPT = 32
 """So many kinds of calls are remembered; then the oldest goes."""
+PATIENCE = 3
+"""After so many calls in a row whose conditions have other answers, it is recorded again."""
 TRIES = 8
 """So often a recording begins anew, with what the last one found."""
-NO_MATCH = (KeyError, IndexError, ValueError, AttributeError, TypeError)
-"""What looks at things that are gone raise."""
+
+recording_alone = RLock()
+"""While one thread records, tensors that another one shares hold arrays that record."""
 
 
-def program_of(recording: Recording, states: int) -> Any:
-    """What runs it: loops, where there is what makes them."""
-    if machine.available():
-        try:
-            return Program(recording, states=states)
-        except Unsupported:
-            pass
-    return Plain(recording)
-
-
-class Entry:
-    """One kind of calls: what it was recorded as, or why it was not.
-
-    runs, eager:  how often the program ran, and how often the eager step did in its place
-    """
-
-    def __init__(self, attempt: Attempt, template: Any, reason: str | None = None) -> None:
-        self.key, self.template, self.reason = attempt.key, template, reason
-        self.words = described(attempt)
-        self.runs = self.eager = 0
-        self.program: Any = None
-        if reason is not None:
-            self.key.states.clear()
-            self.key.held.clear()
-            self.key.arguments = attempt.arguments.text
-            self.key.finish()
-            return
-        recording = self.recording = attempt.recording
-        self.program = program_of(recording, len(self.key.states))
-        self.evaluate = recording.evaluator()
-        self.draws = [(owner_of(draw.random, attempt), draw, len(self.key.held) - n)
-                      for n, draw in zip(range(len(recording.draws), 0, -1), recording.draws,
-                                         strict=True)]
-        self.touched = attempt.touched
-        self.cells = [tensor.written for tensor in self.touched]
-        self.gradients, self.dropped = attempt.gradients, attempt.dropped
-        for owner in attempt.reached.optimizers.values():
-            owner[1].stepped = owner[1].stepped
-        self.key.finish()
-
-    def match(self, args: Any, kwargs: Any) -> Any:
-        """What a run is given for this call; None if it is of another kind."""
-        try:
-            found = self.key.match(args, kwargs)
-        except NO_MATCH:
-            return None
-        if found is None or self.program is None:
-            return found
-        numbers = self.evaluate(found[0])
-        return None if numbers is None else (numbers, *found[1:])
-
-    def run(self, found: Any, args: Any, kwargs: Any) -> Any:
-        """The result of the step; NO_MATCH itself where a guard did not hold: then all is as it
-        was."""
-        numbers, same, others = found
-        held = self.key.held
-        before = []
-        for owner, draw, i in self.draws:
-            random = owner().numpy
-            if self.recording.guards:
-                before.append((random, random.bit_generator.state))
-            held[i] = getattr(random, draw.law)(*draw.arguments)
-            if held[i].__class__ is not ndarray or held[i].dtype != draw.dtype:
-                held[i] = np.asarray(held[i]).astype(draw.dtype, copy=False)
-        results = self.program.run(held, numbers, same)
-        if results is None:
-            for random, state in reversed(before):
-                random.bit_generator.state = state
-            return NO_MATCH
-        self.runs += 1
-        if not same:
-            self.cells = [tensor.written for tensor in self.touched]
-        now = tick()
-        for cell in self.cells:
-            cell[0] = now
-        for tensor in others:
-            tensor.written[0] = now
-        for tensor in self.dropped:
-            tensor._grad = None
-        for tensor, i in self.gradients:
-            tensor._grad = wrap(Tensor, results[i])
-        template = self.template
-        if template.__class__ is Result:
-            return wrap(Tensor, results[template.number])
-        return self._built(template, results, numbers, args, kwargs)
-
-    def _built(self, part: Any, results: Any, numbers: Any, args: Any, kwargs: Any) -> Any:
-        if isinstance(part, Result):
-            return wrap(Tensor, results[part.number])
-        if isinstance(part, Same):
-            return part.value if part.path is None else eval(
-                part.path, {"args": args, "kwargs": kwargs})
-        if type(part) is Number:
-            return numbers[part.slot]
-        if isinstance(part, tuple | list):
-            built = [self._built(one, results, numbers, args, kwargs) for one in part]
-            return type(part)(*built) if hasattr(part, "_fields") else type(part)(built)
-        if isinstance(part, dict):
-            return {k: self._built(v, results, numbers, args, kwargs) for k, v in part.items()}
-        return part
-
-
-def owner_of(random: Any, attempt: Attempt) -> Callable[[], Any]:
-    """What finds the generator to draw from: this thread's, or that one."""
-    for generator in attempt.reached.generators:
-        if generator.numpy is random and generator is not default_generator():
-            return lambda: generator
-    return default_generator
-
-
-def described(attempt: Attempt) -> str:
-    """A kind of calls in words."""
-    parts = [f"{path[5:-1] if path.startswith('args') else path} {tuple(t.array.shape)} "
-             f"{t.array.dtype}" for path, t in attempt.arguments.tensors]
-    modes = {place.value for place in attempt.reached.places if place.name.endswith(".training")}
-    parts += ["train" if True in modes else "eval"] if modes else []
-    return ", ".join(parts) or "no tensors"
-
-
-class Step:
+class Step(Wrapper):
     """A compiled step: called as the function that it was made of. ``print`` tells what it did."""
 
     def __init__(self, function: Callable[..., Any], fullgraph: bool, check: int,
@@ -162,10 +39,12 @@ class Step:
         self._entries: list[Entry] = []
         self._varying: set[Any] = set()
         self._more: list[Value] = []
-        self._calls = 0
+        self._calls = self._anew = 0
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if current.get() is not None:  # within a step that is being recorded
+            return self.function(*args, **kwargs)
         with self._lock:
             if self._entries:
                 entry = self._entries[0]
@@ -183,16 +62,24 @@ class Step:
             if self._calls % self.check == 0:
                 return self._checked(entry, found, args, kwargs)
         result = entry.run(found, args, kwargs)
-        if result is NO_MATCH:
-            entry.eager += 1
-            return self.function(*args, **kwargs)
-        return result
+        return self._missed(entry, args, kwargs) if result is NO_MATCH else result
+
+    def _missed(self, entry: Entry, args: Any, kwargs: Any) -> Any:
+        """The eager step, as a condition has another answer than when it was recorded."""
+        entry.eager += 1
+        entry.missed += 1
+        if entry.missed == PATIENCE and self._anew < KEPT:  # it was recorded on an odd batch
+            self._anew += 1
+            self._entries.remove(entry)
+        return self.function(*args, **kwargs)
 
     def _another(self, args: Any, kwargs: Any) -> Any:
         """A call that is not of the kind of the last."""
-        if current.get() is not None:  # within a step that is being recorded
-            return self.function(*args, **kwargs)
-        for entry in self._entries[1:]:
+        with recording_alone:
+            return self._looked_up(args, kwargs)
+
+    def _looked_up(self, args: Any, kwargs: Any) -> Any:
+        for entry in self._entries:
             found = entry.match(args, kwargs)
             if found is not None:
                 self._entries.remove(entry)
@@ -232,19 +119,18 @@ class Step:
             except Found as found:
                 self._more = [*self._more, found.args[0]]
                 continue
-            except Question as question:
-                if self.fullgraph:
-                    raise
-                reason = str(question)
-            except Unsupported as unsupported:
-                if self.fullgraph:
-                    raise RuntimeError(f"compile: {unsupported}") from None
-                reason = str(unsupported)
             except Exception as error:
+                guards = attempt.recording.guards
+                if self._anew < PATIENCE and not all(answer for _, answer in guards):
+                    self._anew += 1  # an odd batch, such as one with NaN: it does not decide
+                    return None
                 if self.fullgraph:
+                    if isinstance(error, Unsupported):
+                        raise RuntimeError(f"compile: {error}") from None
                     raise
-                reason = f"{type(error).__name__}: {error}"
-            break
+                known = isinstance(error, Question | Unsupported)
+                reason = str(error) if known else f"{type(error).__name__}: {error}"
+                break
         else:
             reason = "a tensor is made of data beside the tensors; pass it as an argument"
             if self.fullgraph:
@@ -258,11 +144,10 @@ class Step:
         before = Snapshot(entry)
         result = entry.run(found, args, kwargs)
         if result is NO_MATCH:
-            entry.eager += 1
-            return self.function(*args, **kwargs)
+            return self._missed(entry, args, kwargs)
         after = Snapshot(entry)
-        gradients = [(tensor, tensor._grad) for tensor in (*entry.dropped, *(
-            tensor for tensor, _ in entry.gradients))]
+        gradients = [(tensor, tensor._grad) for tensor in (
+            *entry.dropped, *(one for one, _ in entry.gradients if isinstance(one, Value)))]
         before.put()
         expected = self.function(*args, **kwargs)
         eager = Snapshot(entry)

@@ -74,14 +74,15 @@ class Tasks:
         self.outputs, self.state, self.guards = list(outputs), state, guards
         self.kept: set[int] = set()
         self.copied: set[int] = set()
-        """States whose new value is computed elsewhere first."""
+        """States whose new value is another value's copy, so that it can be written late."""
+        self.plan()
+
+    def plan(self) -> None:
+        """Find the tasks; anew, where a value must be kept that was not."""
         while True:
             try:
                 self._plan()
-                circles = self._circles()
-                if not circles:
-                    break
-                self.copied |= circles
+                break
             except Keep as keep:
                 self.kept.add(keep.value.id)
 
@@ -106,7 +107,8 @@ class Tasks:
                     self.needed(x)
             if v.id in self.kept:
                 self.task(v, "root")
-        for v in wanted:
+        for v in (*self.outputs, *self.guards, *(
+                v for slot, v in self.state if slot not in self.copied)):
             self.needed(v)
         self.state = [(slot, v) for slot, v in self.state if 0 not in v.shape]
         self._dear(ordered)
@@ -158,10 +160,10 @@ class Tasks:
     def _stated(self) -> None:
         """A state is written by the task that computes its new value."""
         for slot, v in self.state:
-            task = self.task(v, "root") if v.op not in ("input", "reduced", "product", "called") \
-                else None
-            if task is None or task.slot is not None or task.kind != "root" or v in self.outputs \
-                    or slot in self.copied:
+            task = None
+            if slot not in self.copied and v.op not in ("input", "reduced", "product", "called"):
+                task = self.task(v, "root")
+            if task is None or task.slot is not None or task.kind != "root" or v in self.outputs:
                 # the value is wanted elsewhere too: the state gets a copy
                 v = self.values.new("map", (v,), f"positive {slot}", v.shape, v.dtype)
                 task = self.task(v, "root")
@@ -257,24 +259,6 @@ class Tasks:
                     self.check.reads.append((self.tasks[v.id], None))
             for writer in self.written.values():
                 writer.after.add(self.check)
-
-    def _circles(self) -> set[int]:
-        """The states that must not be written where their new value is computed: what has to come
-        before, a guard or a reader of the old value, needs it."""
-        then: dict[Task, set[Task]] = {}
-        for t in (*self.tasks.values(), *([self.check] if self.check else ())):
-            for before in ({read for read, _ in t.reads} | t.after) - {t}:
-                then.setdefault(before, set()).add(t)
-        found = set()
-        for slot, writer in self.written.items():
-            todo, been = [writer], set[Task]()
-            while todo:
-                more = then.get(todo.pop(), set()) - been
-                been |= more
-                todo += more
-            if writer in been:
-                found.add(slot)
-        return found
 
 
 def indexed(shape: tuple[int, ...], loops: Iterable[int], sizes: tuple[int, ...],

@@ -135,7 +135,6 @@ class Traced:
     array:  its value of now
     """
 
-    __array_ufunc__ = None
     __hash__ = None  # type: ignore[assignment]
     __slots__ = ("array", "recording", "slot")
 
@@ -221,6 +220,12 @@ class Traced:
 
     def __array__(self, *args: Any, **options: Any) -> np.ndarray:
         return self.values("the values of a tensor")
+
+    def __array_ufunc__(self, ufunc: Any, way: str, *inputs: Any, **settings: Any) -> Any:
+        """Also where a plain array stands first, or is written: ``array += traced``."""
+        out = settings.pop("out", None)
+        function = ufunc if way == "__call__" else getattr(ufunc, way)
+        return run(function, *inputs, **settings, out=out[0] if out else None)
 
     def __array_function__(self, function: Any, types: Any, args: Any, settings: Any) -> Any:
         return run(function, *args, **settings)
