@@ -206,10 +206,9 @@ LOOK = ("; find where it arises with autograd.detect_anomaly(), look at the data
 
 def reason(updates: Sequence[Update]) -> str:
     """Why arrays that can be asked were not taken in, which channels it was, and what to do."""
-    finite: list[Any] = [
+    *means, spread = (
         np.isfinite(to_numpy(v).reshape(-1, len(b.array))).all(axis=0)  # type: ignore[union-attr]
-        for b, v, _ in updates]
-    *means, spread = finite
+        for b, v, _ in updates)
     for good in means:
         if not good.all():
             return f"NaN or Inf in {channels(~good)} of x{LOOK}"
