@@ -27,8 +27,9 @@ class Buffer:
     """
 
     def __init__(self, key: Any, strides: tuple[int, ...], dtype: np.dtype,
-                 stream: bool = False) -> None:
+                 stream: bool = False, offset: int = 0) -> None:
         self.key, self.strides, self.dtype, self.stream = key, strides, dtype, stream
+        self.offset = offset
 
 
 class Loop:
@@ -112,7 +113,10 @@ class Loops:
         for t in self.nest.tasks:
             v, index = t.value, self.index(t)
             todo: list[tuple[Value, Index]] = []
-            if t.kind == "reduced":
+            if t.kind == "put":
+                todo.append((t.source, index))
+                found.append(steps(index, self.target(t).strides)[1])
+            elif t.kind == "reduced":
                 todo.append((v.args[0], index))
                 if self.nest.role[t] != ACROSS:
                     found.append(self._strides(v, self.result_index(t)))
@@ -152,7 +156,17 @@ class Loops:
     def index(self, t: Task) -> Index:
         """Every value that t sums or stores, in the loops of the nest."""
         loops = self.nest.outer() if self.nest.role[t] == OUTER else range(len(self.nest.sizes))
-        return self._indexed((t.value.args[0] if t.kind == "reduced" else t.value).shape, loops)
+        return self._indexed(t.source.shape, loops)
+
+    def target(self, t: Task) -> Buffer:
+        """Where a task stores its value: of a part that is put, that part of the memory."""
+        whole = self.buffer(t.value)
+        if t.kind != "put":
+            return whole
+        entries = [*zip(t.value.attr, whole.strides, strict=True)]
+        strides = tuple(step * stride for (_, step, kept), stride in entries if kept)
+        return Buffer(whole.key, strides, whole.dtype,
+                      offset=sum(start * stride for (start, _, _), stride in entries))
 
     def result_index(self, t: Task) -> Index:
         """The result of a sum, in the outer loops."""

@@ -210,13 +210,14 @@ class Writer(Across):
             found.append((e if accs is None else self.step(
                 s.kind, accs[k], e, s.narrow, self.depth), s.narrow))
         elements = [(s, self._element(s)) for s in across]
-        values = [(t, self.emit(t.value, self.loops.index(t), top=True)) for t in stores]
+        values = [(t, self.emit(t.source, self.loops.index(t), top=t.kind == "root"))
+                  for t in stores]
         for s, e in elements:
             place = self._lanes_at(self.rows[s.task, self._kinds(s)[0]], s.narrow,
                                    self.vector.name)
             self._write(place, s.narrow, self.step(
                 "sum", self._read(place, s.narrow), e, s.narrow, self.depth))
         for task, value in values:
-            self.store(self.loops.buffer(task.value), self.loops.index(task), value)
+            self.store(self.loops.target(task), self.loops.index(task), value)
         return found
 
