@@ -123,8 +123,10 @@ class NestText:
         """Write what gives a task its value; what it needs has come before."""
         v, index = t.value, self.loops.index(t)
         if t.kind != "reduced":
-            target = indexed(self.names.array(v), index, self.letters)
-            lines.append((f"{target} = {self._computed(v, index, inside)[0]}", v))
+            formula = self._computed(v, index, inside) if t.kind == "root" \
+                else self.value(t.source, index, inside)
+            target = indexed(self.names.array(v), placed(t, index), self.letters)
+            lines.append((f"{target} = {formula[0]}", v))
             return
         element = self.value(v.args[0], index)[0]
         target = self._sum(t)
@@ -170,8 +172,8 @@ class NestText:
         todo = []
         for t in tasks:
             index = self.loops.index(t)
-            todo += [(x, below(t.value, k, index) if t.kind != "reduced" else index)
-                     for k, x in enumerate(t.value.args)]
+            todo += [(x, below(t.value, k, index)) for k, x in enumerate(t.value.args)] \
+                if t.kind == "root" else [(t.source, index)]
         been = set()
         while todo:
             v, index = self._below(*todo.pop())
@@ -224,6 +226,8 @@ class NestText:
         return assigned(v.where[1]) if last else ""
 
     def _computed(self, v: Value, index: Index, inside: bool = True) -> Formula:
+        if v.op == "const":
+            return constant(v)
         args = [self.value(x, below(v, k, index), inside) for k, x in enumerate(v.args)]
         if v.op == "cast":
             (x,) = v.args
@@ -234,6 +238,17 @@ class NestText:
         if v.op == "bits":
             return f"{v.dtype}({args[0][0]})", ATOM
         return applied(v.attr, args) if v.op == "map" else args[0]
+
+
+def placed(t: Task, index: Index) -> Index:
+    """Where a task stores what it computes at an index: of a part that is put, in the whole."""
+    if t.kind != "put":
+        return index
+    kept, found = iter(index), []
+    for start, step, is_kept in t.value.attr:
+        first, each, atoms = next(kept) if is_kept else (0, 1, ())
+        found.append((start + step * first, step * each, atoms))
+    return tuple(found)
 
 
 def _shifted(lines: list[Line]) -> list[Line]:
