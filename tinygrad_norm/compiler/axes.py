@@ -11,7 +11,7 @@ import numpy as np
 
 from .fuse import ACROSS, OUTER, Fuse, Nest
 from .index import Index, below, steps, strides_of
-from .tasks import Task, indexed
+from .tasks import Task, first_read, indexed
 from .values import Value
 
 CHUNKS = 16
@@ -112,17 +112,11 @@ class Loops:
         found: list[dict[Any, int]] = []
         for t in self.nest.tasks:
             v, index = t.value, self.index(t)
-            todo: list[tuple[Value, Index]] = []
-            if t.kind == "put":
-                todo.append((t.source, index))
+            todo = first_read(t, index)
+            if t.kind != "reduced":
                 found.append(steps(index, self.target(t).strides)[1])
-            elif t.kind == "reduced":
-                todo.append((v.args[0], index))
-                if self.nest.role[t] != ACROSS:
-                    found.append(self._strides(v, self.result_index(t)))
-            else:
-                found.append(self._strides(v, index))
-                todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+            elif self.nest.role[t] != ACROSS:
+                found.append(self._strides(v, self.result_index(t)))
             been: set[Any] = set()
             while todo:
                 v, index = todo.pop()

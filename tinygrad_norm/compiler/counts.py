@@ -10,7 +10,7 @@ from .assembly import LANES, Assembly
 from .axes import Loops
 from .fuse import Nest
 from .index import Index, below
-from .tasks import Task
+from .tasks import Task, first_read
 from .values import Value
 
 
@@ -61,10 +61,9 @@ class Traffic:
     def _nest(self, nest: Nest) -> None:
         loops = loops_of(self.program, nest)
         for t in nest.tasks:
-            self.written[t.value] = bytes_of(t.value)
+            self.written[t.value] = bytes_of(t.source if t.kind == "put" else t.value)
             index = loops.index(t)
-            todo = ([(t.value.args[0], index)] if t.kind == "reduced" else
-                    [(x, below(t.value, k, index)) for k, x in enumerate(t.value.args)])
+            todo = first_read(t, index)
             been: set[Any] = set()
             while todo:
                 v, index = todo.pop()

@@ -22,7 +22,7 @@ from .notation import (
     plural,
     spot,
 )
-from .tasks import Task
+from .tasks import Task, first_read
 from .values import Value
 
 Line = tuple[str, Value | None]
@@ -172,8 +172,7 @@ class NestText:
         todo = []
         for t in tasks:
             index = self.loops.index(t)
-            todo += [(x, below(t.value, k, index)) for k, x in enumerate(t.value.args)] \
-                if t.kind == "root" else [(t.source, index)]
+            todo += first_read(t, index)
         been = set()
         while todo:
             v, index = self._below(*todo.pop())

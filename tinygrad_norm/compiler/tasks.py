@@ -62,6 +62,13 @@ class Task:
         return indexed(self.source.shape, range(len(self.sizes)), self.sizes, self.cuts)
 
 
+def first_read(t: Task, index: Index) -> list[tuple[Value, Index]]:
+    """What a nest's task is computed from, where its loops are at ``index``."""
+    if t.kind in ("reduced", "put"):
+        return [(t.source, index)]
+    return [(x, below(t.value, k, index)) for k, x in enumerate(t.value.args)]
+
+
 class Tasks:
     """The tasks of the values that are wanted.
 
@@ -226,10 +233,7 @@ class Tasks:
                 v = task.value
                 if task.kind == "put":
                     self._read(task, self.based[v.id], None)
-                start = [(task.source, task.index())] if task.kind in ("reduced", "put") else [
-                    (x, below(v, k, task.index())) for k, x in enumerate(v.args)]
-                if task.kind == "root" and v.op == "input":
-                    start = [(v, task.index())]
+                start = first_read(task, task.index())
                 self._walk(task, start)
                 return
             except Split as split:
