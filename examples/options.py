@@ -36,6 +36,7 @@ class Options:
     weight_decay: float = 0.005
     seed: int = 0
     device: str = "cpu"
+    compile: bool = False
     out: Path | None = None
     resume: Path | None = None
     quiet: bool = False
@@ -94,6 +95,8 @@ def parser() -> Parser:
     add("--seed", "decides the split, the initial weights, the order of samples", type=whole(0),
         metavar="N")
     add("--device", "cuda needs an NVIDIA GPU and CuPy", choices=("cpu", "cuda"))
+    add("--compile", "record the training step once and run it as loops, for which pip install "
+        "'tinygrad_norm[fast]'; the numbers differ by rounding", action="store_true")
     add("--out", "the folder to write to (default: runs/DATA-NORM, with a number if there is "
         "one already)", type=path, metavar="DIR")
     add("--resume", "go on from a checkpoint, or from the one in a run's folder, with its options",
@@ -117,10 +120,12 @@ def combined(given: Mapping[str, Any], saved: Mapping[str, Any] | None = None) -
         UsageError: they contradict the saved ones, or each other.
     """
     for name, value in given.items():
-        if saved is not None and name not in FREE and value != saved[name]:
+        if saved is None or name in FREE:
+            continue
+        before = saved.get(name, getattr(Options, name))  # an older checkpoint knows not all
+        if value != before:
             raise UsageError(f"{written(name, value)} contradicts the checkpoint, whose run began "
-                             f"with {written(name, saved[name])}; leave that option out, or "
-                             "--resume")
+                             f"with {written(name, before)}; leave that option out, or --resume")
     options = Options(**{**(saved or {}), **given})
     check(options)
     return options
@@ -144,6 +149,8 @@ def check(options: Options) -> None:
                          "statistics; take a larger batch, or --norm layer, group or rms")
     if options.nesterov and not options.momentum:
         raise UsageError("--nesterov needs a --momentum above 0")
+    if options.compile and options.device != "cpu":
+        raise UsageError(f"--compile: loops run on the cpu; leave out --device {options.device}")
     for width in options.hidden:
         if norm in ("group", "instance") and width % groups:
             raise UsageError(f"--hidden {width}: --norm {norm} needs widths that --groups {groups} "

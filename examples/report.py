@@ -6,9 +6,12 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 from run_folder import RunFolder
+
+from tinygrad_norm.compiler import machine
 
 if TYPE_CHECKING:
     from train_mlp import Training
@@ -34,6 +37,8 @@ class Report:
                  f"{len(training.test_set)} to test")
         self.say(f"MLP {self.widths}, norm: {self.options.norm}, {count} parameters, on "
                  f"{self.options.device}")
+        if self.options.compile:
+            self.say(how_compiled())
         if done:
             self.say(f"resumed after {self.position()}")
         try:
@@ -107,7 +112,18 @@ class Report:
                  f"epoch {len(history)}, {seconds:.1f} s of training")
         title = (f"{self.options.data}, norm: {self.options.norm}, MLP {self.widths}, "
                  f"seed {self.options.seed}: test accuracy {accuracy:.2%}")
+        if self.options.compile:
+            self.say(indent(repr(training.step), "  "))
         self.say(f"  metrics     {folder.metrics}")
         self.say(f"  curves      {folder.draw_curves(history, title)}")
         self.say(f"  graph       {folder.draw_graph(*training.one_step())}")
         self.say(f"  checkpoint  {folder.checkpoint}")
+
+
+def how_compiled() -> str:
+    """What runs a compiled step here; why, and what helps, if that is no machine code."""
+    problem = machine.problem().removeprefix("off: ")
+    if not problem:
+        return "the training step is compiled: recorded once, then run as machine code"
+    cure = "; pip install 'tinygrad_norm[fast]'" if "not installed" in problem else ""
+    return f"the training step is recorded once, then run by NumPy's functions: {problem}{cure}"

@@ -49,6 +49,7 @@ pytestmark = pytest.mark.usefixtures("empty_folder")
     ("--norm group --hidden 8", "--norm group takes its statistics over 1 feature, which is "
      "always 0 after it; take a width of 16 or more"),
     ("--norm layer --hidden 1", "take a width of 2 or more"),
+    ("--compile --device cuda", "--compile: loops run on the cpu; leave out --device cuda"),
     ("--resume nowhere", "there is no file nowhere"),
     ("--resume .", "there is no file checkpoint.safetensors"),
     ("--out file/below", "Not a directory"),
@@ -99,6 +100,7 @@ def test_a_checkpoint_of_another_program(state: Any, capsys: pytest.CaptureFixtu
     ("--norm layer", "--norm layer contradicts the checkpoint, whose run began with --norm batch"),
     ("--epochs 9", "--epochs 9 contradicts the checkpoint, whose run began with --epochs 3"),
     ("--nesterov", "--nesterov contradicts the checkpoint, whose run began with no --nesterov"),
+    ("--compile", "--compile contradicts the checkpoint, whose run began with no --compile"),
     ("--no-standardize", "--no-standardize contradicts the checkpoint, whose run began with "
      "no --no-standardize"),
 ])
@@ -128,8 +130,20 @@ def test_a_checkpoint_that_does_not_fit(
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_a_run_that_diverges(capsys: pytest.CaptureFixture[str]) -> None:
-    assert train_mlp.main([*SMALL, "--norm", "none", "--lr", "1e30", "--out", "run"]) == 1
+def test_a_checkpoint_that_does_not_know_an_option() -> None:
+    """Of a version before it: its run began without."""
+    assert train_mlp.main([*SMALL, "--out", "run"]) == 0
+    state = tn.load(checkpoint("run"))
+    del state["options"]["compile"]
+    tn.save(state, checkpoint("run"))
+    assert train_mlp.main(["--resume", "run"]) == 0
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize("more", [[], ["--compile"]])
+def test_a_run_that_diverges(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    args = [*SMALL, "--norm", "none", "--lr", "1e30", "--out", "run"]
+    assert train_mlp.main([*args, *more]) == 1
     assert re.fullmatch(r"train_mlp.py: error: training diverged in epoch 1 \(loss (nan|inf)\); "
                         r"take a smaller --lr, or a --norm\n", capsys.readouterr().err)
     for value in tn.load(checkpoint("run"))["model"].values():

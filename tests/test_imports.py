@@ -129,8 +129,9 @@ def test_the_backend_is_all_that_the_engine_knows() -> None:
                 assert one.module in allowed, str(one)
 
 
-NUMPY_ASKED = {"backend/choose.py", "backend/array.py"}
-"""Where it may be asked whether an array is NumPy's: the two seams, and what knows the devices."""
+NUMPY_ASKED = {"backend/choose.py", "backend/array.py", "compiler/eager.py"}
+"""Where it may be asked whether an array is NumPy's: the two seams, what knows the devices, and
+what makes loops for NumPy's arrays."""
 
 
 def asks_for_numpy(node: ast.AST) -> bool:

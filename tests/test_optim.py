@@ -84,6 +84,7 @@ def test_blocks_give_the_bits_of_whole_arrays(
     monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], dtype: str
 ) -> None:
     results = []
+    monkeypatch.setattr("tinygrad_norm.backend.large.update", None)  # without loops
     for small in (0, 10**9):
         for file in ("blocks", "together"):
             monkeypatch.setattr(f"tinygrad_norm.optim.{file}.SMALL", small)
@@ -97,7 +98,28 @@ def test_blocks_give_the_bits_of_whole_arrays(
     assert same(*results)
 
 
-def test_arrays_out_of_order_are_stepped_too() -> None:
+@pytest.mark.parametrize("make", [
+    lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    lambda p: tn.optim.Adam(p, lr=0.1, amsgrad=True), lambda p: tn.optim.AdamW(p, lr=0.1)])
+def test_loops_step_as_the_rule_does(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+    results = []
+    for loops in (True, False):
+        if not loops:
+            monkeypatch.setattr("tinygrad_norm.backend.large.update", None)
+        tn.manual_seed(1)
+        params = parameters(shapes=LARGE, dtype="float32")
+        optimizer = make(params)
+        for step in range(4):
+            set_gradients(params, step)
+            optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
+            optimizer.step()
+        results.append(values(params))
+    for got, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6)
+
+
+def test_arrays_out_of_order_are_stepped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tinygrad_norm.backend.large.update", None)  # loops round otherwise
     weight = np.random.default_rng(0).normal(size=(200, 300))
     p = tn.from_numpy(weight.copy()).T.detach().requires_grad_()
     q = tn.tensor(weight.T.copy(), requires_grad=True)

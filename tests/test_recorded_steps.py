@@ -224,6 +224,25 @@ def test_a_gradient_penalty(norm: nn.Module) -> None:
     check(classified(norm), loss, labelled())
 
 
+def test_old_and_new_values_are_both_read() -> None:
+    """Each sum needs what the state was and what another has become."""
+    def one() -> Callable[[Any], Any]:
+        a, b = (tn.arange(5).double() + i for i in range(2))
+
+        def step(x: Any) -> Any:
+            before = a.clone(), b.clone()
+            a.add_(x)
+            b.mul_(x)
+            return (before[0] * b).sum() + (before[1].sum() - a).square().sum() + (
+                (a - before[0]) * before[0]).sum()
+
+        return step
+
+    plain, compiled = one(), tn.compile(one(), fullgraph=True)
+    for x in tensors(5):
+        np.testing.assert_allclose(compiled(x).item(), plain(x).item(), rtol=1e-12)
+
+
 def test_guards_are_few() -> None:
     """One of a norm in training and one of its averages, one of the labels; one of many values."""
     def asked(norm: nn.Module, samples: int) -> list[str]:

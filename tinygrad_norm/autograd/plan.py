@@ -115,7 +115,7 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
 def written(rules: Rules, names: Names, mask: int) -> Text:
     """The text of the plan for the inputs whose bits are set in ``mask``."""
     sources: list[Source] = []
-    scope: dict[str, Any] = {"cell": _cell, "constant": constant}
+    scope: dict[str, Any] = {"__name__": __name__, "cell": _cell, "constant": constant}
     parts: dict[int, str] = {}
     joint = ""
     for k, (inputs, rule) in enumerate(rules):

@@ -36,6 +36,7 @@ def looped(function: F) -> F:
 
     @functools.wraps(function)
     def chosen(x: Any, *others: Any, **settings: Any) -> Any:
+        # host memory: loops are for the computer's own processors
         if type(x) is np.ndarray and x.size >= LARGE and run is not None:
             return run(function, (x, *others), settings)
         return function(x, *others, **settings)

@@ -18,9 +18,10 @@ from .choose import RECORDS, implements
 
 END = 15.0
 """In float32 the tails are 0 from here on."""
+FAR = 6.0
 RAISED = 2.0**-64
-"""Exponentials are larger by its inverse, so that the smallest results keep all their digits until
-the last product."""
+"""Beyond FAR exponentials are larger by its inverse, so that the smallest results keep all their
+digits until the last product."""
 HIGH = round(64 * math.log(2) * 2**16) * 2.0**-16
 LOW = 64 * math.log(2) - HIGH
 
@@ -42,13 +43,19 @@ def short(wide: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[.
 
 
 def raised_exp(t: Array, rate: float = 0.5) -> Array:
-    """e^(-rate t²) 2⁶⁴ for t from 0 to END: of t = a + b, a² and HIGH - rate a² are exact, and of
-    the small rest, b (t + a), a few powers are enough."""
+    """e^(-rate t²) for t from 0 to END, beyond FAR raised: of t = a + b, a² and HIGH - rate a² are
+    exact, and of the small rest, b (t + a), a few powers are enough."""
     module = array_module(t)
+    far = (t > FAR).astype(t.dtype)
     a = module.rint(t * 256) * (1 / 256)
-    e = module.exp(HIGH - a * a * rate)
-    s = LOW - (t - a) * (t + a) * rate
+    e = module.exp(far * HIGH - a * a * rate)
+    s = far * LOW - (t - a) * (t + a) * rate
     return e + e * (s + s * s * (0.5 + s * (1 / 6 + s * (1 / 24))))
+
+
+def lowered(y: Array, t: Array) -> Array:
+    """A product with :func:`raised_exp` of t as what it is."""
+    return array_module(t).where(t > FAR, y * RAISED, y)
 
 
 def upper_tail_inverse(t: Array) -> Array:
@@ -71,7 +78,7 @@ def erf(x: Array) -> Array:
 def gelu(x: Array) -> Array:
     """max(x, 0) - t Q(t)"""
     t = normal.size(x, END)
-    tail = t * raised_exp(t) / upper_tail_inverse(t) * RAISED
+    tail = lowered(t * raised_exp(t) / upper_tail_inverse(t), t)
     return array_module(x).maximum(x, 0.0) - tail
 
 
@@ -81,7 +88,7 @@ def gelu_slope(x: Array) -> Array:
     t = normal.size(x, END)
     high = round(normal.ROOT[0] * 2**24) * 2.0**-24
     smooth = normal.polynomial(normal.SHORT_SLOPE, normal.quotient(t, 4.0))
-    v = raised_exp(t) * (high - t + (normal.ROOT[0] - high)) * smooth * RAISED
+    v = lowered(raised_exp(t) * (high - t + (normal.ROOT[0] - high)) * smooth, t)
     return array_module(x).where(x < 0, v, 1 - v)
 
 
@@ -90,10 +97,12 @@ def gelu_curvature(x: Array) -> Array:
     """φ(t) (2 - t²), the difference in float64: there the square is exact"""
     t = normal.size(x, END)
     wide = t.astype("float64")
-    return raised_exp(t) * ((2 - wide * wide) / math.sqrt(2 * math.pi)).astype(x.dtype) * RAISED
+    factor = ((2 - wide * wide) / math.sqrt(2 * math.pi)).astype(x.dtype)
+    return lowered(raised_exp(t) * factor, t)
 
 
 @short(normal.gaussian)
 def gaussian(x: Array, *, rate: float, scale: float) -> Array:
     """scale exp(-rate x²), rate 1 or 1/2"""
-    return raised_exp(normal.size(x, END), rate) * scale * RAISED
+    t = normal.size(x, END)
+    return lowered(raised_exp(t, rate) * scale, t)

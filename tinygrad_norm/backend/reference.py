@@ -23,11 +23,9 @@ import numpy as np
 
 from .array import Array, array_module
 from .choose import implements, kernel
-from .large import looped
 from .sums import FEW, FIRST, average, total
 
 
-@looped
 def moments(
     x: Array, *, axes: tuple[int, ...], centred: bool
 ) -> tuple[Array, Array, Array]:
@@ -58,7 +56,6 @@ def count(xc: Any, var: Any) -> int:
     return math.prod(xc.shape) // max(math.prod(var.shape), 1) or 1
 
 
-@looped
 def moments_gradient(
     dxc: Any, dmean: Any, dvar: Any, xc: Any, var: Any, *, axes: tuple[int, ...], centred: bool
 ) -> Any:
@@ -78,7 +75,6 @@ def moments_gradient(
     return dx
 
 
-@looped
 def normalize(
     x: Array, weight: Array | None, bias: Array | None, *, axes: tuple[int, ...], eps: Any,
     centred: bool, beside: tuple[int, ...] | None = None, groups: int | None = None,
@@ -106,7 +102,6 @@ def normalize(
     return (y if groups is None else y.reshape(x.shape)), xc, mean, var
 
 
-@looped
 def normalize_gradient(
     dy: Any, dxc: Any, dmean: Any, dvar: Any, xc: Any, var: Any, weight: Any, *,
     axes: tuple[int, ...], eps: Any, centred: bool, beside: tuple[int, ...] | None = None,

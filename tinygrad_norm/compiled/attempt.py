@@ -14,7 +14,7 @@ from ..compiler.number import Number
 from ..compiler.recording import NumberSlot, Recording, Slot, Unsupported, recorded
 from ..compiler.traced import Traced
 from ..tensors.tensor import Tensor
-from .key import Arguments, Key, overlapping
+from .key import Arguments, Key, overlapping, spoken
 from .numbers import Numbers
 from .reach import Reached
 from .results import Result, Same, mapped
@@ -120,7 +120,8 @@ class Attempt:
                 self.key.scope[f"{name}s"] = value
             elif tensor not in self.names:
                 self.names[tensor] = name[:-1]
-                self.slots[stage.lend(tensor, self.recording, path).slot] = "argument", tensor
+                self.slots[stage.lend(tensor, self.recording,
+                                      spoken(path, self.function)).slot] = "argument", tensor
             else:
                 self.arguments.text.append(
                     f"if {name[:-1]} is not {self.names[tensor]}: return None")

@@ -8,6 +8,7 @@ function, as a namedtuple's methods are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -163,6 +164,18 @@ def overlapping(arrays: Sequence[np.ndarray]) -> bool:
     """Whether two of the arrays share memory, or one with itself."""
     bounds = sorted(np.lib.array_utils.byte_bounds(array) for array in arrays if array.size)
     return any(a[1] > b[0] for a, b in pairwise(bounds)) or any(map(overlaps, arrays))
+
+
+def spoken(path: str, function: Callable[..., Any]) -> str:
+    """``x`` for ``args[0]``, where that is the function's name for it."""
+    code = getattr(function, "__code__", None)
+    place = re.match(r"(?:args\[(\d+)\]|kwargs\['(\w+)'\])", path)
+    if place is None:
+        return path
+    name = place[2]
+    if name is None and code is not None and int(place[1]) < code.co_argcount:
+        name = code.co_varnames[int(place[1])]
+    return f"{name}{path[place.end():]}" if name else path
 
 
 class Arguments:

@@ -31,10 +31,11 @@ class Numbers:
                             if one.rule is not None]
         self._layers = [(one, one.numbers()) for _, one in reached.layers.values()]
 
-    def given(self, value: Any, text: str) -> Number:
-        """One that each run finds at ``text``."""
+    def given(self, value: Any, text: str, name: str = "") -> Number:
+        """One that each run finds at ``text``; ``name`` is what it is called when it is shown."""
         number = given_number(self.recording, value)
         self.texts[number.slot] = text
+        self.recording.called[number.slot] = name or text
         return number
 
     def lend(self, stage: Stage) -> None:
@@ -51,7 +52,7 @@ class Numbers:
                     id(place.holder) in groups or spot in self.varying):
                 self.key.scope[f"p{i}"] = place.holder
                 where = f"p{i}.cell_contents" if place.key is None else f"p{i}[{place.key!r}]"
-                stage.replace(place, self.given(place.value, where))
+                stage.replace(place, self.given(place.value, where, place.name))
             else:
                 self.key.same.append(place)
         self.key.links += self.reached.links
@@ -78,8 +79,8 @@ class Numbers:
                         self.owners[text] = (f"{name}.numbers_at({name}.param_groups[{g}], "
                                              f"{count if optimizer.counted else 0.0})")
                     known[id(pair)] = (
-                        self.given(step, count) if optimizer.counted else step,
-                        {key: self.given(value, f"{text}[{key!r}]")
+                        self.given(step, count, "step") if optimizer.counted else step,
+                        {key: self.given(value, f"{text}[{key!r}]", key)
                          for key, value in values.items()})
                 given[-1].append(known[id(pair)])
         if not plain:
@@ -113,7 +114,8 @@ class Numbers:
         self.key.scope[name] = layer
         self.owners[f"{name}n"] = f"{name}.numbers()"
         given = {key: value if type(value) is not float or own.get(key) == value
-                 else self.given(value, f"{name}n[{key!r}]") for key, value in numbers.items()}
+                 else self.given(value, f"{name}n[{key!r}]", key)
+                 for key, value in numbers.items()}
         calls: list[int] = []
 
         def numbers_then() -> Any:

@@ -100,6 +100,8 @@ class Reached:
         while stack:
             name, value = stack.pop()
             if id(value) in self._seen:
+                if isinstance(value, Value) and "[" not in name:  # what a module calls it
+                    self.tensors[value] = name
                 continue
             self._seen.add(id(value))
             self._held.append(value)
@@ -109,7 +111,16 @@ class Reached:
                 elif not self._is_left(place.value):
                     self.links.append(place)
                     stack.append((place.name, place.value))
+        self._name_states()
         return self
+
+    def _name_states(self) -> None:
+        """What an optimizer keeps for a parameter is called after it."""
+        for _, optimizer in self.optimizers.values():
+            for parameter, state in optimizer.state.items():
+                for key, tensor in state.items():
+                    if tensor in self.tensors:
+                        self.tensors[tensor] = f"{self.tensors[parameter]}.{key}"
 
     @staticmethod
     def _is_left(value: Any) -> bool:

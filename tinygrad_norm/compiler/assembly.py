@@ -57,8 +57,8 @@ class Assembly:
         self.fuse = Fuse(lines, self.outputs, state, guards)
         self.order = self.fuse.run()
         self.new = self._new()
-        self.block = Block(self.order, {
-            self.fuse.place(v).id for v in (*self.outputs, *self.fuse.guards)}, self.new)
+        results = {self.fuse.place(v).id for v in (*self.outputs, *self.fuse.guards)}
+        self.block = Block(self.order, results, self.new, self.fuse.owner)
         self.table: list[tuple[str, Any]] = [("share", None)]
         self.text = self._text()
 
@@ -68,7 +68,7 @@ class Assembly:
         for v in self.outputs:
             place = self.fuse.place(v)
             task = self.fuse.tasks.get(place.id)
-            if task is not None and task.slot is None and task.kind != "called":
+            if task is not None and task.slot is None and task.kind not in ("called", "put"):
                 found[place.id] = place
         return found
 
@@ -79,7 +79,7 @@ class Assembly:
         self.buffers = self._buffers()
         self.scratch: dict[Any, int] = {}
         self.room = 0
-        self.nests: list[tuple[Nest | Task, str]] = []
+        self.nests: list[tuple[Nest, str]] = []
         self.calls: list[Task] = []
         declared: set[str] = set()
         same: dict[str, str] = {}
@@ -165,6 +165,7 @@ class Assembly:
             return "slot", int(place.attr)
         if task.slot is not None:
             return "slot", task.slot
+        place = self.fuse.owner(place)
         return ("result", place.id) if place.id in self.new else place.id
 
     def _factor(self, lines: list[str], v: Value, kind: str) -> str:

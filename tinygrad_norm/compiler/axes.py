@@ -11,7 +11,7 @@ import numpy as np
 
 from .fuse import ACROSS, OUTER, Fuse, Nest
 from .index import Index, below, steps, strides_of
-from .tasks import Task, indexed
+from .tasks import Task, first_read, indexed
 from .values import Value
 
 CHUNKS = 16
@@ -27,8 +27,9 @@ class Buffer:
     """
 
     def __init__(self, key: Any, strides: tuple[int, ...], dtype: np.dtype,
-                 stream: bool = False) -> None:
+                 stream: bool = False, offset: int = 0) -> None:
         self.key, self.strides, self.dtype, self.stream = key, strides, dtype, stream
+        self.offset = offset
 
 
 class Loop:
@@ -111,14 +112,11 @@ class Loops:
         found: list[dict[Any, int]] = []
         for t in self.nest.tasks:
             v, index = t.value, self.index(t)
-            todo: list[tuple[Value, Index]] = []
-            if t.kind == "reduced":
-                todo.append((v.args[0], index))
-                if self.nest.role[t] != ACROSS:
-                    found.append(self._strides(v, self.result_index(t)))
-            else:
-                found.append(self._strides(v, index))
-                todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+            todo = first_read(t, index)
+            if t.kind != "reduced":
+                found.append(steps(index, self.target(t).strides)[1])
+            elif self.nest.role[t] != ACROSS:
+                found.append(self._strides(v, self.result_index(t)))
             been: set[Any] = set()
             while todo:
                 v, index = todo.pop()
@@ -152,7 +150,17 @@ class Loops:
     def index(self, t: Task) -> Index:
         """Every value that t sums or stores, in the loops of the nest."""
         loops = self.nest.outer() if self.nest.role[t] == OUTER else range(len(self.nest.sizes))
-        return self._indexed((t.value.args[0] if t.kind == "reduced" else t.value).shape, loops)
+        return self._indexed(t.source.shape, loops)
+
+    def target(self, t: Task) -> Buffer:
+        """Where a task stores its value: of a part that is put, that part of the memory."""
+        whole = self.buffer(t.value)
+        if t.kind != "put":
+            return whole
+        entries = [*zip(t.value.attr, whole.strides, strict=True)]
+        strides = tuple(step * stride for (_, step, kept), stride in entries if kept)
+        return Buffer(whole.key, strides, whole.dtype,
+                      offset=sum(start * stride for (start, _, _), stride in entries))
 
     def result_index(self, t: Task) -> Index:
         """The result of a sum, in the outer loops."""

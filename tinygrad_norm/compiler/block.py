@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -23,14 +23,14 @@ class Block:
 
     Args:
         order: the program. results: numbers of the values that are read after it.
-        elsewhere: numbers of those with memory of their own.
+        elsewhere: numbers of those with memory of their own. owner: in whose memory a value stands.
     """
 
     def __init__(self, order: Sequence[Nest | Task], results: set[int],
-                 elsewhere: Collection[int]) -> None:
+                 elsewhere: Collection[int], owner: Callable[[Value], Value]) -> None:
         self.at: dict[int, int] = {}
         self.size = 0
-        self._place(order, results, elsewhere)
+        self._place(order, results, elsewhere, owner)
         block = mmap.mmap(-1, self.size + 2 * HUGE)
         if self.size > HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
             block.madvise(mmap.MADV_HUGEPAGE)
@@ -40,20 +40,23 @@ class Block:
         self.start = address(self.memory)
 
     def _place(self, order: Sequence[Nest | Task], results: set[int],
-               elsewhere: Collection[int]) -> None:
+               elsewhere: Collection[int], owner: Callable[[Value], Value]) -> None:
         when = {t: k for k, step in enumerate(order)
                 for t in (step.tasks if isinstance(step, Nest) else [step])}
         last = dict(when)
         for t in sorted(when, key=when.__getitem__, reverse=True):
             if t.value.id in results:
                 last[t] = len(order)
-            # what a call gives may be a view of its arguments
-            until = last[t] if t.kind == "called" else when[t]
+            # what a call gives may be a view of its arguments, a part is put into them
+            until = last[t] if t.kind in ("called", "put") else when[t]
             for d, _ in t.reads:
                 last[d] = max(last[d], until)
         free: list[tuple[int, int, int]] = []  # from where, how much, after which step
         for t in sorted(when, key=when.__getitem__):
             if t.slot is not None or t.kind == "check" or t.value.id in elsewhere:
+                continue
+            if t.kind == "put":
+                self.at[t.value.id] = self.at[owner(t.value).id]
                 continue
             size = in_lines(math.prod(t.value.shape) * t.value.dtype.itemsize)
             fits = min((f for f in free if f[1] >= size and f[2] < when[t]),

@@ -56,7 +56,7 @@ class Functions(Values):
         shape, dtype = self.recording.meta[out]
         x = given[0]
         if name == "getitem":
-            entries = _entries(given[1], x.shape)
+            entries = basic_index(given[1], x.shape)
             return None if entries is None else [("part", entries), ("reshaped", shape)]
         if name == "view":
             return [("bits", dtype)] if dtype.itemsize == x.dtype.itemsize else None
@@ -75,7 +75,7 @@ class Functions(Values):
 
     def _getitem(self, given: list[Any], settings: Any, shape: Any, dtype: Any) -> Value | None:
         x = given[0]
-        index = _entries(given[1], x.shape) if isinstance(x, Value) else None
+        index = basic_index(given[1], x.shape) if isinstance(x, Value) else None
         return None if index is None else self.reshaped(self.part(x, index), shape)
 
     def _astype(self, given: list[Any], settings: Any, shape: Any, dtype: Any) -> Value:
@@ -186,7 +186,7 @@ class Functions(Values):
         return self.reduced("sum", both, (len(both.shape) - 1,), dtype)
 
 
-def _entries(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...] | None:
+def basic_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...] | None:
     """A basic index as one int or slice for each axis; None where it is not basic."""
     index = index if isinstance(index, tuple) else (index,)
     if not all(i is None or i is Ellipsis or (isinstance(i, int | np.integer) and not isinstance(

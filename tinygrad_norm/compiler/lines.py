@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .functions import FILLS, HANDLED, REDUCING, REDUCTIONS, SAME, VIEWS, Functions
+from .functions import FILLS, HANDLED, REDUCING, REDUCTIONS, SAME, VIEWS, Functions, basic_index
 from .recording import Line, NumberSlot, Slot, Unsupported
 from .values import BOOL, KINDS, POWERS, Value, values_in
 
@@ -56,6 +56,8 @@ class Lines(Functions):
         elif name == "setitem" and _is_whole(given[1], self.read(line.args[0]).shape):
             target = line.args[0]
             result = self._host(given[2], self.read(target).dtype)
+        elif name == "setitem" and (result := self._put(line, given)) is not None:
+            target = line.args[0]
         elif line.out is None and target is None:
             target, result = line.args[0], self._within(line, given)
         elif name in VIEWS and self._is_view(line, name, given):
@@ -72,6 +74,17 @@ class Lines(Functions):
             assert slot is not None
             assert (one.shape, one.dtype) == self.recording.meta[slot], (name, one.shape, one.dtype)
             self._bind(slot, one)
+
+    def _put(self, line: Line, given: list[Any]) -> Value | None:
+        """x[index] = value of a basic index, as a value for x."""
+        x = self.read(line.args[0])
+        index = basic_index(given[1], x.shape)
+        if index is None or x.dtype.char not in KINDS:
+            return None
+        value = self.cast(self._host(given[2], x.dtype), x.dtype)
+        place = self.part(x, index)
+        shape = self.reshaped(place, np.empty(x.shape, bool)[given[1]].shape).shape
+        return self.put(x, index, self.reshaped(self.spread(value, shape), place.shape))
 
     def _known(self, line: Line, name: str, given: list[Any], target: Any) -> Any:
         """The value of a call that loops understand, or None."""

@@ -123,10 +123,12 @@ class Writer(Across):
                 result = self.cast((total, self.vector.outer), dtype, v.dtype, self.depth)
                 self.memo[-1][v.id, index] = result
                 self.store(self.loops.buffer(v), index, result)
-        last = [(t, self.emit(t.value, self.loops.index(t), top=True)) for t in nest.tasks
-                if nest.role[t] == OUTER]
-        for t, value in last:
-            self.store(self.loops.buffer(t.value), self.loops.index(t), value)
+        for t, value in self._values([t for t in nest.tasks if nest.role[t] == OUTER]):
+            self.store(self.loops.target(t), self.loops.index(t), value)
+
+    def _values(self, tasks: list[Task]) -> list[tuple[Task, tuple[str, bool]]]:
+        """What tasks store: all is computed before anything is stored."""
+        return [(t, self.emit(t.source, self.loops.index(t), top=t.kind == "root")) for t in tasks]
 
     def _nested(self, loops: list[Loop], sums: list[Sum], across: list[Sum],
                 stores: list[Task]) -> Totals:
@@ -210,13 +212,13 @@ class Writer(Across):
             found.append((e if accs is None else self.step(
                 s.kind, accs[k], e, s.narrow, self.depth), s.narrow))
         elements = [(s, self._element(s)) for s in across]
-        values = [(t, self.emit(t.value, self.loops.index(t), top=True)) for t in stores]
+        values = self._values(stores)
         for s, e in elements:
             place = self._lanes_at(self.rows[s.task, self._kinds(s)[0]], s.narrow,
                                    self.vector.name)
             self._write(place, s.narrow, self.step(
                 "sum", self._read(place, s.narrow), e, s.narrow, self.depth))
         for task, value in values:
-            self.store(self.loops.buffer(task.value), self.loops.index(task), value)
+            self.store(self.loops.target(task), self.loops.index(task), value)
         return found
 

@@ -67,6 +67,7 @@ class Memory(Text):
     def _pointer(self, buffer: Buffer, index: Index) -> tuple[str, int]:
         """The address of an element, and the stride along the vectors."""
         offset, strides = steps(index, buffer.strides)
+        offset += buffer.offset
         t = self.memory_type(buffer.dtype)
         at, along = self.entry("buffer", buffer.key), 0
         terms: list[tuple[int, int, Loop, int]] = []

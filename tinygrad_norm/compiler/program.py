@@ -15,6 +15,7 @@ from . import machine, pool, products
 from .assembly import STREAMED, Assembly
 from .block import LINE, address
 from .calls import Calls
+from .listing import listing
 from .recording import Recording, Slot
 
 
@@ -25,6 +26,9 @@ class Program(Assembly):
         super().__init__(recording, states=states, general=general)
         self._bind()
         self._lock = threading.Lock()
+
+    def __str__(self) -> str:
+        return listing(self)
 
     def _bind(self) -> None:
         """Machine code, the table, and the calls of NumPy's."""

@@ -60,7 +60,7 @@ class Recording:
     read:        those among them that are the value of an input of one value
     arithmetic:  what Python computes from them before a run
     draws:       the inputs that are drawn
-    names:       of inputs, for messages
+    names:       of inputs, for messages; ``called``: of numbers
     """
 
     def __init__(self) -> None:
@@ -76,6 +76,7 @@ class Recording:
         self.arithmetic: list[Sum] = []
         self.draws: list[Draw] = []
         self.names: dict[Slot, str] = {}
+        self.called: dict[NumberSlot, str] = {}
         self.count = 0
         """How many NumberSlots there are: a run gets a list with the value of each."""
         self.closed = False

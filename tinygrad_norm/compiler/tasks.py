@@ -24,7 +24,8 @@ DEAR = 24
 class Task:
     """A value that is kept, and what it is computed from.
 
-    kind:    "reduced", "root" (a value of its full shape), "product", "called", "check"
+    kind:    "reduced", "root" (a value of its full shape), "put", "product", "called", "check"
+    source:  what runs through the loops: the value, what is summed, the part that is put
     sizes:   of its own loops; the axes of length 1 are left out
     kept:    of a sum, which of these loops are not reduced
     cuts:    for a loop the sizes that it must be cut into
@@ -46,9 +47,10 @@ class Task:
         self.product = value
         self.factor: Value | None = None
         self.cuts: dict[int, tuple[int, ...]] = {}
-        x = value.args[0] if kind == "reduced" else value
-        self.axes = tuple(i for i, n in enumerate(x.shape) if n > 1)
-        self.sizes = tuple(x.shape[i] for i in self.axes)
+        self.source = {"reduced": value.args[:1], "put": value.args[1:]}.get(kind, (value,))[0]
+        shape = self.source.shape
+        self.axes = tuple(i for i, n in enumerate(shape) if n > 1)
+        self.sizes = tuple(shape[i] for i in self.axes)
         gone = value.attr[1] if kind == "reduced" else ()
         self.kept = tuple(k for k, axis in enumerate(self.axes) if axis not in gone)
 
@@ -57,8 +59,14 @@ class Task:
 
     def index(self) -> Index:
         """Every value of what is summed or stored, in own loops."""
-        x = self.value.args[0] if self.kind == "reduced" else self.value
-        return indexed(x.shape, range(len(self.sizes)), self.sizes, self.cuts)
+        return indexed(self.source.shape, range(len(self.sizes)), self.sizes, self.cuts)
+
+
+def first_read(t: Task, index: Index) -> list[tuple[Value, Index]]:
+    """What a nest's task is computed from, where its loops are at ``index``."""
+    if t.kind in ("reduced", "put"):
+        return [(t.source, index)]
+    return [(x, below(t.value, k, index)) for k, x in enumerate(t.value.args)]
 
 
 class Tasks:
@@ -73,6 +81,12 @@ class Tasks:
         self.values = values
         self.outputs, self.state, self.guards = list(outputs), state, guards
         self.kept: set[int] = set()
+        self.copied: set[int] = set()
+        """States whose new value is another value's copy, so that it can be written late."""
+        self.plan()
+
+    def plan(self) -> None:
+        """Find the tasks; anew, where a value must be kept that was not."""
         while True:
             try:
                 self._plan()
@@ -93,20 +107,27 @@ class Tasks:
                 self.live[v.id] = v
                 todo += v.args
         ordered = [self.live[i] for i in sorted(self.live)]
+        self.uses: dict[int, int] = {}
+        for x in (*wanted, *(x for v in ordered for x in v.args)):
+            self.uses[x.id] = self.uses.get(x.id, 0) + 1
+        self.based: dict[int, Value] = {}
         for v in ordered:
             if v.op in ("reduced", "product", "called"):
                 self.task(v, v.op)
+            if v.op == "put":
+                self._put(v)
             if v.op in ("product", "called"):
                 for x in v.args:
                     self.needed(x)
             if v.id in self.kept:
                 self.task(v, "root")
-        for v in wanted:
+        for v in (*self.outputs, *self.guards, *(
+                v for slot, v in self.state if slot not in self.copied)):
             self.needed(v)
         self.state = [(slot, v) for slot, v in self.state if 0 not in v.shape]
         self._dear(ordered)
         self._stated()
-        self._added(ordered)
+        self._added()
         for task in [*self.tasks.values()]:
             self._walk_task(task)
         self._ordered()
@@ -121,8 +142,26 @@ class Tasks:
         """Make sure that v is in memory: itself, or what it is a view of."""
         if view(v) is not None:
             v = stored(v)
-        if v.op not in ("input", "reduced", "product", "called", "const", "number"):
+        if v.op not in ("input", "reduced", "product", "called", "put", "const", "number"):
             self.task(v, "root")
+
+    def _put(self, v: Value) -> None:
+        """A part is written into the memory of what nobody else needs, or of a copy."""
+        x = v.args[0]
+        own = x.op not in ("input", "moved", "reshaped", "part", "spread", "reduced", "product",
+                           "called")
+        if self.uses[x.id] > 1 or not own:
+            x = self.values.new("map", (x,), f"positive {v.id}", x.shape, x.dtype)
+        if x.op != "put":
+            self.task(x, "root")
+        self.based[v.id] = x
+        self.task(v, "put")
+
+    def owner(self, v: Value) -> Value:
+        """The value in whose memory v stands: of a chain of parts written the first."""
+        while v.id in self.based:
+            v = self.based[v.id]
+        return v
 
     def place(self, v: Value) -> Value:
         """The value whose memory v is found in: its own, or that of what it is a view of."""
@@ -153,8 +192,10 @@ class Tasks:
     def _stated(self) -> None:
         """A state is written by the task that computes its new value."""
         for slot, v in self.state:
-            task = self.task(v, "root") if v.op not in ("input", "reduced", "product", "called") \
-                else None
+            task = None
+            if slot not in self.copied and v.op not in (
+                    "input", "reduced", "product", "called", "put"):
+                task = self.task(v, "root")
             if task is None or task.slot is not None or task.kind != "root" or v in self.outputs:
                 # the value is wanted elsewhere too: the state gets a copy
                 v = self.values.new("map", (v,), f"positive {slot}", v.shape, v.dtype)
@@ -163,18 +204,14 @@ class Tasks:
         self.written = {slot: next(t for t in self.tasks.values() if t.slot == slot)
                         for slot, _ in self.state}
 
-    def _added(self, ordered: list[Value]) -> None:
+    def _added(self) -> None:
         """b m + product, written to m: the product adds itself to b m, and is nowhere else."""
-        uses: dict[int, int] = {}
-        for v in ordered:
-            for x in v.args:
-                uses[x.id] = uses.get(x.id, 0) + 1
         for task in self.written.values():
             v = task.value
             if v.op != "map" or v.attr != "add":
                 continue
             for old, product in (v.args, v.args[::-1]):
-                if product.op == "product" and uses[product.id] == 1 and old.op == "map" \
+                if product.op == "product" and self.uses[product.id] == 1 and old.op == "map" \
                         and old.attr == "multiply" and product not in self.outputs:
                     factor = next((x for x in old.args if not x.shape and x.op in ("const", "cast")
                                    and (x.op == "const" or x.args[0].op == "number")), None)
@@ -194,10 +231,9 @@ class Tasks:
             task.reads, task.states = [], {}
             try:
                 v = task.value
-                start = [(v.args[0], task.index())] if task.kind == "reduced" else [
-                    (x, below(v, k, task.index())) for k, x in enumerate(v.args)]
-                if task.kind == "root" and v.op == "input":
-                    start = [(v, task.index())]
+                if task.kind == "put":
+                    self._read(task, self.based[v.id], None)
+                start = first_read(task, task.index())
                 self._walk(task, start)
                 return
             except Split as split:

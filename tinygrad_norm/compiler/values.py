@@ -17,6 +17,7 @@ index by arrays) stays a call.
     reshaped  (x,)             -                         the reshape
     spread    (x,)             -                         the broadcast
     part      (x,)             ((start, step, kept), …)  basic indexing, one entry for each axis
+    put       (x, value)        as for part              x, but for value in the place of that part
     reduced   (x,)             (kind, axes)              sum, max, min, any, all; axes are dropped
     product   (a, b)           -                         the product of two matrices
     called    arguments        (Call, which result)      what NumPy computes in a call of its own
@@ -24,7 +25,6 @@ index by arrays) stays a call.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -146,20 +146,21 @@ class Values:
 
     def part(self, x: Value, index: tuple[Any, ...]) -> Value:
         """x[index] of ints and slices, one for each axis."""
-        entries, shape = [], []
-        for i, n in zip(index, x.shape, strict=True):
-            if isinstance(i, slice):
-                start, stop, step = i.indices(n)
-                count = len(range(start, stop, step))
-                entries.append((start if count else 0, step if count > 1 else 1, True))
-                shape.append(count)
-            else:
-                entries.append((i % n, 1, False))
-        if tuple(shape) == x.shape and all(start == 0 and step == 1 for start, step, _ in entries):
+        entries, shape = _basic(index, x.shape)
+        if shape == x.shape and all(start == 0 and step == 1 for start, step, _ in entries):
             return x
         if x.op == "const":
-            return self.const(x.attr, x.dtype, tuple(shape))
-        return self.new("part", (x,), tuple(entries), tuple(shape), x.dtype)
+            return self.const(x.attr, x.dtype, shape)
+        return self.new("part", (x,), entries, shape, x.dtype)
+
+    def put(self, x: Value, index: tuple[Any, ...], value: Value) -> Value:
+        """x, but for ``value`` at x[index]."""
+        entries, shape = _basic(index, x.shape)
+        if 0 in shape:
+            return x
+        if shape == x.shape and all(start == 0 and step == 1 for start, step, _ in entries):
+            return value
+        return self.new("put", (x, self.spread(value, shape)), entries, x.shape, x.dtype)
 
     def bits(self, x: Value, dtype: np.dtype) -> Value:
         return x if x.dtype == dtype else self.new("bits", (x,), None, x.shape, dtype)
@@ -271,8 +272,7 @@ class Values:
         if name == "bits":
             return self.bits(value, x.dtype)
         if name == "part":
-            return self.call(operator.setitem, (x, what[0], value), {}, [(x.shape, x.dtype)],
-                             within=True)[0]
+            return self.put(x, what[0], value)
         if name == "opaque":
             return self.call(_write_view, (x, what[0], what[1], what[2], value), {},
                              [(x.shape, x.dtype)], within=True)[0]
@@ -290,6 +290,20 @@ def values_in(x: Any) -> Iterator[Value]:
         yield from values_in(list(x.values()))
     elif isinstance(x, slice):
         yield from values_in((x.start, x.stop, x.step))
+
+
+def _basic(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
+    """((start, step, is kept) for each axis, the shape of the part) of a basic index."""
+    entries, part = [], []
+    for i, n in zip(index, shape, strict=True):
+        if isinstance(i, slice):
+            start, stop, step = i.indices(n)
+            count = len(range(start, stop, step))
+            entries.append((start if count else 0, step if count > 1 else 1, True))
+            part.append(count)
+        else:
+            entries.append((i % n, 1, False))
+    return tuple(entries), tuple(part)
 
 
 def _astype(x: np.ndarray, dtype: np.dtype) -> np.ndarray:

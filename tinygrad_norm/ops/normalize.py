@@ -7,19 +7,21 @@ from ..autograd.op import Primitive, primitive
 from ..backend import reference
 from ..backend.array import Array
 from ..backend.choose import kernel
+from ..backend.large import looped
 
-normalize = Primitive(reference.normalize, outputs=("y", "xc", "mean", "var"))
+normalize = Primitive(looped(reference.normalize), outputs=("y", "xc", "mean", "var"))
 """(y, xc, mean, var) of x, weight, bias; settings: axes, eps, centred, beside, groups."""
-normalize.gradient_of("x", "weight", "bias")(reference.normalize_gradient)
+normalize.gradient_of("x", "weight", "bias")(looped(reference.normalize_gradient))
 
 
 @primitive(outputs=("xc", "mean", "var"))
+@looped
 def moments(x: Array, *, axes: tuple[int, ...], centred: bool) -> tuple[Array, Array, Array]:
     """mean = Σ x / n (0 when not centred), xc = x - mean, var = Σ xc² / n"""
     return kernel(reference.moments, type(x))(x, axes=axes, centred=centred)
 
 
-moments.gradient_of("x")(reference.moments_gradient)
+moments.gradient_of("x")(looped(reference.moments_gradient))
 
 unit = Primitive(reference.unit)
 """A power of two beside each mean of x; settings: axes, eps, centred. It has no gradient: it is

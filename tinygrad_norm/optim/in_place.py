@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.array import Array
+from ..backend.choose import RECORDS, implements
 
 Rule = Callable[..., tuple[Array, ...]]
 SIGNS: dict[np.ufunc, str] = {
@@ -73,7 +74,7 @@ class InPlace:
     """
 
     module: Any
-    update: Callable[..., None]
+    update: Callable[..., Any]
     temporaries: list[str]
     reads_p: bool
     text: str
@@ -121,6 +122,15 @@ def in_place(
     space = {name: getattr(module, name) for name in {ufunc.__name__ for ufunc, _, _ in lines}}
     exec(text, space)
     return InPlace(module, space[rule.__name__], temporaries, p.last >= 0, text)
+
+
+@implements(in_place, RECORDS)
+def as_written(
+    module: Any, rule: Rule, settings: tuple[tuple[str, Any], ...], numbers: tuple[str, ...],
+    states: int,
+) -> InPlace:
+    """For no arrays: those that record have the rule itself, whose lines become loops."""
+    return InPlace(None, rule, [], True, "")
 
 
 def _written(lines: list[Line]) -> tuple[list[str], list[str]]:

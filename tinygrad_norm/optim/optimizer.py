@@ -12,6 +12,7 @@ from ..autograd.graph import Value, tick, wrap
 from ..autograd.mode import enable_grad
 from ..backend import large
 from ..backend.array import Array, array_module, check_device
+from ..backend.choose import kernel
 from ..tensors.tensor import Tensor
 from .blocks import Blocks, fit
 from .groups import Group as Group
@@ -143,8 +144,10 @@ class Optimizer:
                 ready = [p for p in parameters if p._grad is not None]
                 if not ready:
                     continue
-                quick = in_place(array_module(ready[0].array), self.rule, tuple(settings.items()),
-                                 tuple(numbers[0][1]), len(names))
+                array = ready[0].array
+                quick = kernel(in_place, type(array))(
+                    array_module(array), self.rule, tuple(settings.items()), tuple(numbers[0][1]),
+                    len(names))
                 self._in_place[i] = (names, settings), quick
             try:
                 done = {j for one in self._together.get(i, ())

@@ -220,7 +220,7 @@ def reason(updates: Sequence[Update]) -> str:
     return f"averages beyond {dtype}; keep the layer in float32, beside float16 inputs too"
 
 
-def channels(bad: np.ndarray) -> str:
+def channels(bad: Any) -> str:
     """``channel 3``, ``channels 0, 4``, ``channels 0, 1, 2, … (40 of 64)``."""
     found = np.flatnonzero(bad).tolist()
     if len(found) == 1:
