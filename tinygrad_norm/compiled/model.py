@@ -1,6 +1,5 @@
 """``tn.compile(model)``: its forward and the backward of its output, in a loop of the user's.
 
-
 The forward is recorded, and after it the walk back from its outputs with their gradients as
 arguments. The first part gives what the second reads; the graph sees one operation.
 """
