@@ -118,7 +118,10 @@ class Loops:
                     found.append(self._strides(v, self.result_index(t)))
             else:
                 found.append(self._strides(v, index))
-                todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+                if self.fuse.is_seen(v, index):
+                    found.append(steps(index, strides_of(v.shape))[1])
+                else:
+                    todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
             been: set[Any] = set()
             while todo:
                 v, index = todo.pop()
@@ -139,13 +142,15 @@ class Loops:
         return steps(index, self.buffer(v).strides)[1]
 
     def buffer(self, v: Value) -> Buffer:
-        """Where a value lies that is given or a task, or a reshape of one."""
-        if v.op == "reshaped" and v.id not in self.fuse.tasks:
-            whole = self.buffer(v.args[0])
-            return Buffer(whole.key, strides_of(v.shape), whole.dtype, whole.stream)
+        """Where a value lies that is given or a task."""
         task = self.fuse.tasks.get(v.id)
         slot = task.slot if task is not None else v.attr
         return self.buffers[v.id if slot is None else ("slot", int(slot))]
+
+    def seen(self, v: Value) -> Buffer:
+        """Where a reshape lies of what is given or a task."""
+        whole = self.buffer(v.args[0])
+        return Buffer(whole.key, strides_of(v.shape), whole.dtype, whole.stream)
 
     # -- indices -----------------------------------------------------------------------------------
 

@@ -173,8 +173,8 @@ class Formula(Memory):
         if v.op == "input" or (task is not None and not top and (
                 role is None or (role == FULL and self.nest.passes[task] < self.now))):
             return self.load(self.loops.buffer(v), index)
-        if task is None and self.fuse.is_seen(v, index):
-            return self.load(self.loops.buffer(v), index)
+        if self.fuse.is_seen(v, index):
+            return self.load(self.loops.seen(v), index)
         if v.op == "const":
             return self.constant(v.attr, v.dtype), False
         if v.op == "number":

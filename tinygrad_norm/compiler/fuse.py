@@ -43,7 +43,7 @@ class Fuse(Tasks):
         then: dict[Task, list[Task]] = {}
         wait: dict[Task, int] = {}
         for t in tasks:
-            before = ({d for d, _ in t.reads} | t.after) - {t}
+            before = self.before(t)
             wait[t] = len(before)
             for d in before:
                 then.setdefault(d, []).append(t)

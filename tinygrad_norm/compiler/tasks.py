@@ -70,12 +70,17 @@ class Tasks:
         self.values = values
         self.outputs, self.state, self.guards = list(outputs), state, guards
         self.kept: set[int] = set()
+        self.copied: set[int] = set()
         while True:
             try:
                 self._plan()
-                break
             except Keep as keep:
                 self.kept.add(keep.value.id)
+                continue
+            circle = self._circle() - self.copied
+            if not circle:
+                break
+            self.copied |= circle
 
     # -- tasks -------------------------------------------------------------------------------------
 
@@ -149,10 +154,12 @@ class Tasks:
     def _stated(self) -> None:
         """A state is written by the task that computes its new value."""
         for slot, v in self.state:
+            if slot in self.copied and v.op == "input":
+                v = self.values.new("map", (v,), "positive before", v.shape, v.dtype)
             task = self.task(v, "root") if v.op not in ("input", "reduced", "product", "called") \
                 else None
-            if task is None or task.slot is not None or task.kind != "root" or v in self.outputs:
-                # the value is wanted elsewhere too: the state gets a copy
+            if slot in self.copied or task is None or task.slot is not None or task.kind != "root" or v in self.outputs:
+                # the value is wanted elsewhere, or before it may be written: the state gets a copy
                 v = self.values.new("map", (v,), f"positive {slot}", v.shape, v.dtype)
                 task = self.task(v, "root")
             task.slot = slot
@@ -169,11 +176,12 @@ class Tasks:
             task.reads, task.states = [], {}
             try:
                 v = task.value
-                start = [(v.args[0], task.index())] if task.kind == "reduced" else [
-                    (x, below(v, k, task.index())) for k, x in enumerate(v.args)]
-                if task.kind == "root" and v.op == "input":
-                    start = [(v, task.index())]
-                self._walk(task, start)
+                if self.is_seen(v, task.index()):
+                    self._read(task, v.args[0], None)
+                elif task.kind == "reduced":
+                    self._walk(task, [(v.args[0], task.index())])
+                else:
+                    self._walk(task, [(x, below(v, k, task.index())) for k, x in enumerate(v.args)])
                 return
             except Split as split:
                 loop, place = split.atom
@@ -226,6 +234,28 @@ class Tasks:
                     self.check.reads.append((self.tasks[v.id], None))
             for writer in self.written.values():
                 writer.after.add(self.check)
+
+
+    def before(self, t: Task) -> set[Task]:
+        """What must come before t."""
+        return ({d for d, _ in t.reads} | t.after) - {t}
+
+    def _circle(self) -> set[int]:
+        """The states of which a reader of the old value, or the check, waits for the new one."""
+        wait = {t: self.before(t) for t in (*self.tasks.values(), *([self.check] * bool(
+            self.check)))}
+        then: dict[Task, list[Task]] = {}
+        for t, before in wait.items():
+            for d in before:
+                then.setdefault(d, []).append(t)
+        ready = [t for t, before in wait.items() if not before]
+        while ready:
+            t = ready.pop()
+            for u in then.get(t, ()):
+                wait[u].discard(t)
+                if not wait[u]:
+                    ready.append(u)
+        return {t.slot for t, before in wait.items() if before and t.slot is not None}
 
 
 def indexed(shape: tuple[int, ...], loops: Iterable[int], sizes: tuple[int, ...],
