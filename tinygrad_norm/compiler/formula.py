@@ -122,6 +122,8 @@ class Formula(Memory):
         high: Any = math.inf
         if dtype.kind in "iu":
             low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        elif dtype.kind == "b":
+            low, high = False, True
         start = {"sum": 0, "max": low, "min": high, "any": 0, "all": 1}[s.kind]
         return self.literal(start, dtype, vector=True)
 

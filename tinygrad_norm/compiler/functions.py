@@ -106,6 +106,9 @@ class Functions(Values):
             return None
         for key, name in (("min", "maximum"), ("max", "minimum")):
             bound = bounds.get(key)
+            if type(bound) is int and dtype.kind in "iu":
+                edge = getattr(np.iinfo(dtype), key)
+                bound = None if (bound < edge if key == "min" else bound > edge) else bound
             if bound is not None:
                 bound = self.cast(bound, dtype) if isinstance(bound, Value) \
                     else self._host(bound, dtype)
