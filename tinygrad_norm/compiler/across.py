@@ -16,7 +16,7 @@ from .axes import BLOCK, Buffer
 from .formula import Formula, Sum
 from .fuse import ACROSS, Fuse, Nest
 from .index import Index
-from .tasks import Task
+from .task import Task
 from .text import TYPES
 
 

@@ -20,7 +20,7 @@ from .lines import Lines
 from .llvm import Writer
 from .memory import loaded
 from .recording import Recording, Slot
-from .tasks import Task
+from .task import Task
 from .values import Value
 
 SHARED = 1 << 16

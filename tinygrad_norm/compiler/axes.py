@@ -11,7 +11,7 @@ import numpy as np
 
 from .fuse import ACROSS, OUTER, Fuse, Nest
 from .index import Index, below, steps, strides_of
-from .tasks import Task, first_read, indexed
+from .task import Task, indexed
 from .values import Value
 
 CHUNKS = 16
@@ -112,11 +112,13 @@ class Loops:
         found: list[dict[Any, int]] = []
         for t in self.nest.tasks:
             v, index = t.value, self.index(t)
-            todo = first_read(t, index)
+            todo = self.fuse.first_read(t, index)
             if t.kind != "reduced":
                 found.append(steps(index, self.target(t).strides)[1])
             elif self.nest.role[t] != ACROSS:
                 found.append(self._strides(v, self.result_index(t)))
+            if self.fuse.is_copy(t, index):
+                found.append(steps(index, strides_of(v.shape))[1])
             been: set[Any] = set()
             while todo:
                 v, index = todo.pop()
@@ -137,13 +139,15 @@ class Loops:
         return steps(index, self.buffer(v).strides)[1]
 
     def buffer(self, v: Value) -> Buffer:
-        """Where a value lies that is given or a task, or a reshape of one."""
-        if v.op == "reshaped" and v.id not in self.fuse.tasks:
-            whole = self.buffer(v.args[0])
-            return Buffer(whole.key, strides_of(v.shape), whole.dtype, whole.stream)
+        """Where a value lies that is given or a task."""
         task = self.fuse.tasks.get(v.id)
         slot = task.slot if task is not None else v.attr
         return self.buffers[v.id if slot is None else ("slot", int(slot))]
+
+    def seen(self, v: Value) -> Buffer:
+        """Where a reshape lies of what is given or a task."""
+        whole = self.buffer(v.args[0])
+        return Buffer(whole.key, strides_of(v.shape), whole.dtype, whole.stream)
 
     # -- indices -----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 
 from .fuse import Nest
-from .tasks import Task
+from .task import Task
 from .values import Value
 
 LINE = 64

@@ -9,7 +9,7 @@ import numpy as np
 
 from .block import Block, address
 from .fuse import Fuse
-from .tasks import Task
+from .task import Task
 from .values import Value
 
 Arrays = Sequence[np.ndarray]

@@ -10,7 +10,7 @@ from .assembly import LANES, Assembly
 from .axes import Loops
 from .fuse import Nest
 from .index import Index, below
-from .tasks import Task, first_read
+from .task import Task
 from .values import Value
 
 
@@ -63,7 +63,7 @@ class Traffic:
         for t in nest.tasks:
             self.written[t.value] = bytes_of(t.source if t.kind == "put" else t.value)
             index = loops.index(t)
-            todo = first_read(t, index)
+            todo = self.fuse.first_read(t, index)
             been: set[Any] = set()
             while todo:
                 v, index = todo.pop()

@@ -11,7 +11,7 @@ import numpy as np
 from .fuse import FULL
 from .index import Index, below, steps
 from .memory import Memory
-from .tasks import Task
+from .task import Task
 from .text import TYPES
 from .values import Value
 
@@ -122,6 +122,8 @@ class Formula(Memory):
         high: Any = math.inf
         if dtype.kind in "iu":
             low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        elif dtype.kind == "b":
+            low, high = False, True
         start = {"sum": 0, "max": low, "min": high, "any": 0, "all": 1}[s.kind]
         return self.literal(start, dtype, vector=True)
 
@@ -173,8 +175,8 @@ class Formula(Memory):
         if v.op == "input" or (task is not None and not top and (
                 role is None or (role == FULL and self.nest.passes[task] < self.now))):
             return self.load(self.loops.buffer(v), index)
-        if task is None and self.fuse.is_seen(v, index):
-            return self.load(self.loops.buffer(v), index)
+        if self.fuse.is_seen(v, index):
+            return self.load(self.loops.seen(v), index)
         if v.op == "const":
             return self.constant(v.attr, v.dtype), False
         if v.op == "number":

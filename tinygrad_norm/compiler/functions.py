@@ -17,7 +17,7 @@ REDUCING = {"add": "sum", "maximum": "max", "minimum": "min", "logical_or": "any
             "logical_and": "all"}
 FILLS = {"zeros": 0, "ones": 1, "empty": 0, "zeros_like": 0, "ones_like": 1, "empty_like": 0}
 VIEWS = frozenset(("transpose", "swapaxes", "moveaxis", "reshape", "ravel", "squeeze",
-                   "expand_dims", "broadcast_to", "getitem", "view"))
+                   "expand_dims", "broadcast_to", "getitem", "view", "flip", *SAME))
 HANDLED = frozenset(("getitem", "astype", "reshape", "ravel", "flatten", "squeeze", "expand_dims",
                      "broadcast_to", "where", "clip", "full", "full_like", "arange", "matmul",
                      "dot", "vecdot"))
@@ -52,7 +52,7 @@ class Functions(Values):
 
     def _view(self, name: str, given: list[Any], settings: Any,
               out: Slot) -> list[tuple[Any, ...]] | None:
-        """How a view is seen from its first argument."""
+        """How a view is seen from its first argument; None where only NumPy knows."""
         shape, dtype = self.recording.meta[out]
         x = given[0]
         if name == "getitem":
@@ -60,7 +60,9 @@ class Functions(Values):
             return None if entries is None else [("part", entries), ("reshaped", shape)]
         if name == "view":
             return [("bits", dtype)] if dtype.itemsize == x.dtype.itemsize else None
-        if name in ("reshape", "ravel", "squeeze", "expand_dims"):
+        if name == "flip":
+            return [("part", _flipped(given[1:], settings, len(shape)))]
+        if name in ("reshape", "ravel", "squeeze", "expand_dims", *SAME):
             return [("reshaped", shape)]
         if name == "broadcast_to":
             return [("spread", shape)]
@@ -104,6 +106,9 @@ class Functions(Values):
             return None
         for key, name in (("min", "maximum"), ("max", "minimum")):
             bound = bounds.get(key)
+            if type(bound) is int and dtype.kind in "iu":
+                edge = getattr(np.iinfo(dtype), key)
+                bound = None if (bound < edge if key == "min" else bound > edge) else bound
             if bound is not None:
                 bound = self.cast(bound, dtype) if isinstance(bound, Value) \
                     else self._host(bound, dtype)
@@ -184,6 +189,14 @@ class Functions(Values):
             return None
         both = self.map("multiply", [a, b], dtype)
         return self.reduced("sum", both, (len(both.shape) - 1,), dtype)
+
+
+def _flipped(given: list[Any], settings: Any, count: int) -> tuple[slice, ...]:
+    """The index that is np.flip's."""
+    axis = {"axis": None, **dict(zip(("axis",), given, strict=False)), **settings}["axis"]
+    axes = range(count) if axis is None else [
+        i % count for i in (axis if isinstance(axis, tuple | list) else (axis,))]
+    return tuple(slice(None, None, -1) if i in axes else slice(None) for i in range(count))
 
 
 def basic_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...] | None:

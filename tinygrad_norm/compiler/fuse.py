@@ -10,7 +10,8 @@ from __future__ import annotations
 import bisect
 
 from .index import Index
-from .tasks import Task, Tasks, is_across
+from .task import Task, is_across
+from .tasks import Tasks
 
 SUM, FULL, OUTER, ACROSS = "sum", "full", "outer", "across"
 """What a task is to its nest: a sum within a round, a value of all loops, one of each round, a sum
@@ -43,7 +44,7 @@ class Fuse(Tasks):
         then: dict[Task, list[Task]] = {}
         wait: dict[Task, int] = {}
         for t in tasks:
-            before = ({d for d, _ in t.reads} | t.after) - {t}
+            before = self.before(t)
             wait[t] = len(before)
             for d in before:
                 then.setdefault(d, []).append(t)
@@ -81,12 +82,7 @@ class Fuse(Tasks):
                     refused.add(u)
             self._number(nest)
             order.append(nest)
-        if placed < len(tasks):  # somebody needs a state as it was, and as it will be
-            late = {t.slot for t in tasks if wait[t] > 0 and t.slot is not None} - self.copied
-            assert late, "a circle of tasks"
-            self.copied |= late
-            self.plan()
-            return self.run()
+        assert placed == len(tasks), "a circle of tasks"
         return order
 
     def _seed(self, t: Task) -> Nest:

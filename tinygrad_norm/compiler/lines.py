@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class Lines(Functions):
             target = line.args[0]
         elif line.out is None and target is None:
             target, result = line.args[0], self._within(line, given)
-        elif name in VIEWS and self._is_view(line, name, given):
+        elif self._is_view(line, name, given):
             return
         else:
             result = self._known(line, name, given, target)
@@ -111,21 +111,29 @@ class Lines(Functions):
         if name in FILLS:
             return self.const(FILLS[name], *reversed(meta))
         if name in SAME and isinstance(given[0], Value):
-            return self.cast(given[0], meta[1])
+            return self.reshaped(self.cast(given[0], meta[1]), meta[0])  # of 0 axes is made 1
         return None
 
     def _is_view(self, line: Line, name: str, given: list[Any]) -> bool:
-        """Bind the result as a view of its first argument, if it is one."""
-        out, first = line.out, line.args[0]
-        if not isinstance(out, Slot) or not isinstance(first, Slot) \
-                or not self.recording.alias.get(out):
-            return False
-        how = self._view(name, given, line.settings, out)
-        if how is None:
-            return False
-        base, chain = self.views[first]
-        self.views[out] = (base, (*chain, *how))
-        self.read(out)
+        """Bind the result as a view of its first argument, if it is one; also one that only NumPy
+        knows, where the memory is written to. What is never written may be a copy."""
+        slots, first = line.out if isinstance(line.out, list) else [line.out], (*line.args, None)[0]
+        for k, out in enumerate(slots):
+            if not isinstance(out, Slot) or not self.recording.alias.get(out):
+                return False
+            how = self._view(name, given, line.settings, out) if name in VIEWS and isinstance(
+                first, Slot) else None
+            if how is None:
+                if not self.recording.is_written(out):
+                    return False
+                if not isinstance(first, Slot) or self.recording.alias[out] != [first]:
+                    raise Unsupported(f"a view that {name} makes of several arrays")
+                function = partial(_one_of, line.function, k) if isinstance(line.out, list) \
+                    else line.function
+                how = [("opaque", out, function, tuple(given[1:]), line.settings)]
+            base, chain = self.views[first]
+            self.views[out] = (base, (*chain, *how))
+            self.read(out)
         return True
 
     def _ufunc(self, ufunc: np.ufunc, args: Any, given: list[Any], meta: Any) -> Value:
@@ -171,6 +179,11 @@ class Lines(Functions):
         settings = {k: self._given(v) for k, v in line.settings.items()}
         return self.call(line.function, (old, *given[1:]), settings, [(old.shape, old.dtype)],
                          within=True)[0]
+
+
+def _one_of(function: Any, k: int, *args: Any, **settings: Any) -> Any:
+    """The result with number k."""
+    return function(*args, **settings)[k]
 
 
 def _is_whole(index: Any, shape: tuple[int, ...]) -> bool:

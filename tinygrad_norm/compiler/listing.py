@@ -12,7 +12,7 @@ from .counts import Traffic, counted
 from .fuse import Nest
 from .nest_text import Line, NestText
 from .notation import NEW, WIDTH, Names, line_of, plural, spot
-from .tasks import Task
+from .task import Task
 from .values import Value
 
 COLUMN = 76

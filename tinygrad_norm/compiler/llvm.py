@@ -15,7 +15,7 @@ from .across import Across
 from .axes import Loop
 from .formula import Sum, Totals
 from .fuse import OUTER, SUM
-from .tasks import Task
+from .task import Task
 
 RUN = 64
 """So many float32 values are added in float32; the sums of such runs in float64."""

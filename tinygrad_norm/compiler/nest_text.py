@@ -22,7 +22,7 @@ from .notation import (
     plural,
     spot,
 )
-from .tasks import Task, first_read
+from .task import Task
 from .values import Value
 
 Line = tuple[str, Value | None]
@@ -172,7 +172,7 @@ class NestText:
         todo = []
         for t in tasks:
             index = self.loops.index(t)
-            todo += first_read(t, index)
+            todo += self.fuse.first_read(t, index)
         been = set()
         while todo:
             v, index = self._below(*todo.pop())

@@ -41,7 +41,7 @@ class Plain:
         """
         given = list(arrays)
         for i in self._copied:
-            given[i] = given[i].copy()
+            given[i] = given[i].copy("K")  # in whose layout a reshape is a view or not
         constants = [a.copy() if written else a for a, written in self._constants]
         with np.errstate(all="ignore"):  # loops do not warn either
             results = self._run(given, constants, numbers)

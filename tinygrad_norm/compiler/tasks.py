@@ -6,67 +6,16 @@ result. All else is computed where it is used.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
-from .index import NONE, Element, Index, Keep, Split, below, stored, view
+from .index import Index, Keep, Split, below, stored, view
+from .task import Task
 from .values import Value, Values
 
 COST = {"exp": 10, "log": 10, "tanh": 14, "power": 20, "expm1": 12, "log1p": 12, "divide": 3,
         "sqrt": 3, "sin": 14, "cos": 14}
-LONG = 1 << 18
-"""So many bytes, of more than 256 rows, are summed along the rows as they lie in memory; fewer
-column by column, as they are in the cache."""
 DEAR = 24
 """What several tasks use and costs more than so many additions is kept in memory."""
-
-
-class Task:
-    """A value that is kept, and what it is computed from.
-
-    kind:    "reduced", "root" (a value of its full shape), "put", "product", "called", "check"
-    source:  what runs through the loops: the value, what is summed, the part that is put
-    sizes:   of its own loops; the axes of length 1 are left out
-    kept:    of a sum, which of these loops are not reduced
-    cuts:    for a loop the sizes that it must be cut into
-    reads:   (task, index, in own loops) of what it needs; the index is None where all is read
-    states:  the slots of state that it reads, each with its indices
-    slot:    the state that is written
-    product: of matrices: what is computed, and added to the state times ``factor`` if there is one
-    is_read: whether a nest reads it, and not calls alone
-    after:   tasks that must come first, though nothing is read from them
-    """
-
-    def __init__(self, value: Value, kind: str) -> None:
-        self.value, self.kind = value, kind
-        self.slot: int | None = None
-        self.reads: list[tuple[Task, Index | None]] = []
-        self.states: dict[int, set[Index | None]] = {}
-        self.after: set[Task] = set()
-        self.is_read = False
-        self.product = value
-        self.factor: Value | None = None
-        self.cuts: dict[int, tuple[int, ...]] = {}
-        self.source = {"reduced": value.args[:1], "put": value.args[1:]}.get(kind, (value,))[0]
-        shape = self.source.shape
-        self.axes = tuple(i for i, n in enumerate(shape) if n > 1)
-        self.sizes = tuple(shape[i] for i in self.axes)
-        gone = value.attr[1] if kind == "reduced" else ()
-        self.kept = tuple(k for k, axis in enumerate(self.axes) if axis not in gone)
-
-    def __repr__(self) -> str:
-        return f"{self.kind}{self.value}"
-
-    def index(self) -> Index:
-        """Every value of what is summed or stored, in own loops."""
-        return indexed(self.source.shape, range(len(self.sizes)), self.sizes, self.cuts)
-
-
-def first_read(t: Task, index: Index) -> list[tuple[Value, Index]]:
-    """What a nest's task is computed from, where its loops are at ``index``."""
-    if t.kind in ("reduced", "put"):
-        return [(t.source, index)]
-    return [(x, below(t.value, k, index)) for k, x in enumerate(t.value.args)]
 
 
 class Tasks:
@@ -83,16 +32,16 @@ class Tasks:
         self.kept: set[int] = set()
         self.copied: set[int] = set()
         """States whose new value is another value's copy, so that it can be written late."""
-        self.plan()
-
-    def plan(self) -> None:
-        """Find the tasks; anew, where a value must be kept that was not."""
         while True:
             try:
                 self._plan()
-                break
             except Keep as keep:
                 self.kept.add(keep.value.id)
+                continue
+            circle = self._circle() - self.copied
+            if not circle:
+                break
+            self.copied |= circle
 
     # -- tasks -------------------------------------------------------------------------------------
 
@@ -192,6 +141,9 @@ class Tasks:
     def _stated(self) -> None:
         """A state is written by the task that computes its new value."""
         for slot, v in self.state:
+            if slot in self.copied and v.op == "input":  # what was there before, of another state
+                v = self.values.new("map", (v,), "positive before", v.shape, v.dtype)
+                self.task(v, "root")
             task = None
             if slot not in self.copied and v.op not in (
                     "input", "reduced", "product", "called", "put"):
@@ -233,8 +185,9 @@ class Tasks:
                 v = task.value
                 if task.kind == "put":
                     self._read(task, self.based[v.id], None)
-                start = first_read(task, task.index())
-                self._walk(task, start)
+                elif self.is_copy(task, task.index()):
+                    self._read(task, v.args[0], None)
+                self._walk(task, self.first_read(task, task.index()))
                 return
             except Split as split:
                 loop, place = split.atom
@@ -255,6 +208,18 @@ class Tasks:
                 self._read(task, v.args[0], None)
             else:
                 todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+
+    def first_read(self, t: Task, index: Index) -> list[tuple[Value, Index]]:
+        """What a nest's task is computed from, where its loops are at ``index``."""
+        if t.kind in ("reduced", "put"):
+            return [(t.source, index)]
+        if self.is_copy(t, index):
+            return []
+        return [(x, below(t.value, k, index)) for k, x in enumerate(t.value.args)]
+
+    def is_copy(self, t: Task, index: Index) -> bool:
+        """Whether a task copies a reshape of what is in memory."""
+        return t.kind == "root" and self.is_seen(t.value, index)
 
     def is_seen(self, v: Value, index: Index) -> bool:
         """Whether v is read at that index as a reshape of what is in memory: no loops run through
@@ -288,26 +253,23 @@ class Tasks:
             for writer in self.written.values():
                 writer.after.add(self.check)
 
+    def before(self, t: Task) -> set[Task]:
+        """What must come before t."""
+        return ({d for d, _ in t.reads} | t.after) - {t}
 
-def indexed(shape: tuple[int, ...], loops: Iterable[int], sizes: tuple[int, ...],
-            cuts: dict[int, tuple[int, ...]]) -> Index:
-    """The index that runs through an array of ``shape`` by these loops, one for each axis longer
-    than 1."""
-    left, found = iter(loops), list[Element]()
-    for n in shape:
-        if n == 1:
-            found.append(NONE)
-        else:
-            k = next(left)
-            found.append((0, 1, tuple(((k, i), size) for i, size in enumerate(
-                cuts.get(k, (sizes[k],))))))
-    return tuple(found)
-
-
-def is_across(t: Task) -> bool:
-    """Whether a sum goes over the many rows of what is not in the cache."""
-    if t.kind != "reduced" or t.value.attr[0] != "sum" or t.cuts:
-        return False
-    dtype = t.value.args[0].dtype
-    return (dtype.kind == "f" and len(t.sizes) > 1 and t.kept == (len(t.sizes) - 1,)
-            and math.prod(t.sizes[:-1]) > 256 and math.prod(t.sizes) * dtype.itemsize >= LONG)
+    def _circle(self) -> set[int]:
+        """The states of which a reader of the old value, or the check, waits for the new one."""
+        checks = [] if self.check is None else [self.check]
+        wait = {t: self.before(t) for t in (*self.tasks.values(), *checks)}
+        then: dict[Task, list[Task]] = {}
+        for t, before in wait.items():
+            for d in before:
+                then.setdefault(d, []).append(t)
+        ready = [t for t, before in wait.items() if not before]
+        while ready:
+            t = ready.pop()
+            for u in then.get(t, ()):
+                wait[u].discard(t)
+                if not wait[u]:
+                    ready.append(u)
+        return {t.slot for t, before in wait.items() if before and t.slot is not None}

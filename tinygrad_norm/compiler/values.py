@@ -245,10 +245,13 @@ class Values:
         made: Value = getattr(self, name)(x, *what)
         return made
 
-    def opaque(self, x: Value, function: Any, args: Any, settings: Any, shape: Any,
-               dtype: Any) -> Value:
-        """A view that only NumPy knows how to make."""
-        return self.call(function, (x, *args), settings, [(shape, dtype)])[0]
+    def opaque(self, x: Value, slot: Slot, function: Any, args: Any, settings: Any) -> Value:
+        """A view that only NumPy knows how to make, as it is now: a copy."""
+        key = ("opaque", slot, x.id)
+        if key not in self.seen:
+            self.seen[key], = self.call(_copied, (function, x, *args), settings,
+                                        [self.recording.meta[slot]])
+        return self.seen[key]
 
     def write(self, slot: int, value: Value) -> None:
         """Give the array of a slot a new value, through its views."""
@@ -274,7 +277,7 @@ class Values:
         if name == "part":
             return self.put(x, what[0], value)
         if name == "opaque":
-            return self.call(_write_view, (x, what[0], what[1], what[2], value), {},
+            return self.call(_write_view, (x, *what[1:], value), {},
                              [(x.shape, x.dtype)], within=True)[0]
         raise Unsupported(f"a write through {name}")
 
@@ -308,6 +311,10 @@ def _basic(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, tuple[i
 
 def _astype(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return x.astype(dtype)
+
+
+def _copied(function: Any, *args: Any, **settings: Any) -> np.ndarray:
+    return function(*args, **settings).copy()
 
 
 def _write_view(x: np.ndarray, function: Any, args: Any, settings: Any, value: Any) -> None:
