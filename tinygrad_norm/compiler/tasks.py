@@ -68,7 +68,10 @@ class Tasks:
     def __init__(self, values: Values, outputs: Iterable[Value],
                  state: list[tuple[int, Value]], guards: list[Value]) -> None:
         self.values = values
-        self.outputs, self.state, self.guards = list(outputs), state, guards
+        slots = {slot for slot, _ in state}
+        self.outputs = [self._old(v) if stored(v).op == "input" and stored(v).attr in slots else v
+                        for v in outputs]
+        self.state, self.guards = state, guards
         self.kept: set[int] = set()
         self.copied: set[int] = set()
         while True:
@@ -81,6 +84,10 @@ class Tasks:
             if not circle:
                 break
             self.copied |= circle
+
+    def _old(self, v: Value) -> Value:
+        """A copy of what is wanted of a state that is written."""
+        return self.values.new("map", (v,), "positive old", v.shape, v.dtype)
 
     # -- tasks -------------------------------------------------------------------------------------
 
@@ -101,6 +108,8 @@ class Tasks:
             if v.op in ("product", "called"):
                 for x in v.args:
                     self.needed(x)
+                    if x.op == "const" and v.op == "product":
+                        self.task(x, "root")
             if v.id in self.kept:
                 self.task(v, "root")
         for v in wanted:
@@ -158,7 +167,8 @@ class Tasks:
                 v = self.values.new("map", (v,), "positive before", v.shape, v.dtype)
             task = self.task(v, "root") if v.op not in ("input", "reduced", "product", "called") \
                 else None
-            if slot in self.copied or task is None or task.slot is not None or task.kind != "root" or v in self.outputs:
+            if (slot in self.copied or task is None or task.slot is not None
+                    or task.kind != "root" or v in self.outputs):
                 # the value is wanted elsewhere, or before it may be written: the state gets a copy
                 v = self.values.new("map", (v,), f"positive {slot}", v.shape, v.dtype)
                 task = self.task(v, "root")
