@@ -50,7 +50,7 @@ class Draws:
         if kind == 0 and x.ndim:
             return np.repeat(x, 2, axis=-1)[..., ::2]
         if kind == 1 and x.ndim:
-            return x[::-1]
+            return np.ascontiguousarray(x[::-1])[::-1]
         return np.asfortranarray(x) if kind == 2 and x.ndim else x
 
     def axes(self, x: Any) -> Any:
@@ -75,9 +75,10 @@ class Draws:
                 step = self.of((1, 1, 1, 2, 3, -1, -2, None))
                 index.append(slice(self.of(bounds), self.of(bounds), step))
         if self.chance(3):
-            at, what = (self.choose(len(index) + 1), None) if new and self.chance(2) else (
-                len(index), ...)
-            index.insert(at, what)
+            if new and self.chance(2):
+                index.insert(self.choose(len(index) + 1), None)
+            else:
+                index.append(...)
         return tuple(index)
 
     def shape(self, size: int) -> tuple[int, ...]:
@@ -192,9 +193,9 @@ class Draws:
             return None
         y = self.spread_like(place, pool)
         shape = getattr(y, "shape", ())
-        kind = getattr(y, "dtype", ("bool", "uint8", "float32")[_kind(y)])
+        dtype = getattr(y, "dtype", ("bool", "uint8", "float32")[_kind(y)])
         if np.broadcast_shapes(place.shape, shape) != place.shape or not np.can_cast(
-                kind, place.dtype, "same_kind"):
+                dtype, place.dtype, "same_kind"):
             return None
         kind = self.choose(6)
         if kind == 0:

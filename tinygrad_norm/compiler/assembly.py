@@ -55,6 +55,7 @@ class Assembly:
                   for slot, answer in recording.guards]
         self.outputs = [lines.read(slot) for slot in recording.outputs]
         self.fuse = Fuse(lines, self.outputs, state, guards)
+        self.outputs = self.fuse.outputs
         self.order = self.fuse.run()
         self.new = self._new()
         results = {self.fuse.place(v).id for v in (*self.outputs, *self.fuse.guards)}

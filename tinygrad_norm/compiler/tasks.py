@@ -28,7 +28,10 @@ class Tasks:
     def __init__(self, values: Values, outputs: Iterable[Value],
                  state: list[tuple[int, Value]], guards: list[Value]) -> None:
         self.values = values
-        self.outputs, self.state, self.guards = list(outputs), state, guards
+        slots = {slot for slot, _ in state}
+        self.outputs = [self._old(v) if stored(v).op == "input" and stored(v).attr in slots else v
+                        for v in outputs]
+        self.state, self.guards = state, guards
         self.kept: set[int] = set()
         self.copied: set[int] = set()
         """States whose new value is another value's copy, so that it can be written late."""
@@ -42,6 +45,10 @@ class Tasks:
             if not circle:
                 break
             self.copied |= circle
+
+    def _old(self, v: Value) -> Value:
+        """A copy of what is wanted of a state that is written."""
+        return self.values.new("map", (v,), "positive old", v.shape, v.dtype)
 
     # -- tasks -------------------------------------------------------------------------------------
 
@@ -68,6 +75,8 @@ class Tasks:
             if v.op in ("product", "called"):
                 for x in v.args:
                     self.needed(x)
+                    if x.op == "const" and v.op == "product":
+                        self.task(x, "root")
             if v.id in self.kept:
                 self.task(v, "root")
         for v in (*self.outputs, *self.guards, *(

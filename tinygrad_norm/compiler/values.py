@@ -26,7 +26,7 @@ index by arrays) stays a call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -53,18 +53,19 @@ class Value:
         return f"%{self.id}"
 
 
-class Call:
+class Call(NamedTuple):
     """A call that NumPy computes: ``function(*args, **settings)``, with values in the places of
     arrays.
 
-    within:   the result is written into a copy of the first argument, which is the value
     results:  the (shape, dtype) of each result
+    within:   the result is written into a copy of the first argument, which is the value
     """
 
-    def __init__(self, function: Callable[..., Any], args: Any, settings: dict[str, Any],
-                 results: list[tuple[tuple[int, ...], np.dtype]], within: bool) -> None:
-        self.function, self.args, self.settings = function, args, settings
-        self.results, self.within = results, within
+    function: Callable[..., Any]
+    args: Any
+    settings: dict[str, Any]
+    results: list[tuple[tuple[int, ...], np.dtype]]
+    within: bool
 
 
 class Values:
@@ -146,8 +147,8 @@ class Values:
 
     def part(self, x: Value, index: tuple[Any, ...]) -> Value:
         """x[index] of ints and slices, one for each axis."""
-        entries, shape = _basic(index, x.shape)
-        if shape == x.shape and all(start == 0 and step == 1 for start, step, _ in entries):
+        entries, shape, is_whole = _basic(index, x.shape)
+        if is_whole:
             return x
         if x.op == "const":
             return self.const(x.attr, x.dtype, shape)
@@ -155,11 +156,9 @@ class Values:
 
     def put(self, x: Value, index: tuple[Any, ...], value: Value) -> Value:
         """x, but for ``value`` at x[index]."""
-        entries, shape = _basic(index, x.shape)
-        if 0 in shape:
-            return x
-        if shape == x.shape and all(start == 0 and step == 1 for start, step, _ in entries):
-            return value
+        entries, shape, is_whole = _basic(index, x.shape)
+        if is_whole or 0 in shape:
+            return value if is_whole else x
         return self.new("put", (x, self.spread(value, shape)), entries, x.shape, x.dtype)
 
     def bits(self, x: Value, dtype: np.dtype) -> Value:
@@ -295,8 +294,9 @@ def values_in(x: Any) -> Iterator[Value]:
         yield from values_in((x.start, x.stop, x.step))
 
 
-def _basic(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
-    """((start, step, is kept) for each axis, the shape of the part) of a basic index."""
+def _basic(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, tuple[int, ...], bool]:
+    """Of a basic index (start, step, is kept) for each axis; the part's shape; whether it is all.
+    """
     entries, part = [], []
     for i, n in zip(index, shape, strict=True):
         if isinstance(i, slice):
@@ -306,7 +306,8 @@ def _basic(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, tuple[i
             part.append(count)
         else:
             entries.append((i % n, 1, False))
-    return tuple(entries), tuple(part)
+    is_whole = tuple(part) == shape and all(entry[:2] == (0, 1) for entry in entries)
+    return tuple(entries), tuple(part), is_whole
 
 
 def _astype(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
