@@ -24,6 +24,10 @@ HANDLED = frozenset(("getitem", "astype", "reshape", "ravel", "flatten", "squeez
 """Those with a method of their own here."""
 
 
+POWERS = (-2, -1, -0.5, 0.5, 1, 2, 3)
+"""The exponents that are products, quotients and a root."""
+
+
 class Functions(Values):
     """A method for each function: of its arguments, settings, and the shape and dtype of its
     result. None where loops do not know the case."""
@@ -49,6 +53,17 @@ class Functions(Values):
             self.constants[slot] = x
             return self.cast(self.new("input", (), slot, x.shape, x.dtype), dtype or x.dtype)
         return self.const(x, np.dtype(dtype or np.asarray(x).dtype))
+
+    def power(self, x: Value, exponent: float) -> Value:
+        """x to one of POWERS."""
+        if exponent == 0.5:
+            return self.map("sqrt", [x], x.dtype)
+        if exponent < 0:
+            return self.map("divide", [self.const(1, x.dtype), self.power(x, -exponent)], x.dtype)
+        power = x
+        for _ in range(int(exponent) - 1):
+            power = self.map("multiply", [power, x], x.dtype)
+        return power
 
     def _view(self, name: str, given: list[Any], settings: Any,
               out: Slot) -> list[tuple[Any, ...]] | None:

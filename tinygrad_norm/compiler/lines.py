@@ -7,9 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from .functions import FILLS, HANDLED, REDUCING, REDUCTIONS, SAME, VIEWS, Functions, basic_index
+from .functions import (
+    FILLS,
+    HANDLED,
+    POWERS,
+    REDUCING,
+    REDUCTIONS,
+    SAME,
+    VIEWS,
+    Functions,
+    basic_index,
+)
 from .recording import Line, NumberSlot, Slot, Unsupported
-from .values import BOOL, KINDS, POWERS, Value, values_in
+from .values import BOOL, KINDS, Value, values_in
 
 UFUNCS: dict[str, np.ufunc] = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "truediv": np.true_divide,
@@ -157,6 +167,8 @@ class Lines(Functions):
                 return self.cast(given[0], out)
             values = [self.cast(g, d) if isinstance(g, Value) else self._host(g, d)
                       for g, d in zip(given, ins, strict=True)]
+            if ufunc is np.power:
+                return self.power(values[0], given[1])
             return self.map(ufunc.__name__, values, out)
         shape = np.broadcast_shapes(*[getattr(g, "shape", ()) for g in given])
         return self.call(ufunc, tuple(given), {}, [(shape, out)])[0]

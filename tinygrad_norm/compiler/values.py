@@ -33,8 +33,6 @@ import numpy as np
 from .recording import Line, Recording, Slot, Unsupported
 
 BOOL = np.dtype(bool)
-POWERS = (-2, -1, -0.5, 0.5, 1, 2, 3)
-"""The exponents that are products, quotients and a root."""
 KINDS = frozenset("?bhilqBHILQfd")
 """The dtypes that loops compute with; the rest (float16, complex) stays with NumPy."""
 
@@ -183,20 +181,7 @@ class Values:
                     or (name == "bitwise_and" and is_number(other, True) and dtype == BOOL)
                     or (name == "divide" and k == 0 and is_number(1, 1))):
                 return args[k]
-        if name == "power":
-            return self._power(args[0], args[1].attr)
         return self.new("map", tuple(args), name, shape, dtype)
-
-    def _power(self, x: Value, exponent: float) -> Value:
-        """x to one of POWERS."""
-        if exponent == 0.5:
-            return self.map("sqrt", [x], x.dtype)
-        if exponent < 0:
-            return self.map("divide", [self.const(1, x.dtype), self._power(x, -exponent)], x.dtype)
-        power = x
-        for _ in range(int(exponent) - 1):
-            power = self.map("multiply", [power, x], x.dtype)
-        return power
 
     def reduced(self, kind: str, x: Value, axes: tuple[int, ...], dtype: np.dtype) -> Value:
         """``dtype``: what a sum is added and given in."""
