@@ -28,6 +28,7 @@ from kit import (
     panels,
     scripts,
     titles,
+    training,
 )
 
 import numpy as np
@@ -283,6 +284,58 @@ def test_fit_learns(norm: Any) -> None:
     assert model.training
     assert accuracy == 1
     assert loss < losses[0]
+
+
+@pytest.fixture
+def made_compiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The steps that were compiled."""
+    steps: list[Any] = []
+    monkeypatch.setattr(training, "compiled", lambda step: (steps.append(tn.compile(step)),
+                                                            steps[-1])[1])
+    monkeypatch.setattr(training.machine, "available", lambda: True)
+    return steps
+
+
+def test_a_long_training_is_compiled_and_ends_alike(
+    made_compiled: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = []
+    for worth in (training.WORTH, math.inf):
+        monkeypatch.setattr(training, "WORTH", worth)
+        tn.manual_seed(0)
+        model = mlp((4, 8, 2), "batch")
+        ends.append((fit(model, made(), 100, batch_size=16), *model.state_dict().values()))
+    assert "ran 99 times" in repr(*made_compiled)  # the first makes the momentum
+    for compiled, plain in zip(*ends, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_what_a_recorder_sees_or_convolves_is_not_compiled(made_compiled: list[Any]) -> None:
+    model = mlp((4, 8, 2))
+    with tn.viz.Recorder(model) as recorder:
+        fit(model, made(), 100, each=lambda *_: recorder.step())
+    assert recorder.history.steps == 100
+    assert not training._is_looped(cnn((1, 4), 2))
+    assert not made_compiled
+
+
+def test_what_cannot_be_recorded_is_trained_in_silence(made_compiled: list[Any]) -> None:
+    class Asking(tn.nn.Linear):
+        def forward(self, x: tn.Tensor) -> tn.Tensor:
+            y = super().forward(x)
+            return y if y.mean().item() < 1e6 else y * 0
+
+    assert np.isfinite(fit(Asking(4, 2), made(), 100)).all()
+    assert "not compiled, ran 99 times as it is" in repr(*made_compiled)
+
+
+@pytest.mark.parametrize("steps", [50, 100])
+def test_a_loss_that_is_no_number_moves_nothing(steps: int) -> None:
+    tn.manual_seed(0)
+    model = mlp((4, 16, 16, 2))
+    losses = fit(model, made(), steps, lr=1e6)
+    assert np.isnan(losses[-1])
+    assert all(p.isfinite().all() for p in model.parameters())
 
 
 def test_a_run_ends_where_it_is_told_to() -> None:
