@@ -268,8 +268,7 @@ class Tasks:
 
     def _circle(self) -> set[int]:
         """The states of which a reader of the old value, or the check, waits for the new one."""
-        checks = [] if self.check is None else [self.check]
-        wait = {t: self.before(t) for t in (*self.tasks.values(), *checks)}
+        wait = {t: self.before(t) for t in (*self.tasks.values(), self.check) if t is not None}
         then: dict[Task, list[Task]] = {}
         for t, before in wait.items():
             for d in before:
