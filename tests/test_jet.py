@@ -344,7 +344,7 @@ import numpy as np, tinygrad_norm as tn
 from tinygrad_norm.backend.array import BACKENDS, is_array
 tn.certify(tn.nn.LayerNorm(2), tn.randn(3, 2), pytorch=False)
 def refused():
-    assert not is_array(x) and list(BACKENDS) == ["cpu", "cuda"]
+    assert not is_array(x) and list(BACKENDS) == ["cpu", "cuda", "compiled"]
     try:
         tn.ones(2, device="jet")
     except tn.errors.DeviceError as error:

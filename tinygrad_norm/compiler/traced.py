@@ -231,6 +231,12 @@ class Traced:
         return run(function, *args, **settings)
 
 
+def _is_one(index: Any, ndim: int) -> bool:
+    """Whether an index has an int for each axis, so that NumPy would copy a single value."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return len(parts) == ndim and all(isinstance(p, int) for p in parts)
+
+
 OPERANDS = (Traced, int, float, np.ndarray, np.generic)
 
 
