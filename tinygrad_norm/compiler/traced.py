@@ -213,6 +213,8 @@ class Traced:
             if type(part) is Traced and part.array.dtype.kind == "b":
                 here().depends([part], "the shape of what a mask selects",
                                "use where(mask, x, 0)")
+        if _is_one(index, self.array.ndim):
+            index = (*(index if isinstance(index, tuple) else (index,)), ...)  # a view, no copy
         return run(operator.getitem, self, index)
 
     def __setitem__(self, index: Any, value: Any) -> None:
