@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import tinygrad_norm as tn
+from tinygrad_norm.compiler import machine
 
 SETTING = "OPENBLAS_CORETYPE"
 KERNELS = "SKYLAKEX", "HASWELL", "ZEN", "SANDYBRIDGE"
@@ -67,11 +68,12 @@ def kernels() -> dict[str, str]:
 
 
 def made_with() -> str:
-    """What a verdict may hang on: versions, the processor, and the BLAS with its kernel."""
+    """What a verdict may hang on: versions, the processor, the BLAS with its kernel, and loops."""
     processor = platform.processor() or platform.machine()
     with contextlib.suppress(OSError, StopIteration):  # only Linux has the file
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         processor = next(line for line in lines if line.startswith("model name"))
     versions = (f"tinygrad_norm {tn.__version__}, NumPy {np.__version__}, Python "
                 f"{platform.python_version()}")
-    return ", ".join(filter(None, [versions, processor.rpartition(":")[2].strip(), kernel()]))
+    computed = " and ".join(filter(None, [kernel(), "loops" * machine.available()]))
+    return ", ".join(filter(None, [versions, processor.rpartition(":")[2].strip(), computed]))
