@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -12,6 +13,7 @@ import replay
 import strict
 
 import tinygrad_norm as tn
+from tinygrad_norm.backend import large
 from tinygrad_norm.backend.array import as_device, register
 
 
@@ -42,8 +44,10 @@ _LEFT_OUT: list[pytest.Item] = []
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a GPU its tests are left out, in one line of the summary instead of thousands.
 
-    Asked for with ``-m cuda`` they are skipped one by one. Long recordings are slow tests.
+    Asked for with ``-m cuda`` they are skipped one by one. Long recordings are slow tests. Eager
+    loops are for NumPy's arrays: on another device a test would be the same twice.
     """
+    items[:] = [item for item in items if not _is_same_again(getattr(item, "callspec", None))]
     for item in items:
         if getattr(item, "originalname", "") in LONG_RECORDINGS and "compiled" in item.name:
             item.add_marker(pytest.mark.slow)
@@ -64,6 +68,20 @@ def device(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each kind of device: one test body for all. ``pytest -m cuda`` runs the GPU's half alone."""
     with replay.replayed() if request.param == "compiled" else nullcontext():
         yield request.param
+
+
+def _is_same_again(callspec: Any) -> bool:
+    given = callspec.params if callspec is not None else {}
+    return given.get("loops") == "loops" and given.get("device", "cpu") != "cpu"
+
+
+@pytest.fixture(params=["plain", "loops"])
+def loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Eager formulas without loops on any array, and with them."""
+    if request.param == "loops":
+        pytest.importorskip("llvmlite", reason="loops need llvmlite")
+    monkeypatch.setattr(large, "LARGE", 1 if request.param == "loops" else sys.maxsize)
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -644,3 +644,23 @@ def test_memory_stays() -> None:
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 5000
+
+
+def test_what_can_never_be_recorded_is_tried_a_few_times():
+    counts = []
+
+    class Counting:
+        seen = 0
+
+    counting = Counting()
+
+    def step(x):
+        counting.seen += 1  # another key at each call
+        counts.append(1)
+        return tn.ones(2) if (x.sum() > 0).item() else x
+
+    compiled = tn.compile(step)
+    with pytest.warns(UserWarning, match="not compiled"):
+        for _ in range(20):
+            compiled(tn.ones(3))
+    assert len(counts) < 40

@@ -7,6 +7,7 @@ as an outlier is, differs by 4e-6 of itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ from norm_cases import array
 import tinygrad_norm as tn
 from tinygrad_norm.backend import sums
 from tinygrad_norm.backend.choose import kernel
+
+pytestmark = pytest.mark.usefixtures("loops")
 
 
 class Norm(NamedTuple):
@@ -76,23 +79,31 @@ def exact(norm: Norm, x: np.ndarray, dy: np.ndarray, eps: float) -> tuple[Any, A
     return y, (dy - (mean(dy) if norm.centred else 0) - y * mean(dy * y)) * rstd
 
 
-def check(norm: Norm, x: np.ndarray, layout: Callable[[np.ndarray], np.ndarray]) -> None:
+def gradients(layer: Any, x: Any, dy: Any) -> tuple[Any, ...]:
+    """y and the gradients of x and the parameters."""
+    leaf = x.detach().requires_grad_()
+    y = layer(leaf)
+    return y, *tn.autograd.grad(y, [leaf, *layer.parameters()], dy)
+
+
+def check(norm: Norm, x: np.ndarray, layout: Callable[[np.ndarray], np.ndarray],
+          compiled: bool = False) -> None:
     """y, dx, dweight, dbias. The mean of dy is not 0, so that a mean of y would be seen."""
     x = x.astype("float32")
     dy = (np.random.default_rng(1).standard_normal(x.shape) + 0.5).astype("float32")
     layer = norm.make()
-    leaf = tn.from_numpy(layout(x)).requires_grad_()
-    y = layer(leaf)
-    y.backward(tn.from_numpy(layout(dy)))
+    step = partial(gradients, layer)
+    if compiled:
+        step = tn.compile(step, fullgraph=True)
+    y, leaf_grad, *parameter_grads = step(tn.from_numpy(layout(x)), tn.from_numpy(layout(dy)))
     eps = layer.eps if layer.eps is not None else float(np.finfo("float32").eps)
     expected, dx = exact(norm, x, dy, eps)
     assert (np.abs(array(y) - expected) <= 4e-6 * np.maximum(np.abs(expected) / 5, 1)).all()
-    pairs = [(leaf.grad, dx)]
+    pairs = [(leaf_grad, dx)]
     kept = range(x.ndim - len(layer.weight.shape), x.ndim) if norm.per_element else (1,)
     over = tuple(i for i in range(x.ndim) if i not in kept)
-    for parameter, terms in zip(layer.parameters(), (dy * expected, dy.astype("float64")),
-                                strict=False):
-        pairs.append((parameter.grad, terms.sum(axis=over)))
+    for grad, terms in zip(parameter_grads, (dy * expected, dy.astype("float64")), strict=False):
+        pairs.append((grad, terms.sum(axis=over)))
     for got, wanted in pairs:
         np.testing.assert_allclose(array(got), wanted, rtol=0,
                                    atol=float(1e-5 * np.abs(wanted).max()))
@@ -107,6 +118,20 @@ def normal(shape: tuple[int, ...]) -> np.ndarray:
 def test_any_layout_and_offset(norm: Norm, offset: float) -> None:
     for layout in LAYOUTS.values():
         check(norm, normal(norm.shape) + offset, layout)
+
+
+@pytest.mark.parametrize("loops", ["loops"], indirect=True)
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
+@pytest.mark.parametrize("norm", [*SMALL.values(), *MILLION.values()], ids=[*SMALL, *MILLION])
+def test_compiled(norm: Norm, offset: float) -> None:
+    """Layouts, a first value that is an outlier, and heavy tails, in compiled steps."""
+    small = norm in SMALL.values()
+    for layout in LAYOUTS.values() if small else (LAYOUTS["contiguous"],):
+        check(norm, normal(norm.shape) + offset, layout, compiled=True)
+    if small:
+        x = np.random.default_rng(0).standard_t(2, norm.shape) + offset
+        x[tuple(slice(0, 1) if i in norm.axes else slice(None) for i in range(x.ndim))] = 0
+        check(norm, x, LAYOUTS["contiguous"], compiled=True)
 
 
 @pytest.mark.parametrize("offset", [1e3, 1e6])

@@ -11,6 +11,8 @@ from norm_cases import CASES, Case, array, formula, randomize, tensor
 
 import tinygrad_norm as tn
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 # -- float32 with an offset --------------------------------------------------------------------
 
 def exact(x: np.ndarray, dy: np.ndarray, axes: tuple[int, ...], eps: float) -> tuple[Any, ...]:

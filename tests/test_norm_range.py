@@ -12,6 +12,8 @@ from norm_cases import CASES, Case, array, compared, randomize, tensor
 import tinygrad_norm as tn
 from tinygrad_norm.backend import reference
 
+pytestmark = pytest.mark.usefixtures("loops")
+
 FREE = [c for c in CASES if not c.layer.startswith("BatchNorm")]
 """eps may be 0 there."""
 cases = pytest.mark.parametrize("case", CASES, ids=map(str, CASES))

@@ -42,7 +42,7 @@ class Step(Wrapper):
         self._entries: list[Entry] = []
         self._varying: set[Any] = set()
         self._more: list[Value] = []
-        self._calls = self._anew = 0
+        self._calls = self._anew = self._vain = 0
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -88,9 +88,12 @@ class Step(Wrapper):
                 self._entries.remove(entry)
                 self._entries.insert(0, entry)
                 return self._run(entry, found, args, kwargs)
+        if self._vain >= PATIENCE:  # each call is of another kind, and none can be recorded
+            return self.function(*args, **kwargs)
         for entry in self._entries:
             self._varying |= {(id(place.holder), place.key) for place in entry.key.changed()}
         new = self._recorded(args, kwargs)
+        self._vain = self._vain + 1 if new is not None and new.reason is not None else 0
         if new is None:
             return self.function(*args, **kwargs)
         self._entries.insert(0, new)
