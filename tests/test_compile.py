@@ -661,6 +661,5 @@ def test_what_can_never_be_recorded_is_tried_a_few_times():
 
     compiled = tn.compile(step)
     with pytest.warns(UserWarning, match="not compiled"):
-        for _ in range(20):
-            compiled(tn.ones(3))
+        [compiled(tn.ones(3)) for _ in range(20)]
     assert len(counts) < 40
