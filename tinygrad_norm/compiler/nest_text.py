@@ -91,7 +91,8 @@ class NestText:
 
     def _users(self) -> list[Line]:
         """The user's lines."""
-        places = dict.fromkeys(t.value.where[0] for t in self.nest.tasks)
+        places = dict.fromkeys(t.value.where[0] for t in self.nest.tasks
+                               if t.value.where[0] != t.value.where[1])
         return [(f"from {spot(place)}  {line_of(place)}"[:WIDTH], None) for place in places]
 
     def _loop(self, atoms: list[Any]) -> str:

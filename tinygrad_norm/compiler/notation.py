@@ -63,7 +63,7 @@ def _place(element: Any, letters: dict[Any, str]) -> str:
     terms: list[str] = []
     each = step
     for atom, size in reversed(atoms):
-        terms.insert(0, letters[atom] if each == 1 else f"{each} * {letters[atom]}")
+        terms.insert(0, {1: "", -1: "-"}.get(each, f"{each} * ") + letters[atom])
         each *= size
     if start or not terms:
         terms.insert(0, str(start))
