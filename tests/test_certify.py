@@ -52,6 +52,13 @@ def test_every_layer_of_the_catalogue(entry: catalogue.Entry) -> None:
         assert row.stops == ((row.layer, row.mode) in STOP_GRADIENTS), row
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("loops", ["loops"], indirect=True)
+@pytest.mark.parametrize("entry", every(), ids=lambda e: e.name)
+def test_every_layer_by_loops(entry: catalogue.Entry, loops: str) -> None:
+    test_every_layer_of_the_catalogue(entry)
+
+
 @pytest.mark.parametrize("case", SMOOTH, ids=lambda c: c.name)
 def test_every_operation(case: Any) -> None:
     result = certify(lambda *xs: case.function(tn, *xs), *case.inputs(), directions=1)

@@ -27,6 +27,17 @@ class Nest:
         self.role: dict[Task, str] = {}
         self.cuts: dict[int, tuple[int, ...]] = {}
         self.passes: dict[Task, int] = {}
+        self.writers: dict[int, Task] = {}
+        self.readers: dict[int, list[Task]] = {}
+        """By the slot of state that they write or read."""
+
+    def add(self, t: Task, role: str) -> None:
+        self.tasks.append(t)
+        self.role[t] = role
+        if t.slot is not None:
+            self.writers[t.slot] = t
+        for slot in t.states:
+            self.readers.setdefault(slot, []).append(t)
 
     def __repr__(self) -> str:
         return f"nest{self.sizes} keeps {self.kept}: {self.tasks}"
@@ -134,8 +145,7 @@ class Fuse(Tasks):
                 return False
         if not self._apart(t, role, nest):
             return False
-        nest.tasks.append(t)
-        nest.role[t] = role
+        nest.add(t, role)
         nest.cuts = cuts
         return True
 
@@ -151,15 +161,12 @@ class Fuse(Tasks):
     def _apart(self, t: Task, role: str, nest: Nest) -> bool:
         """State is written in place: whoever reads it in this nest must read it where it is
         written, or another round would see the new values."""
-        for writer in (*nest.tasks, t):
-            if writer.slot is None:
-                continue
-            own = nest.role.get(writer, role)
-            for reader in (*nest.tasks, t):
-                for index in reader.states.get(writer.slot, ()):
-                    if not self._own(index, own, nest.role.get(reader, role), nest):
-                        return False
-        return True
+        pairs = [(nest.writers[slot], t) for slot in t.states if slot in nest.writers]
+        if t.slot is not None:
+            pairs += [(t, reader) for reader in (*nest.readers.get(t.slot, ()), t)]
+        return all(
+            self._own(index, nest.role.get(writer, role), nest.role.get(reader, role), nest)
+            for writer, reader in pairs for index in reader.states.get(writer.slot or 0, ()))
 
     def _number(self, nest: Nest) -> None:
         """In which pass each task is: after the sums it needs, and after readers of its state."""
@@ -168,8 +175,8 @@ class Fuse(Tasks):
             found[t] = max([0, *(found[d] + (nest.role[d] == SUM) for d, _ in t.reads
                                  if d in found)])
             if t.slot is not None:
-                found[t] = max([found[t], *(found[u] for u in nest.tasks
-                                            if u in found and t.slot in u.states)])
+                found[t] = max([found[t], *(found[u] for u in nest.readers.get(t.slot, ())
+                                            if u in found)])
         nest.passes = found
 
 

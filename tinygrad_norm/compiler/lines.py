@@ -128,15 +128,17 @@ class Lines(Functions):
         """Bind the result as a view of its first argument, if it is one; also one that only NumPy
         knows, where the memory is written to. What is never written may be a copy."""
         slots, first = line.out if isinstance(line.out, list) else [line.out], (*line.args, None)[0]
+        alias = [self.recording.alias.get(out, []) for out in slots if out is not None]
+        if not any(alias):
+            return False
         for k, out in enumerate(slots):
-            if not isinstance(out, Slot) or not self.recording.alias.get(out):
-                return False
+            assert out is not None
             how = self._view(name, given, line.settings, out) if name in VIEWS and isinstance(
                 first, Slot) else None
             if how is None:
-                if not self.recording.is_written(out):
+                if not any(self.recording.is_written(one) for one in slots if one is not None):
                     return False
-                if not isinstance(first, Slot) or self.recording.alias[out] != [first]:
+                if not isinstance(first, Slot) or alias[k] not in ([], [first]):
                     raise Unsupported(f"a view that {name} makes of several arrays")
                 function = partial(_one_of, line.function, k) if isinstance(line.out, list) \
                     else line.function

@@ -162,8 +162,7 @@ class Tasks:
                 v = self.values.new("map", (v,), f"positive {slot}", v.shape, v.dtype)
                 task = self.task(v, "root")
             task.slot = slot
-        self.written = {slot: next(t for t in self.tasks.values() if t.slot == slot)
-                        for slot, _ in self.state}
+        self.written = {t.slot: t for t in self.tasks.values() if t.slot is not None}
 
     def _added(self) -> None:
         """b m + product, written to m: the product adds itself to b m, and is nowhere else."""
@@ -250,8 +249,10 @@ class Tasks:
 
     def _ordered(self) -> None:
         """What must come after what, beside what is read."""
-        for slot, writer in self.written.items():
-            writer.after |= {t for t in self.tasks.values() if slot in t.states and t is not writer}
+        for t in self.tasks.values():
+            for slot in t.states:
+                if self.written[slot] is not t:
+                    self.written[slot].after.add(t)
         self.check: Task | None = None
         if self.guards:
             self.check = Task(self.values.new("check", tuple(self.guards), None, (), bool), "check")
