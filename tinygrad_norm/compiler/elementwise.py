@@ -150,7 +150,7 @@ class Arithmetic:
 
     def _extreme(self, name: str, a: str, b: str) -> str:
         if self.is_float:
-            if b.startswith(("0x", "<")):  # against a number: NaN stays, as no comparison holds
+            if b.startswith(("0x", "<")) and "0x7FF8" not in b:  # a number: NaN of a stays
                 how = "olt" if name == "max" else "ogt"
                 return self.select(self.compare(how, a, b), b, a)
             return self.intrinsic(f"{name}imum", a, b)

@@ -154,11 +154,11 @@ class Tasks:
                 v = self.values.new("map", (v,), "positive before", v.shape, v.dtype)
                 self.task(v, "root")
             task = None
-            if slot not in self.copied and v.op not in (
-                    "input", "reduced", "product", "called", "put"):
+            if v.op not in ("input", "reduced", "product", "called", "put"):
                 task = self.task(v, "root")
-            if task is None or task.slot is not None or task.kind != "root" or v in self.outputs:
-                # the value is wanted elsewhere too: the state gets a copy
+            if slot in self.copied or task is None or task.slot is not None \
+                    or task.kind != "root" or v in self.outputs:
+                # the value is wanted elsewhere, or before it may be written: the state gets a copy
                 v = self.values.new("map", (v,), f"positive {slot}", v.shape, v.dtype)
                 task = self.task(v, "root")
             task.slot = slot

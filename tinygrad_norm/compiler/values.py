@@ -186,7 +186,7 @@ class Values:
     def reduced(self, kind: str, x: Value, axes: tuple[int, ...], dtype: np.dtype) -> Value:
         """``dtype``: what a sum is added and given in."""
         shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-        if kind == "sum" and (0 in x.shape or (dtype.kind not in "f" and x.dtype.kind == "f")):
+        if kind == "sum" and 0 in x.shape:
             return self.const(0, dtype, shape)
         if not axes or all(x.shape[i] == 1 for i in axes):
             return self.cast(self.reshaped(x, shape), dtype)
