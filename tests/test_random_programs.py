@@ -13,7 +13,7 @@ pytest.importorskip("llvmlite", reason="loops need llvmlite")
 
 from tinygrad_norm.backend.array import array_module
 from tinygrad_norm.backend.choose import expect
-from tinygrad_norm.compiler import assembly, program
+from tinygrad_norm.compiler import assembly, program, task
 from tinygrad_norm.compiler.device import record
 from tinygrad_norm.compiler.plain import Plain
 from tinygrad_norm.compiler.program import Program
