@@ -18,8 +18,8 @@ from .fuse import Fuse, Nest
 from .index import strides_of, view
 from .lines import Lines
 from .llvm import Writer
-from .memory import loaded
-from .recording import Recording, Slot
+from .memory import is_as_expected, loaded
+from .recording import Recording, Slot, Unsupported
 from .task import Task
 from .values import Value
 
@@ -47,6 +47,8 @@ class Assembly:
 
     def __init__(self, recording: Recording, *, states: int = 0, general: bool = False) -> None:
         self.recording, self.states, self.general = recording, states, general
+        if not is_as_expected():
+            raise Unsupported("this Python or this NumPy lays out arrays in another way")
         lines = self.lines = Lines(recording, elementwise.known)
         written = [(int(slot), lines.read(slot)) for slot in recording.written()]
         state = [(slot, v) for slot, v in written if v is not lines.inputs.get(Slot(slot))]

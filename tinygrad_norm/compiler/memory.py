@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -194,3 +197,11 @@ def loaded(table: str, k: int, kind: str, key: Any, name: str) -> str:
 WITHIN = object.__basicsize__
 """Where an object of NumPy's array class holds the address of its values: it is the first thing
 after what every object begins with (``PyArrayObject_fields`` in NumPy's C API)."""
+
+
+@cache
+def is_as_expected() -> bool:
+    """Whether this Python and this NumPy lay out arrays so."""
+    array = np.zeros(3)
+    return sys.implementation.name == "cpython" and ctypes.c_size_t.from_address(
+        id(array) + WITHIN).value == array.__array_interface__["data"][0]
