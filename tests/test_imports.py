@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "optim": {"tensors", "nn", *ENGINE},
     "compiled": {"compiler", "optim", "nn", "tensors", *ENGINE},
     "data": {"tensors", "nn", *ENGINE},
-    "viz": {"commandline", "tensors", "nn", *ENGINE},
+    "viz": {"commandline", "compiled", "compiler", "tensors", "nn", *ENGINE},
     "study": {"viz", "checkpoint", "commandline", "tensors", "nn", "ops", *ENGINE},
     "checkpoint": {"foreign", "tensors", "backend", "errors"},
     "foreign": {"tensors", "errors"},

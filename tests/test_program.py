@@ -159,3 +159,17 @@ def test_the_page_on_loops_runs(capsys):
     assert "ran " in out
     assert "docs/loops.md:" in out
     assert "for i in" in space["text"]
+
+
+def test_the_program_is_drawn():
+    step, program = compiled(8, 4, 6, 3)
+    picture = tn.viz.graph(step)
+    kinds = [node.kind for node in picture.graph.nodes]
+    counts = counted(program)
+    assert kinds.count("op") == counts.nests + counts.products + counts.calls
+    assert kinds.count("output") == 1
+    names = {node.name for node in picture.graph.nodes}
+    assert {"product", "model.0.weight", "model.1.running_mean", "result"} <= names
+    assert "loops" in picture.dot
+    with pytest.raises(RuntimeError, match="no loops yet to draw"):
+        tn.viz.graph(tn.compile(lambda x: x))

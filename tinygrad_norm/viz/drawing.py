@@ -16,12 +16,14 @@ from collections.abc import Collection
 from typing import Any
 
 from ..autograd.graph import Value
+from ..compiled.step import Step
 from .backward import add_backward, backward_alone
 from .collapse import collapsed, gradients_closed, levels
 from .measures import SHOW, annotate
 from .model import Graph
 from .opened import FORMULAS, chosen, spliced, steps_of
 from .picture import Picture
+from .program import program_graph
 from .repeat import folded
 from .reverse import Walk
 from .trace import Tracing
@@ -33,7 +35,7 @@ READABLE = 150
 
 
 def graph(
-    tensor: Value, params: Any = None, *, view: str = "forward", depth: int | None = None,
+    tensor: Value | Step, params: Any = None, *, view: str = "forward", depth: int | None = None,
     fold: bool | None = None, expand: str | Collection[str] = (),
     show: str | Collection[str] = ("shapes",),
 ) -> Picture:
@@ -43,7 +45,8 @@ def graph(
     called, and the picture keeps no tensor alive.
 
     Args:
-        tensor: a result of recorded operations.
+        tensor: a result of recorded operations; or a step of ``tn.compile``, of which the program
+            is drawn: boxes are loops and products, edges the arrays between them.
         params: names for tensors: a module, a dict, or pairs (name, tensor). By default those of
             the modules that were called on the way. A dict may name the data too: a tensor in it
             that does not require grad is an input, or a buffer if it is a ``Buffer``.
@@ -72,6 +75,9 @@ def graph(
     >>> viz.graph((w * w).sum(), {"w": w})
     <Picture of 2 operations, 1 parameter; .save("graph.svg") draws it>
     """
+    if isinstance(tensor, Step):
+        drawn = program_graph(tensor)
+        return Picture(drawn, drawn)
     shown, opened = _checked(view, depth, expand, show)
     full = _full(tensor, params, view, opened, shown)
     drawn = full
