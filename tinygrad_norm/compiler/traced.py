@@ -153,8 +153,8 @@ class Traced:
         return run(np.transpose, self)
 
     @property
-    def base(self) -> Traced | None:
-        return None if self.array.base is None else self
+    def base(self) -> Any:
+        return self.array.base
 
     @property
     def device(self) -> Device:
