@@ -37,6 +37,8 @@ CUDA = pytest.param("cuda", marks=[
 LONG_RECORDINGS = {"test_many_reads_of_one_value_are_added_up_in_float64",
                    "test_nothing_is_left_to_the_garbage_collector"}
 """Tests of so many calls that to record them is left to ``make test-all``."""
+LONG_TABLES = ("test_norm_float32.py", "test_norm_range.py", "test_norm_numerics.py")
+"""Their rows are recorded in make test-all; make test has them with loops and without."""
 
 _LEFT_OUT: list[pytest.Item] = []
 
@@ -49,7 +51,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     items[:] = [item for item in items if not _is_same_again(getattr(item, "callspec", None))]
     for item in items:
-        if getattr(item, "originalname", "") in LONG_RECORDINGS and "compiled" in item.name:
+        if "compiled" in item.name and (getattr(item, "originalname", "") in LONG_RECORDINGS
+                                        or item.path.name in LONG_TABLES):
             item.add_marker(pytest.mark.slow)
     if _REASON is None or "cuda" in config.option.markexpr:
         return
