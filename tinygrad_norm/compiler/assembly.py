@@ -25,6 +25,8 @@ from .values import Value
 
 SHARED = 1 << 16
 """A nest of so many elementary steps is shared between threads; waking one costs about 5 µs."""
+ALONE = 1 << 20
+"""The same of a nest on its own, outside of a compiled step: the threads are asleep then."""
 MANY = 64
 """In at most so many pieces."""
 STREAMED = 1 << 22
@@ -130,7 +132,7 @@ class Assembly:
         self.table += writer.table
         own = f"%n{at}"
         lines.append(f"  {own} = getelementptr i64, ptr %table, i64 {at}\n")
-        shared = loops.work >= SHARED and loops.chunks > 1
+        shared = loops.work >= (ALONE if self.general else SHARED) and loops.chunks > 1
         count, parts = str(loops.chunks), str(MANY)
         if self.general:
             count = self._loaded(lines, "size", loops.chunks)
