@@ -11,6 +11,7 @@ from tinygrad_norm.backend.array import array_module
 from tinygrad_norm.compiler.device import record
 from tinygrad_norm.compiler.plain import Plain
 from tinygrad_norm.compiler.program import Program
+from tinygrad_norm.compiler.traced import run
 
 SHAPES = [(32, 64), (100, 70), (300, 10), (1, 5), (7, 33), (1000, 3), (5, 1), (1, 1), (333, 1024)]
 PICTURES = [(4, 8, 5, 7), (2, 16, 4, 4), (8, 32, 14, 14), (3, 8, 1, 1)]
@@ -139,13 +140,39 @@ def gathered(x, w):
     return m.take(x, np.array([3, 1, 1]), axis=0) * 2, m.cumsum(w, axis=0) + x, x[np.array([2, 0])]
 
 
-@pytest.mark.parametrize("function", [writes, views, products, chains, mixed, gathered])
+def several(x, w):
+    m = array_module(x)
+    whole, rest = m.divmod(x, w * w + 1)
+    fraction, exponent = m.frexp(x.astype("float64"))
+    return whole * 2, rest + 1, fraction, exponent, m.modf(x)[1] - w
+
+
+@pytest.mark.parametrize("function", [
+    writes, views, products, chains, mixed, gathered, several])
 def test_programs(function):
     check(function, draw(6, 8), draw(6, 8, seed=1))
 
 
 def empty_results(x):
     return x * 2, x.sum(axis=0), x.sum(), x.reshape(-1) + 1
+
+
+def test_a_call_with_several_results_is_made_once():
+    counts = []
+
+    def halves(x):
+        counts.append(1)
+        return np.split(x, 2)
+
+    def step(x):
+        low, high = run(halves, x * 2)
+        return low + high
+
+    program = Program(record(step, [draw(6)]))
+    counts.clear()
+    (got,) = program.run([draw(6)], [])
+    assert len(counts) == 1
+    np.testing.assert_array_equal(got, draw(6)[:3] * 2 + draw(6)[3:] * 2)
 
 
 def test_empty_and_scalar():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .fuse import ACROSS, OUTER, Fuse, Nest
-from .index import Index, below, steps, strides_of
+from .index import Index, steps, strides_of
 from .task import Task, indexed
 from .values import Value
 
@@ -111,32 +111,16 @@ class Loops:
         """The strides of all that the nest reads and writes."""
         found: list[dict[Any, int]] = []
         for t in self.nest.tasks:
-            v, index = t.value, self.index(t)
-            todo = self.fuse.first_read(t, index)
+            index = self.index(t)
             if t.kind != "reduced":
                 found.append(steps(index, self.target(t).strides)[1])
             elif self.nest.role[t] != ACROSS:
-                found.append(self._strides(v, self.result_index(t)))
-            if self.fuse.is_copy(t, index):
-                found.append(steps(index, strides_of(v.shape))[1])
-            been: set[Any] = set()
-            while todo:
-                v, index = todo.pop()
-                if (v.id, index) in been:
-                    continue
-                been.add((v.id, index))
-                if v.op == "input" or v.id in self.fuse.tasks:
-                    found.append(self._strides(v, index))
-                elif self.fuse.is_seen(v, index):
-                    found.append(steps(index, strides_of(v.shape))[1])
-                elif v.op == "iota":
-                    found.append(steps(index, (1,))[1])
-                else:
-                    todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+                found.append(steps(self.result_index(t), self.buffer(t.value).strides)[1])
+            for v, at, is_seen in self.fuse.reads(t, index):
+                strides = strides_of(v.shape) if is_seen or v.op == "iota" \
+                    else self.buffer(v).strides
+                found.append(steps(at, strides)[1])
         return found
-
-    def _strides(self, v: Value, index: Index) -> dict[Any, int]:
-        return steps(index, self.buffer(v).strides)[1]
 
     def buffer(self, v: Value) -> Buffer:
         """Where a value lies that is given or a task."""

@@ -29,7 +29,13 @@ class Calls:
         self.fuse, self.block, self.new = fuse, block, new
         self.inputs, self.constants = inputs, constants
         self.made: dict[int, np.ndarray] = {}
+        self._several: dict[int, Any] = {}
         self.numbers: Sequence[Any] = ()
+
+    def end(self) -> None:
+        """Let go of what belongs to the run."""
+        self.made.clear()
+        self._several.clear()
 
     def getter(self, v: Value) -> Getter:
         """What gives a value as an array, or a number."""
@@ -94,10 +100,14 @@ class Calls:
         if _is_placed(t):
             into = self.block.array(v)
             return lambda arrays: call.function(*args(arrays), out=into, **settings(arrays))
-        inner = v.op == "called" and len(call.results) > 1
+        inner = len(call.results) > 1
 
         def plain(arrays: Arrays) -> None:
-            result = call.function(*args(arrays), **settings(arrays))
+            result = self._several.get(id(call))
+            if result is None:
+                result = call.function(*args(arrays), **settings(arrays))
+                if inner:  # its other results are asked for next
+                    self._several[id(call)] = result
             result = np.asarray(result[which] if inner else result)
             if t.is_read:
                 result = np.ascontiguousarray(result).reshape(v.shape)
@@ -132,4 +142,4 @@ class Calls:
 def _is_placed(t: Task) -> bool:
     """Whether a call writes its result into the block."""
     call = t.value.attr[0]
-    return call.within or isinstance(call.function, np.ufunc)
+    return call.within or (isinstance(call.function, np.ufunc) and call.function.nout == 1)

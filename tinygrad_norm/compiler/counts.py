@@ -4,12 +4,12 @@ it reads and writes."""
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from .assembly import LANES, Assembly
 from .axes import Loops
 from .fuse import Nest
-from .index import Index, below
+from .index import Index
 from .task import Task
 from .values import Value
 
@@ -62,20 +62,9 @@ class Traffic:
         loops = loops_of(self.program, nest)
         for t in nest.tasks:
             self.written[t.value] = bytes_of(t.source if t.kind == "put" else t.value)
-            index = loops.index(t)
-            todo = self.fuse.first_read(t, index)
-            been: set[Any] = set()
-            while todo:
-                v, index = todo.pop()
-                if (v.id, index) in been:
-                    continue
-                been.add((v.id, index))
-                if v.op == "input" or v.id in self.fuse.tasks:
-                    self._reads(v, index, nest)
-                elif self.fuse.is_seen(v, index):
-                    self._reads(v.args[0], index, nest)
-                else:
-                    todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
+            for v, index, is_seen in self.fuse.reads(t, loops.index(t)):
+                if v.op != "iota":
+                    self._reads(v.args[0] if is_seen else v, index, nest)
 
     def _reads(self, v: Value, index: Index, nest: Nest) -> None:
         """What the nest computed itself it has at hand."""

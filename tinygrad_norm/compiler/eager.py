@@ -161,10 +161,4 @@ def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
         return formula
 
 
-def forget() -> None:
-    """Drop all that was made."""
-    with _lock:
-        _known.clear()
-
-
 large.run, large.update = run, update

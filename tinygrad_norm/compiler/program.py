@@ -125,7 +125,7 @@ class Program(Assembly):
             else:
                 self._numpy.made.update(zip(self.new, new, strict=True))
                 results = [result(held) for result in self._results] if self._ran(numbers) else None
-                self._numpy.made.clear()
+                self._numpy.end()
             if copied:
                 self._wrote(arrays)
             return results

@@ -41,10 +41,10 @@ class Task:
         self.cuts: dict[int, tuple[int, ...]] = {}
         self.source = {"reduced": value.args[:1], "put": value.args[1:]}.get(kind, (value,))[0]
         shape = self.source.shape
-        self.axes = tuple(i for i, n in enumerate(shape) if n > 1)
-        self.sizes = tuple(shape[i] for i in self.axes)
+        axes = tuple(i for i, n in enumerate(shape) if n > 1)
+        self.sizes = tuple(shape[i] for i in axes)
         gone = value.attr[1] if kind == "reduced" else ()
-        self.kept = tuple(k for k, axis in enumerate(self.axes) if axis not in gone)
+        self.kept = tuple(k for k, axis in enumerate(axes) if axis not in gone)
 
     def __repr__(self) -> str:
         return f"{self.kind}{self.value}"

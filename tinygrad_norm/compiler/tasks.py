@@ -6,14 +6,13 @@ result. All else is computed where it is used.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from .index import Index, Keep, Split, below, stored, view
 from .task import Task
 from .values import Value, Values
 
-COST = {"exp": 10, "log": 10, "tanh": 14, "power": 20, "expm1": 12, "log1p": 12, "divide": 3,
-        "sqrt": 3, "sin": 14, "cos": 14}
+COST = {"exp": 10, "log": 10, "tanh": 14, "expm1": 12, "log1p": 12, "divide": 3, "sqrt": 3}
 DEAR = 24
 """What several tasks use and costs more than so many additions is kept in memory."""
 
@@ -190,12 +189,10 @@ class Tasks:
         while True:
             task.reads, task.states = [], {}
             try:
-                v = task.value
                 if task.kind == "put":
-                    self._read(task, self.based[v.id], None)
-                elif self.is_copy(task, task.index()):
-                    self._read(task, v.args[0], None)
-                self._walk(task, self.first_read(task, task.index()))
+                    self._read(task, self.based[task.value.id], None)
+                for v, index, is_seen in self.reads(task, task.index()):
+                    self._read(task, *((v.args[0], None) if is_seen else (v, index)))
                 return
             except Split as split:
                 loop, place = split.atom
@@ -203,17 +200,22 @@ class Tasks:
                 task.cuts[loop] = (*sizes[:place], sizes[place] // split.size, split.size,
                                    *sizes[place + 1:])
 
-    def _walk(self, task: Task, todo: list[tuple[Value, Index]]) -> None:
+    def reads(self, t: Task, index: Index) -> Iterator[tuple[Value, Index, bool]]:
+        """Where a nest's task ends, at ``index`` of its loops, in what is not computed here: tasks
+        and inputs, counts, and, with True, reshapes of such that are read as they lie in memory."""
         been: set[tuple[int, Index]] = set()
+        todo = self.first_read(t, index)
+        if self.is_copy(t, index):
+            yield t.value, index, True
         while todo:
             v, index = todo.pop()
             if (v.id, index) in been:
                 continue
             been.add((v.id, index))
-            if v.id in self.tasks or v.op == "input":
-                self._read(task, v, index)
+            if v.id in self.tasks or v.op in ("input", "iota"):
+                yield v, index, False
             elif self.is_seen(v, index):
-                self._read(task, v.args[0], None)
+                yield v, index, True
             else:
                 todo += [(x, below(v, k, index)) for k, x in enumerate(v.args)]
 
