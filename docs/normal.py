@@ -8,6 +8,7 @@ coefficients, the constant first, are rounded to float64.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,9 @@ def excess(t: Any) -> Any:
 
 
 def series(function: Callable[[Any], Any], low: Any, high: Any, degree: int) -> list[Any]:
-    return list(reversed(chebyfit(function, [low, high], degree + 1)))
+    with warnings.catch_warnings():  # from 1.4 on mpmath wants asc=True, which 1.3 has not
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return list(reversed(chebyfit(function, [low, high], degree + 1)))
 
 
 def exponent(function: Callable[[Any], Any], low: float, centre: float, degree: int) -> list[Any]:
