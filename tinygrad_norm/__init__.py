@@ -26,6 +26,7 @@ from .backend.array import Device as device
 from .checkpoint import load, save
 from .compiled import compile
 from .compiler import eager as _eager  # noqa: F401  (it makes loops)
+from .compiler import cuda_eager as _cuda_eager  # noqa: F401  (it makes kernels)
 from .compiler.threads import get_num_threads, set_num_threads
 from .functions import (
     abs,

@@ -28,6 +28,10 @@ update: Callable[..., bool] | None = None
 are the parameter, its gradient and its state. False where it did nothing."""
 
 
+elsewhere: dict[str, Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]] = {}
+"""As ``run``, for arrays of any size of another module's: by its name."""
+
+
 def looped(function: F) -> F:
     """``function``, by loops where its first argument is a large array of NumPy's.
 
@@ -39,6 +43,8 @@ def looped(function: F) -> F:
         # host memory: loops are for the computer's own processors
         if type(x) is np.ndarray and x.size >= LARGE and run is not None:
             return run(function, (x, *others), settings)
+        if x.__class__.__module__ in elsewhere:
+            return elsewhere[x.__class__.__module__](function, (x, *others), settings)
         return function(x, *others, **settings)
 
     return cast("F", chosen)

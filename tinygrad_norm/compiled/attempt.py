@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from ..autograd.graph import Value, wrap
-from ..compiler import device as device  # registers the device
+from ..compiler.cuda_program import device_of_all
+from ..compiler.device import unasked  # its module registers the device
 from ..compiler.number import Number
 from ..compiler.recording import NumberSlot, Recording, Slot, Unsupported, recorded
+from ..compiler.shapes import shaped
 from ..compiler.traced import Traced
 from ..tensors.tensor import Tensor
 from .key import Arguments, Key, overlapping, spoken
@@ -81,12 +84,14 @@ class Attempt:
         for tensor in (*self.states, *(t for _, t in self.arguments.tensors)):
             if tensor.edge is not None:
                 raise Unsupported("a tensor has a history from before the step; detach() it")
-            if type(tensor.array) is not np.ndarray:  # host memory: loops run there
-                raise Unsupported("a tensor is on another device than the cpu")
+        tensors = (*self.states, *(t for _, t in self.arguments.tensors))
+        self.device = device_of_all([t.array for t in tensors])
+        if self.device is not None:
+            self.recording.compute = shaped
         self.numbers = Numbers(self.reached, self.key, self.recording, self.varying)
         stage = Stage(self.reached, [*self.states, *passed])
         try:
-            with recorded(self.recording):
+            with recorded(self.recording), nullcontext() if self.device is None else unasked():
                 self.recording.met = self._met
                 self._lend(stage)
                 self.numbers.lend(stage)
@@ -136,7 +141,8 @@ class Attempt:
         for tensor, old in self.before.items():
             if self.exact and old is None:
                 continue
-            held = np.zeros_like(tensor.array.array) if old is None else old.array.copy()
+            held = np.zeros_like(tensor.array.array) if old is None or self.device is not None \
+                else old.array.copy()
             slot = self.recording.input(held, f"{self.recording.names[tensor.array.slot]}.grad")
             tensor._grad = wrap(Tensor, Traced(self.recording, slot, held))
             self.slots[slot] = "grad", tensor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from ..autograd.graph import tick, wrap
 from ..compiler import machine
+from ..compiler.cuda_program import CudaProgram
 from ..compiler.plain import Plain
 from ..compiler.program import Program
 from ..compiler.recording import Recording, Unsupported
@@ -22,8 +23,12 @@ NO_MATCH = (KeyError, IndexError, ValueError, AttributeError, TypeError)
 """What looks at things that are gone raise."""
 
 
-def program_of(recording: Recording, states: int) -> Any:
-    """What runs it: loops, where there is what makes them."""
+def program_of(recording: Recording, states: int, device: int | None, held: Sequence[Any]) -> Any:
+    """What runs it: kernels on a GPU, loops where there is what makes them."""
+    if device is not None:
+        host = frozenset(slot for slot, array in zip(recording.inputs, held, strict=True)
+                         if type(array) is ndarray)
+        return CudaProgram(recording, device, host=host)
     if machine.available():
         try:
             return Program(recording, states=states)
@@ -51,7 +56,8 @@ class Entry:
             self.key.finish()
             return
         recording = self.recording = attempt.recording
-        self.program = program_of(recording, len(self.key.states))
+        self.program = program_of(recording, len(self.key.states), attempt.device,
+                                  self.key.held)
         self.evaluate = recording.evaluator()
         self.draws = [(owner_of(draw.random, attempt), draw, len(self.key.held) - n)
                       for n, draw in zip(range(len(recording.draws), 0, -1), recording.draws,

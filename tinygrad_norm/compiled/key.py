@@ -76,7 +76,7 @@ class Key:
         written, and those that get a gradient."""
         scope = self.scope
         scope.update(held=self.held, one_of=one_of, moved=self._moved, equal=self._equal,
-                     flags=flags.get, mode=flags.get(), ndarray=np.ndarray)
+                     flags=flags.get, mode=flags.get())
         text = ["def match(args, kwargs):", "    if flags() != mode: return None"]
         text += [f"    {line}" for line in self.arguments]
         scope.update(changes=changes, seen=[changes[0]])
@@ -162,8 +162,17 @@ def _parts(looks: list[str], size: int = 200) -> list[list[str]]:
 
 def overlapping(arrays: Sequence[np.ndarray]) -> bool:
     """Whether two of the arrays share memory, or one with itself."""
-    bounds = sorted(np.lib.array_utils.byte_bounds(array) for array in arrays if array.size)
+    bounds = sorted(_bounds(array) for array in arrays if array.size)
     return any(a[1] > b[0] for a, b in pairwise(bounds)) or any(map(overlaps, arrays))
+
+
+def _bounds(array: Any) -> tuple[int, int]:
+    """Where an array's memory begins and ends."""
+    if type(array) is np.ndarray:
+        return np.lib.array_utils.byte_bounds(array)
+    reach = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
+    start: int = array.data.ptr + sum(step for step in reach if step < 0)
+    return start, start + sum(map(abs, reach)) + array.itemsize
 
 
 def spoken(path: str, function: Callable[..., Any]) -> str:
@@ -210,10 +219,10 @@ class Arguments:
         self.text.append(f"if {name}.__class__ is not {name}c: return None")
         if isinstance(value, Value):
             array: Any = value.array
-            self.scope[f"{name}d"] = array.dtype
+            self.scope[f"{name}d"], self.scope[f"{name}k"] = array.dtype, type(array)
             self.text.append(
                 f"{name}a = {name}.array\n"
-                f"    if {name}a.__class__ is not ndarray or {name}a.shape != {array.shape} or "
+                f"    if {name}a.__class__ is not {name}k or {name}a.shape != {array.shape} or "
                 f"{name}a.dtype != {name}d or {name}.tracked is not {value.tracked} or "
                 f"{name}.edge is not None: return None")
             self.tensors.append((path, value))

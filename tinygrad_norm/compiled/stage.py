@@ -40,8 +40,9 @@ class Stage:
             optimizer._blocks = type(optimizer._blocks)()
 
     def lend(self, tensor: Value, recording: Recording, name: str) -> Traced:
-        """Give a tensor an array that records, with a copy of its values."""
-        copy = tensor.array.copy("K")
+        """Give a tensor an array that records, with a copy of its values if these are NumPy's."""
+        old = tensor.array
+        copy = old.copy("K") if type(old) is np.ndarray else np.zeros(old.shape, old.dtype)
         array = tensor.array = Traced(recording, recording.input(copy, name), copy)
         tensor.written = [tensor.written[0], False]
         return array

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .block import Block, address
+from .block import Block
 from .fuse import Fuse
 from .task import Task
 from .values import Value
@@ -19,14 +19,15 @@ Getter = Callable[[Arrays], Any]
 class Calls:
     """Makes functions of the arrays that a run is given.
 
+    module:     whose arrays they are
     inputs:     where in these arrays each slot is; constants: the arrays of the other slots
     made:       arrays of this run by the number of their value: what calls gave, ``new`` results
     numbers:    of this run
     """
 
     def __init__(self, fuse: Fuse, block: Block, inputs: dict[int, int],
-                 constants: dict[int, np.ndarray], new: set[int]) -> None:
-        self.fuse, self.block, self.new = fuse, block, new
+                 constants: dict[int, Any], new: set[int], module: Any = np) -> None:
+        self.fuse, self.block, self.new, self.module = fuse, block, new, module
         self.inputs, self.constants = inputs, constants
         self.made: dict[int, np.ndarray] = {}
         self._several: dict[int, Any] = {}
@@ -44,7 +45,7 @@ class Calls:
         if v.op == "number":
             return lambda arrays: self.numbers[v.attr]
         if v.op == "const":
-            constant = np.full(v.shape, v.attr, v.dtype)
+            constant = self.module.full(v.shape, v.attr, v.dtype)
             return lambda arrays: constant
         place = self.fuse.place(v)
         views: list[tuple[str, Any]] = []
@@ -68,17 +69,18 @@ class Calls:
         fixed = seen(self.block.array(place) if slot is None else self.constants[slot])
         return lambda arrays: fixed
 
-    def prepared(self, t: Task, moved: Callable[[int], None]) -> Callable[[Arrays], Any]:
+    def prepared(self, t: Task, moved: Callable[[Any], None]) -> Callable[[Arrays], Any]:
         """A call of NumPy's.
 
-        moved: is told the address of what the call has given.
+        moved: is told what the call has given.
         """
         v = t.value
         if t.kind == "product":
             a, b = map(self.getter, t.product.args)
             out = self.getter(v)
             if t.factor is None:
-                return lambda arrays: np.matmul(a(arrays), b(arrays), out=out(arrays))
+                matmul = self.module.matmul
+                return lambda arrays: matmul(a(arrays), b(arrays), out=out(arrays))
             factor = self.getter(t.factor)
 
             def added(arrays: Arrays) -> None:
@@ -88,33 +90,41 @@ class Calls:
 
             return added
         call, which = v.attr
+        function = self._function(call.function)
         args, settings = self._filled(call.args), self._filled(call.settings)
         if call.within:
             first, into = self.getter(call.args[0]), self.block.array(v)
 
             def within(arrays: Arrays) -> None:
                 into[...] = first(arrays)
-                call.function(into, *args(arrays)[1:], **settings(arrays))
+                function(into, *args(arrays)[1:], **settings(arrays))
 
             return within
         if _is_placed(t):
             into = self.block.array(v)
-            return lambda arrays: call.function(*args(arrays), out=into, **settings(arrays))
+            return lambda arrays: function(*args(arrays), out=into, **settings(arrays))
         inner = len(call.results) > 1
 
         def plain(arrays: Arrays) -> None:
             result = self._several.get(id(call))
             if result is None:
-                result = call.function(*args(arrays), **settings(arrays))
+                result = function(*args(arrays), **settings(arrays))
                 if inner:  # its other results are asked for next
                     self._several[id(call)] = result
-            result = np.asarray(result[which] if inner else result)
+            result = self.module.asarray(result[which] if inner else result)
             if t.is_read:
-                result = np.ascontiguousarray(result).reshape(v.shape)
-                moved(address(result))
+                result = self.module.ascontiguousarray(result).reshape(v.shape)
+                moved(result)
             self.made[v.id] = result
 
         return plain
+
+    def _function(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The module's own of a function of NumPy's."""
+        if self.module is np or getattr(np, getattr(function, "__name__", ""), None) is not function:
+            return function
+        own: Callable[..., Any] = getattr(self.module, function.__name__)
+        return own
 
     def _filled(self, x: Any) -> Getter:
         """Nested arguments with arrays in the places of values."""

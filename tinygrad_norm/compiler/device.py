@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import RLock
 from types import ModuleType
 from typing import Any
 
@@ -125,14 +126,19 @@ def guard(condition: Any) -> bool:
 ANSWERS[Traced] = guard
 
 
+_unasked = RLock()
+
+
 @contextmanager
 def unasked() -> Iterator[None]:
     """Nothing is asked of arrays that record, in any thread: the general ways are taken."""
-    del ANSWERS[Traced]
-    try:
-        yield
-    finally:
-        ANSWERS[Traced] = guard
+    with _unasked:
+        before = ANSWERS.pop(Traced, None)
+        try:
+            yield
+        finally:
+            if before is not None:
+                ANSWERS[Traced] = before
 
 
 def record(function: Callable[..., Any], arrays: Sequence[np.ndarray],

@@ -38,8 +38,11 @@ class Formula:
     """
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...],
-                 settings: dict[str, Any], numbers: dict[str, float] | None = None) -> None:
-        recording = Recording()
+                 settings: dict[str, Any], numbers: dict[str, float] | None = None,
+                 recording: Recording | None = None,
+                 program: Callable[[Recording], Any] = lambda made: Program(made, general=True)
+                 ) -> None:
+        recording = recording or Recording()
         with recorded(recording):
             given = [Traced(recording, recording.input(copy), copy) if copy is not None else a
                      for a, copy in ((a, _copied(a)) for a in args)]
@@ -49,7 +52,7 @@ class Formula:
             self.is_single = not isinstance(results, tuple)
             self.places = [self._place(recording, given, one)
                            for one in ((results,) if self.is_single else results)]
-        self.program = Program(recording, general=True)
+        self.program = program(recording)
         self.evaluate = recording.evaluator() if numbers else None
 
     @staticmethod
@@ -68,7 +71,7 @@ class Formula:
         """The results; NotImplemented where the loops do not hold for these values."""
         values = () if self.evaluate is None else self.evaluate([*numbers])
         found = None if values is None else self.program.run(
-            [a for a in args if a.__class__ is np.ndarray], values)
+            [a for a in args if hasattr(a, "shape")], values)
         if found is None:
             return NotImplemented
         if self.is_single:

@@ -45,7 +45,7 @@ class Program(Assembly):
         self._ran_once = False
         self._back = [inputs[slot] for slot in self.fuse.written if slot in inputs]
         self._numpy = Calls(self.fuse, self.block, inputs, self._constants, {*self.new})
-        self._calls = [self._numpy.prepared(t, partial(self._repoint, self._where.get(
+        self._calls = [self._numpy.prepared(t, partial(self._moved, self._where.get(
             t.value.id, []))) for t in self.calls]
         self._made = [(maker(v.shape, v.dtype), self._where.get(("result", v.id), []))
                       for v in self.new.values()]
@@ -87,6 +87,9 @@ class Program(Assembly):
     def _repoint(self, places: list[int], at: int) -> None:
         for k in places:
             self._entries[k] = at
+
+    def _moved(self, places: list[int], array: np.ndarray) -> None:
+        self._repoint(places, address(array))
 
     def run(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any],
             same: bool = False) -> list[np.ndarray] | None:

@@ -47,6 +47,11 @@ class Question(RuntimeError):
                          f"compiled; {cure}")
 
 
+def call(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
+    """Its result."""
+    return function(*args, **settings)
+
+
 class Recording:
     """Lines, in the order in which they were called.
 
@@ -80,6 +85,8 @@ class Recording:
         self.count = 0
         """How many NumberSlots there are: a run gets a list with the value of each."""
         self.closed = False
+        self.compute: Callable[..., Any] = call
+        """How a call's result is found: by calling, or by its shape alone (``shapes.shaped``)."""
         self.met: Callable[[np.ndarray], None] | None = None
         """Told of each plain array that is met, before it becomes a constant."""
         self._roots: dict[Slot, frozenset[Slot]] = {}

@@ -91,7 +91,8 @@ def run(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
     if out is None:
         settings.pop("out", None)
     line = spelt(recording, args), {key: spelt(recording, v) for key, v in settings.items()}
-    result = function(*map(raw, args), **{key: raw(value) for key, value in settings.items()})
+    result = recording.compute(function, *map(raw, args),
+                               **{key: raw(value) for key, value in settings.items()})
     if result is None or out is not None:
         recording.line(function, *line, None)
         return out
@@ -259,7 +260,7 @@ def _in_place(name: str) -> Any:
     def call(self: Traced, other: Any) -> Traced:
         recording = here()
         line = (self.slot, spelt(recording, other))
-        array = function(raw(self), raw(other))
+        array = recording.compute(function, raw(self), raw(other))
         assert array is self.array, "NumPy writes in place, or raises"
         recording.line(function, line, {}, None)
         return self

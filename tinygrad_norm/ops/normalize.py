@@ -23,7 +23,7 @@ def moments(x: Array, *, axes: tuple[int, ...], centred: bool) -> tuple[Array, A
 
 moments.gradient_of("x")(looped(reference.moments_gradient))
 
-unit = Primitive(reference.unit)
+unit = Primitive(looped(reference.unit))
 """A power of two beside each mean of x; settings: axes, eps, centred. It has no gradient: it is
 constant but where it jumps, and nothing that is computed with it depends on it."""
 
