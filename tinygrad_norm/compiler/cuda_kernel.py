@@ -32,6 +32,8 @@ RUN = 64
 """So many float32 values are added in float32; the sums of such runs in float64."""
 HELD = 16
 """So many values of a row a thread keeps in registers."""
+EACH = 16
+"""A round is split if each thread has so many values of it."""
 MOST = 1024
 """Threads of a block."""
 
@@ -141,8 +143,8 @@ class Kernel(Text):
             self.blocks = -(-self.rounds // (self.y * self.chunk))
             return
         each = self.y if self.is_columns else self.x
-        if self.blocks < processors and self.steps >= 16 * each:
-            self.parts = min(-(-2 * processors // self.blocks), self.steps // (4 * each))
+        if self.blocks < processors and self.steps >= EACH * each:
+            self.parts = min(-(-2 * processors // self.blocks), max(1, self.steps // (4 * each)))
             self.registers = 0
 
     # -- text ------------------------------------------------------------------------------------

@@ -40,6 +40,8 @@ def literal(number: Any, dtype: np.dtype) -> str:
         return "true" if number else "false"
     if dtype.kind != "f":
         text = f"{int(number)}{'u' if dtype.kind == 'u' else ''}{'ll' * (dtype.itemsize == 8)}"
+        if dtype.itemsize < 4:
+            return f"({TYPES[dtype.char]})({text})"
         return text if int(number) > -2**63 else f"({int(number) + 1}ll - 1)"
     with np.errstate(over="ignore"):
         exact = float(dtype.type(number))

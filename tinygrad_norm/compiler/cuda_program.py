@@ -54,7 +54,6 @@ class CudaProgram(Assembly):
                  host: frozenset[Slot] = frozenset(), general: bool = False) -> None:
         cupy = self.cupy = import_module("cupy")
         self.device = device
-        self.processors = cupy.cuda.Device(device).attributes["MultiProcessorCount"]
         self.beside, own = _apart(recording, host)
         self.own = [i for i, slot in enumerate(recording.inputs) if slot not in host]
         self.others = [i for i, slot in enumerate(recording.inputs) if slot in host]
@@ -79,7 +78,7 @@ class CudaProgram(Assembly):
                 continue
             assert isinstance(step, Nest)
             kernel = Kernel(step, self.fuse, self.buffers, general=self.general, wide=wide,
-                            processors=self.processors)
+                            processors=processors(self.device))
             text, launches = kernel.text("NAME")
             name = same.setdefault(text, f"f{len(same)}")
             self.sequence.append((kernel, [launch._replace(name=launch.name.replace("NAME", name))
@@ -125,7 +124,7 @@ class CudaProgram(Assembly):
         for k, (kind, key) in enumerate(kernel.arguments):
             if kind == "number":
                 self.numbers.append((args, k, key))
-            elif kind == "buffer" and self._fixed(key) is None:
+            elif kind == "buffer":  # what a call gives lies elsewhere each time
                 self.places.setdefault(key, []).append((args, k))
             args.append(count(key) if kind == "size" else np.float64(key) if kind == "value"
                         else self._fixed(key) if kind == "buffer" else None)
@@ -139,8 +138,7 @@ class CudaProgram(Assembly):
     def _fixed(self, key: Any) -> Any:
         """Memory whose place does not change; None for what each run is given."""
         if not isinstance(key, tuple):
-            called = key not in self.block.at
-            return None if called else self.memory.bytes[self.block.at[key]:]
+            return self.memory.bytes[self.block.at[key]:] if key in self.block.at else None
         if key[0] == "scratch":
             return self.memory.bytes[self.block.size + self.scratch[key[1]]:]
         return self.constants.get(key[1]) if key[0] == "slot" else None
@@ -148,6 +146,11 @@ class CudaProgram(Assembly):
     def _put(self, key: Any, array: Any) -> None:
         for args, k in self.places.get(key, ()):
             args[k] = array
+
+    def _contiguous(self, array: Any) -> Any:
+        """The array itself, or a copy on the GPU whose values lie side by side."""
+        array = self.cupy.asarray(array)
+        return array if array.flags.c_contiguous else array.copy(order="C")
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -157,7 +160,7 @@ class CudaProgram(Assembly):
         with self._lock, cupy.cuda.Device(self.device):
             if self.others:
                 self.beside.run([arrays[i] for i in self.others], numbers)
-            held = [cupy.ascontiguousarray(cupy.asarray(arrays[i])) for i in self.own]
+            held = [self._contiguous(arrays[i]) for i in self.own]
             for array, places in zip(held, self.given, strict=True):
                 for args, k in places:
                     args[k] = array
@@ -221,6 +224,13 @@ def _apart(recording: Recording, host: frozenset[Slot]) -> tuple[Plain, Recordin
     own = recording.part(ours, [s for s in recording.inputs if s not in host], recording.outputs)
     own.guards = recording.guards
     return Plain(beside), own
+
+
+@cache
+def processors(device: int) -> int:
+    """How many multiprocessors a GPU has."""
+    count: int = import_module("cupy").cuda.Device(device).attributes["MultiProcessorCount"]
+    return count
 
 
 @cache
