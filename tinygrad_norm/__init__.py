@@ -25,8 +25,8 @@ from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .backend.array import Device as device
 from .checkpoint import load, save
 from .compiled import compile
-from .compiler import eager as _eager  # noqa: F401  (it makes loops)
 from .compiler import cuda_eager as _cuda_eager  # noqa: F401  (it makes kernels)
+from .compiler import eager as _eager  # noqa: F401  (it makes loops)
 from .compiler.threads import get_num_threads, set_num_threads
 from .functions import (
     abs,

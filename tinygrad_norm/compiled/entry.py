@@ -23,10 +23,11 @@ NO_MATCH = (KeyError, IndexError, ValueError, AttributeError, TypeError)
 """What looks at things that are gone raise."""
 
 
-def program_of(recording: Recording, states: int, device: int | None, held: Sequence[Any]) -> Any:
+def program_of(recording: Recording, states: int, device: int | None,
+               held: Sequence[Any] = ()) -> Any:
     """What runs it: kernels on a GPU, loops where there is what makes them."""
     if device is not None:
-        host = frozenset(slot for slot, array in zip(recording.inputs, held, strict=True)
+        host = frozenset(slot for slot, array in zip(recording.inputs, held, strict=False)
                          if type(array) is ndarray)
         return CudaProgram(recording, device, host=host)
     if machine.available():

@@ -14,6 +14,7 @@ from ..autograd.backward import grad
 from ..autograd.function import Function
 from ..autograd.graph import Value, wrap
 from ..autograd.mode import UNHOOKED, flags, is_grad_enabled
+from ..backend.array import array_module
 from ..compiler.device import unasked
 from ..compiler.recording import Slot, Unsupported
 from ..compiler.traced import Traced
@@ -92,7 +93,7 @@ class ModelEntry(Entry):
         super().__init__(attempt, template, reason)
         self.backward: Any = None
         if reason is None and attempt.backward is not None:
-            self.backward = program_of(attempt.backward, 0)
+            self.backward = program_of(attempt.backward, 0, attempt.device)
             self.tracked = [number for number, _ in attempt.tracked]
             self.shown, self.flowing = attempt.shown_outputs, attempt.flowing
             self.places = [self.recording.inputs.index(slot) for slot in attempt.given]
@@ -138,7 +139,7 @@ class Compiled(Function):
             raise RuntimeError("a compiled model: its backward cannot be differentiated again; "
                                "compile the whole step, or call the model itself")
         link = ctx.link
-        arrays = [*link.arrays, *(np.ascontiguousarray(dy.array) for dy in dys)]
+        arrays = [*link.arrays, *(array_module(dy.array).ascontiguousarray(dy.array) for dy in dys)]
         results = iter(link.entry.backward.run(arrays, link.numbers))
         return (None, *(wrap(Tensor, next(results)) if flows else None
                         for flows in link.entry.flowing))

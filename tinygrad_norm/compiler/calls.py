@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from .block import Block
 from .fuse import Fuse
 from .task import Task
 from .values import Value
 
 Arrays = Sequence[np.ndarray]
 Getter = Callable[[Arrays], Any]
+
+
+class Placed(Protocol):
+    """Memory in which values lie."""
+
+    def array(self, v: Value) -> Any: ...
 
 
 class Calls:
@@ -25,7 +30,7 @@ class Calls:
     numbers:    of this run
     """
 
-    def __init__(self, fuse: Fuse, block: Block, inputs: dict[int, int],
+    def __init__(self, fuse: Fuse, block: Placed, inputs: dict[int, int],
                  constants: dict[int, Any], new: set[int], module: Any = np) -> None:
         self.fuse, self.block, self.new, self.module = fuse, block, new, module
         self.inputs, self.constants = inputs, constants
@@ -121,9 +126,10 @@ class Calls:
 
     def _function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The module's own of a function of NumPy's."""
-        if self.module is np or getattr(np, getattr(function, "__name__", ""), None) is not function:
+        name = getattr(function, "__name__", "")
+        if self.module is np or getattr(np, name, None) is not function:
             return function
-        own: Callable[..., Any] = getattr(self.module, function.__name__)
+        own: Callable[..., Any] = getattr(self.module, name)
         return own
 
     def _filled(self, x: Any) -> Getter:

@@ -77,7 +77,7 @@ def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
             try:
                 with unasked():
                     formula = Formula(
-                        function, [np.zeros(a.shape, a.dtype) if is_cupy(a) else a for a in args],
+                        function, tuple(np.zeros(a.shape, a.dtype) if is_cupy(a) else a for a in args),
                         settings, None, recording,
                         lambda made: CudaProgram(made, device, general=True))
             except Unsupported:

@@ -228,10 +228,8 @@ class Kernel(Text):
         self._placed(f"(blockIdx.x * {self.size(self.chunk)} + c)")
         self._passes()
         rows = self._joined("    ")
-        text = "".join(
-            f"  {TYPES[self._kept(s).char]} {a}[{self.registers}];\n"
-            f"  for (int u = 0; u < {self.registers}; u++) {a}[u] = {self._first(s, self._kept(s))};"
-            "\n" for s, a in accumulators.items())
+        text = "".join(f"  {TYPES[self._kept(s).char]} {a}[{self.registers}] = {{}};\n"
+                       for s, a in accumulators.items())
         text += f"  for (int c = 0; c < {self.size(self.chunk)}; c++) {{\n{rows}  }}\n"
         for s, a in accumulators.items():
             part = self._scratch(s)

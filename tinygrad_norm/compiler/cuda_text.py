@@ -42,7 +42,7 @@ class Text:
         self.memo: list[dict[Any, str]] = [{}, {}]
         self.held: dict[Any, str] = {}
         self.registers = 0
-        """How many steps of the inner loops a thread makes, if so few that it keeps their values."""
+        """How many steps of the inner loops a thread makes, where it can keep their values."""
         self.now = 0
         self._names = 0
 
@@ -102,7 +102,7 @@ class Text:
                          ("memory", buffer.key, index))
 
     def keep(self, depth: int, dtype: np.dtype, text: str, key: Any) -> str:
-        """A name for a value that later passes need too: it stays in registers, if these are few."""
+        """A name for a value that later passes need too: it stays in registers, if there is room."""
         if depth == ROUND or not self.registers or not max(self.nest.passes.values()):
             return self.put(depth, dtype, text)
         if key in self.held:

@@ -1,7 +1,7 @@
-"""What a call of NumPy's gives, in shape and dtype alone: for recordings whose arrays lie elsewhere.
+"""What a call of NumPy's gives, in shape and dtype alone.
 
-Their arrays are memory that nobody has touched, which costs nothing. Views and small arrays are
-made as ever; a large result is not computed.
+Recordings whose arrays lie elsewhere have memory that nobody has touched in their place, which
+costs nothing. Views and small arrays are made as ever; a large result is not computed.
 """
 
 from __future__ import annotations
