@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
+from operator import itemgetter
 from threading import RLock
 from typing import Any
 
@@ -51,6 +52,9 @@ class Formula:
                            for one in ((results,) if self.is_single else results)]
         self.program = Program(recording, general=True)
         self.evaluate = recording.evaluator() if numbers else None
+        at = [i for i, a in enumerate(args) if a.__class__ is np.ndarray]
+        self.arrays = itemgetter(*at) if len(at) > 1 else itemgetter(slice(at[0], at[0] + 1))
+        self.is_whole = not self.is_single and self.places == [*range(len(self.program.new))]
 
     @staticmethod
     def _place(recording: Recording, given: list[Any], result: Any) -> int | None:
@@ -67,10 +71,11 @@ class Formula:
     def __call__(self, args: tuple[Any, ...], numbers: Iterable[float] = ()) -> Any:
         """The results; NotImplemented where the loops do not hold for these values."""
         values = () if self.evaluate is None else self.evaluate([*numbers])
-        found = None if values is None else self.program.run(
-            [a for a in args if a.__class__ is np.ndarray], values)
+        found = None if values is None else self.program.run(self.arrays(args), values)
         if found is None:
             return NotImplemented
+        if self.is_whole:
+            return tuple(found)
         if self.is_single:
             place = self.places[0]
             return None if place is None else found[place] if place >= 0 else args[-1 - place]
@@ -126,7 +131,7 @@ def _stepped(rule: Callable[..., Any]) -> Callable[..., None]:
 def _formula(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any],
              numbers: dict[str, float] | None = None) -> Formula | None:
     """The one for this kind of calls; None where it stays with NumPy."""
-    key: Key = (function, *[(a.shape, a.dtype.char) if a.__class__ is np.ndarray else a
+    key: Key = (function, *[(a.shape, a.dtype) if a.__class__ is np.ndarray else a
                             for a in args], *settings.items(), *(numbers or ()))
     try:
         return _known[key]
@@ -148,7 +153,8 @@ def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
         if len(_known) >= KEPT:
             del _known[next(iter(_known))]
         formula = None
-        if all(a.dtype.char in LOOPED for a in args if a.__class__ is np.ndarray):
+        if all(a.dtype.char in LOOPED and a.dtype.isnative
+               for a in args if a.__class__ is np.ndarray):
             try:
                 formula = Formula(function, args, settings, numbers)
             except (Unsupported, Question):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import machine, pool, products
+from . import entry, machine, pool, products
 from .assembly import STREAMED, Assembly
 from .block import LINE, address
 from .calls import Calls
@@ -49,7 +49,11 @@ class Program(Assembly):
             t.value.id, []))) for t in self.calls]
         self._made = [(maker(v.shape, v.dtype), self._where.get(("result", v.id), []))
                       for v in self.new.values()]
-        self._is_plain = not self.calls and self.outputs == [*self.new.values()]
+        self._makers = [make for make, _ in self._made]
+        self._quick = None
+        if (self.general and self.is_plain and not self.is_shared and not self._renewed
+                and entry.is_possible()):
+            self._quick, self._alive = entry.entry(self.code.address("call"), self._entries)
         self._results = [self._numpy.result(v, self.outputs[:i])
                          for i, v in enumerate(self.outputs)]
 
@@ -99,6 +103,8 @@ class Program(Assembly):
             numbers: the value of each NumberSlot.
             same: the first ``states`` arrays are the very objects of the last run.
         """
+        if self._quick is not None:
+            return self._quickly(arrays, numbers)
         with self._lock:
             held, entries, copied = self._held, self._entries, False
             for i in range(self.states if same and self._ran_once else 0, len(arrays)):
@@ -119,7 +125,7 @@ class Program(Assembly):
                     entries[k] = id(array)
             self._ran_once = not copied
             results: list[np.ndarray] | None = new
-            if self._is_plain:
+            if self.is_plain:
                 if self._functions[0](self._table_at):
                     results = None
             else:
@@ -129,6 +135,20 @@ class Program(Assembly):
             if copied:
                 self._wrote(arrays)
             return results
+
+    def _quickly(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any]
+                 ) -> list[np.ndarray] | None:
+        """As :meth:`run`, of little work."""
+        assert self._quick is not None
+        new = [make() for make in self._makers]
+        wrong = self._quick(*arrays, *new, *numbers)
+        if wrong == entry.WRONG:
+            copies = [*map(np.ascontiguousarray, arrays)]
+            wrong = self._quick(*copies, *new, *numbers)
+            for i in self._back:
+                if copies[i] is not arrays[i]:
+                    arrays[i][...] = copies[i]
+        return None if wrong else new
 
     def _ran(self, numbers: Sequence[Any]) -> bool:
         """Loops and calls in turn; False where a guard has another answer."""
