@@ -13,9 +13,6 @@ from .graph import Edge, Node
 from .mode import ANOMALY, flags
 from .observer import Hooks, Observer, copied
 
-ALONE = getrefcount(object()) + 1
-"""What is counted of memory that one array alone refers to."""
-
 
 @dataclass(slots=True)
 class Part:
@@ -41,6 +38,17 @@ def whole(parts: Sequence[Part], rest: Any = None) -> Any:
     total = first.put(*(part.dy for part in parts), indices=tuple(part.index for part in parts),
                       shape=first.size)
     return total if rest is None else rest + total
+
+
+def is_alone(view: Any) -> bool:
+    """Whether it is all that reads or writes the memory of its base, and each value has a place of
+    its own: so are large results that begin at a line of the cache."""
+    return (view.size > 1 and view.flags.c_contiguous  # else it may be spread from one value
+            and getrefcount(view.base) == ALONE)
+
+
+ALONE = getrefcount(object()) + 1
+"""What is counted of a base that one array alone refers to."""
 
 
 def reachable(edges: Iterable[Edge]) -> list[Node]:
@@ -142,7 +150,7 @@ def walk(
                     found[edge] = copied(gradient) if shared and seen is None else gradient
                 else:  # a rule's own new array is kept, dy itself or a view of it is copied
                     new = gradient is not dys[0] and (
-                        gradient.base is None or getrefcount(gradient.base) == ALONE)
+                        gradient.base is None or is_alone(gradient))
                     found[edge] = gradient if new else gradient.copy()
         if not keep and node.cells:  # shapes alone are kept, as in PyTorch
             node.saved = None

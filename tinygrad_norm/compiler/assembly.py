@@ -106,10 +106,17 @@ class Assembly:
         functions = [text.replace("@NAME", f"@{name}") for text, name in same.items()]
         functions += [f"define i64 @step{k}(ptr %table) nounwind {{\nentry:\n{''.join(lines)}"
                       "  ret i64 0\n}\n" for k, lines in enumerate(steps)]
-        self.is_plain = not self.calls and self.outputs == [*self.new.values()]
+        self.is_plain = not self.calls and (
+            [*map(self._reshaped, self.outputs)] == [*self.new.values()])
         if self.is_plain and self.general:
             functions.append(self._entry())
         return "\n".join([*sorted(declared), *functions, "!0 = !{i32 1}\n"])
+
+    def _reshaped(self, v: Value) -> Value:
+        """What is v but for its shape."""
+        while v.op == "reshaped" and v.id not in self.fuse.tasks:
+            v = v.args[0]
+        return v
 
     def _entry(self) -> str:
         """Text of the only one of these functions as one of Python's."""

@@ -8,8 +8,7 @@ table with the sizes and the memory of sums, is kept for each kind of call.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from threading import RLock
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from ..backend import large
 from ..kinds import outside
 from . import machine
+from .entry import WRONG
 from .number import given_number
 from .program import Program
 from .recording import Question, Recording, Unsupported, recorded
@@ -36,6 +36,8 @@ class Formula:
     """One kind of calls of a function: its program, and where its results are.
 
     places:  for each result the number of an output, or of an argument (from -1 down), or None
+    arrays:  those among the arguments
+    run:     the program, which takes these and numbers
     """
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...],
@@ -51,7 +53,8 @@ class Formula:
             self.places = [self._place(recording, given, one)
                            for one in ((results,) if self.is_single else results)]
         self.program = Program(recording, general=True)
-        self.evaluate = recording.evaluator() if numbers else None
+        self.run = self.program.run if self.program.quick is None else self._quickly
+        self.evaluate = recording.evaluator()
         at = [i for i, a in enumerate(args) if a.__class__ is np.ndarray]
         self.arrays = itemgetter(*at) if len(at) > 1 else itemgetter(slice(at[0], at[0] + 1))
         self.is_whole = not self.is_single and self.places == [*range(len(self.program.new))]
@@ -68,19 +71,25 @@ class Formula:
         recording.outputs.append(result.slot)
         return len(recording.outputs) - 1
 
-    def __call__(self, args: tuple[Any, ...], numbers: Iterable[float] = ()) -> Any:
-        """The results; NotImplemented where the loops do not hold for these values."""
-        values = () if self.evaluate is None else self.evaluate([*numbers])
-        found = None if values is None else self.program.run(self.arrays(args), values)
-        if found is None:
-            return NotImplemented
-        if self.is_whole:
-            return tuple(found)
-        if self.is_single:
-            place = self.places[0]
-            return None if place is None else found[place] if place >= 0 else args[-1 - place]
-        return tuple([None if i is None else found[i] if i >= 0 else args[-1 - i]
-                      for i in self.places])
+    def _quickly(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any]
+                 ) -> list[np.ndarray] | None:
+        """As ``program.run``, of little work."""
+        program = self.program
+        new = [make() for make in program.makers]
+        wrong = program.quick(*arrays, *new, *numbers)  # type: ignore[misc]
+        if wrong == WRONG:
+            copies = [*map(np.ascontiguousarray, arrays)]
+            wrong = program.quick(*copies, *new, *numbers)  # type: ignore[misc]
+            for i in program.written:
+                if copies[i] is not arrays[i]:
+                    arrays[i][...] = copies[i]
+        return None if wrong else new
+
+    def results(self, args: tuple[Any, ...], found: list[np.ndarray]) -> Any:
+        """What the function gives, of what the program gave."""
+        results = tuple([None if i is None else found[i] if i >= 0 else args[-1 - i]
+                         for i in self.places])
+        return results[0] if self.is_single else results
 
 
 def _copied(a: Any) -> np.ndarray | None:
@@ -93,12 +102,19 @@ _lock = RLock()
 
 
 def run(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-    """``function(*args, **settings)``, by loops where they can be made."""
-    formula = _formula(function, args, settings)
+    """``function(*args, **settings)``, by loops where they can be made and hold."""
+    key: Key = (function, *[(a.shape, a.dtype) if a.__class__ is np.ndarray else a
+                            for a in args], *settings.items())
+    try:
+        formula = _known[key]
+    except KeyError:
+        formula = _made(key, function, args, settings)
+    except TypeError:  # a setting that has no hash
+        formula = None
     if formula is not None:
-        results = formula(args)
-        if results is not NotImplemented:
-            return results
+        found = formula.run(formula.arrays(args), ())
+        if found is not None:
+            return tuple(found) if formula.is_whole else formula.results(args, found)
     return function(*args, **settings)
 
 
@@ -112,11 +128,19 @@ def update(rule: Callable[..., Any], arrays: tuple[Any, ...], numbers: dict[str,
     Returns:
         Whether it was done; if not, nothing was.
     """
-    formula = _formula(_stepped(rule), arrays, settings, numbers)
-    return formula is not None and formula(arrays, numbers.values()) is not NotImplemented
+    key: Key = (rule, *[(a.shape, a.dtype) for a in arrays], *settings.items(), *numbers)
+    try:
+        formula = _known[key]
+    except KeyError:
+        formula = _made(key, _stepped(rule), arrays, settings, numbers)
+    except TypeError:  # a setting that has no hash
+        formula = None
+    if formula is None:
+        return False
+    values = formula.evaluate([*numbers.values()])
+    return values is not None and formula.run(formula.arrays(arrays), values) is not None
 
 
-@cache
 def _stepped(rule: Callable[..., Any]) -> Callable[..., None]:
     def step(p: Any, g: Any, *states: Any, **settings: Any) -> None:
         change, *news = rule(p, g, *states, **settings)
@@ -128,22 +152,9 @@ def _stepped(rule: Callable[..., Any]) -> Callable[..., None]:
     return step
 
 
-def _formula(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any],
-             numbers: dict[str, float] | None = None) -> Formula | None:
-    """The one for this kind of calls; None where it stays with NumPy."""
-    key: Key = (function, *[(a.shape, a.dtype) if a.__class__ is np.ndarray else a
-                            for a in args], *settings.items(), *(numbers or ()))
-    try:
-        return _known[key]
-    except KeyError:
-        return _made(key, function, args, settings, numbers)
-    except TypeError:  # a setting that has no hash
-        return None
-
-
 def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
-          settings: dict[str, Any], numbers: dict[str, float] | None) -> Formula | None:
-    """The formula of a new kind of calls."""
+          settings: dict[str, Any], numbers: dict[str, float] | None = None) -> Formula | None:
+    """The formula of a new kind of calls; None where it stays with NumPy."""
     if not machine.available():
         large.run = large.update = None
         return None

@@ -20,7 +20,13 @@ from .recording import Recording, Slot
 
 
 class Program(Assembly):
-    """Runs a recording as loops. Args, Raises: as for Assembly."""
+    """Runs a recording as loops. Args, Raises: as for Assembly.
+
+    makers:   make the arrays that the outputs are written to
+    written:  which of the inputs are
+    quick:    ``entry.text``'s function, where there is one: who calls it calls nothing else, and
+              Python's lock keeps others out of the table
+    """
 
     def __init__(self, recording: Recording, *, states: int = 0, general: bool = False) -> None:
         super().__init__(recording, states=states, general=general)
@@ -43,17 +49,18 @@ class Program(Assembly):
         self._fill(inputs)
         self._held: list[Any] = [None] * len(inputs)
         self._ran_once = False
-        self._back = [inputs[slot] for slot in self.fuse.written if slot in inputs]
+        self.written = [inputs[slot] for slot in self.fuse.written if slot in inputs]
         self._numpy = Calls(self.fuse, self.block, inputs, self._constants, {*self.new})
         self._calls = [self._numpy.prepared(t, partial(self._repoint, self._where.get(
             t.value.id, []))) for t in self.calls]
-        self._made = [(maker(v.shape, v.dtype), self._where.get(("result", v.id), []))
-                      for v in self.new.values()]
-        self._makers = [make for make, _ in self._made]
-        self._quick = None
+        shapes = [v.shape for v in (self.outputs if self.is_plain else self.new.values())]
+        self._made = [(maker(shape, v.dtype), self._where.get(("result", v.id), []))
+                      for v, shape in zip(self.new.values(), shapes, strict=True)]
+        self.makers = [make for make, _ in self._made]
+        self.quick: Callable[..., int] | None = None
         if (self.general and self.is_plain and not self.is_shared and not self._renewed
                 and entry.is_possible()):
-            self._quick, self._alive = entry.entry(self.code.address("call"), self._entries)
+            self.quick, self._alive = entry.entry(self.code.address("call"), self._entries)
         self._results = [self._numpy.result(v, self.outputs[:i])
                          for i, v in enumerate(self.outputs)]
 
@@ -103,8 +110,6 @@ class Program(Assembly):
             numbers: the value of each NumberSlot.
             same: the first ``states`` arrays are the very objects of the last run.
         """
-        if self._quick is not None:
-            return self._quickly(arrays, numbers)
         with self._lock:
             held, entries, copied = self._held, self._entries, False
             for i in range(self.states if same and self._ran_once else 0, len(arrays)):
@@ -136,20 +141,6 @@ class Program(Assembly):
                 self._wrote(arrays)
             return results
 
-    def _quickly(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any]
-                 ) -> list[np.ndarray] | None:
-        """As :meth:`run`, of little work."""
-        assert self._quick is not None
-        new = [make() for make in self._makers]
-        wrong = self._quick(*arrays, *new, *numbers)
-        if wrong == entry.WRONG:
-            copies = [*map(np.ascontiguousarray, arrays)]
-            wrong = self._quick(*copies, *new, *numbers)
-            for i in self._back:
-                if copies[i] is not arrays[i]:
-                    arrays[i][...] = copies[i]
-        return None if wrong else new
-
     def _ran(self, numbers: Sequence[Any]) -> bool:
         """Loops and calls in turn; False where a guard has another answer."""
         self._numpy.numbers = numbers
@@ -165,7 +156,7 @@ class Program(Assembly):
         time."""
         for i, array in enumerate(arrays):
             if array is not self._held[i]:
-                if i in self._back:
+                if i in self.written:
                     array[...] = self._held[i]
                 self._held[i] = None
 
