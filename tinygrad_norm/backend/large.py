@@ -25,8 +25,8 @@ run: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any] | None
 """``run(function, args, settings)`` gives what ``function(*args, **settings)`` does, by loops."""
 
 update: Callable[..., bool] | None = None
-"""``update(rule, arrays, numbers, settings)`` makes a step of an optimizer's rule by loops: arrays
-are the parameter, its gradient and its state. False where it did nothing."""
+"""``update(function, arrays, numbers, settings)`` does what ``function(*arrays, **numbers,
+**settings)`` does, which writes to arrays, by loops. False where it did nothing."""
 
 
 def looped(function: F) -> F:

@@ -118,38 +118,27 @@ def run(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str,
     return function(*args, **settings)
 
 
-def update(rule: Callable[..., Any], arrays: tuple[Any, ...], numbers: dict[str, float],
+def update(function: Callable[..., Any], arrays: tuple[Any, ...], numbers: dict[str, float],
            settings: dict[str, Any]) -> bool:
-    """One step of an optimizer's rule, written into the parameter and its state.
+    """``function(*arrays, **numbers, **settings)``, which writes to arrays and gives nothing.
 
     Args:
-        arrays: the parameter, its gradient, its state. numbers: what may change at each step.
+        numbers: what may change from call to call.
 
     Returns:
         Whether it was done; if not, nothing was.
     """
-    key: Key = (rule, *[(a.shape, a.dtype) for a in arrays], *settings.items(), *numbers)
+    key: Key = (function, *[(a.shape, a.dtype) for a in arrays], *settings.items(), *numbers)
     try:
         formula = _known[key]
     except KeyError:
-        formula = _made(key, _stepped(rule), arrays, settings, numbers)
+        formula = _made(key, function, arrays, settings, numbers)
     except TypeError:  # a setting that has no hash
         formula = None
     if formula is None:
         return False
     values = formula.evaluate([*numbers.values()])
     return values is not None and formula.run(formula.arrays(arrays), values) is not None
-
-
-def _stepped(rule: Callable[..., Any]) -> Callable[..., None]:
-    def step(p: Any, g: Any, *states: Any, **settings: Any) -> None:
-        change, *news = rule(p, g, *states, **settings)
-        p -= change
-        for old, new in zip(states, news, strict=False):
-            old[...] = new
-
-    step.__name__ = rule.__name__
-    return step
 
 
 def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
