@@ -43,7 +43,8 @@ def whole(parts: Sequence[Part], rest: Any = None) -> Any:
 def is_alone(view: Any) -> bool:
     """Whether it is all that reads or writes the memory of its base, and each value has a place of
     its own: so are large results that begin at a line of the cache."""
-    return (view.size > 1 and view.flags.c_contiguous  # else it may be spread from one value
+    flags = view.flags  # what is spread from fewer values is not contiguous, or not to be written
+    return (flags.c_contiguous and getattr(flags, "writeable", True)
             and getrefcount(view.base) == ALONE)
 
 

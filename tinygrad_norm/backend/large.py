@@ -17,7 +17,7 @@ import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-LARGE = 1 << 10
+LARGE = 1 << 8
 """From so many values on a loop is faster: it takes some 4 µs with its results, as two calls of
 NumPy's do. Of fewer it would be, too; but the first loop of each shape takes 10 to 80 ms."""
 

@@ -35,9 +35,9 @@ Key = tuple[Any, ...]
 class Formula:
     """One kind of calls of a function: its program, and where its results are.
 
-    places:  for each result the number of an output, or of an argument (from -1 down), or None
-    arrays:  those among the arguments
-    run:     the program, which takes these and numbers
+    arrays:   gives those among the arguments
+    run:      the program, which takes these and numbers
+    results:  gives the function's, of the arguments, None, and what the program gave
     """
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...],
@@ -49,27 +49,25 @@ class Formula:
             changing = {name: given_number(recording, number)
                         for name, number in (numbers or {}).items()}
             results = function(*given, **changing, **settings)
-            self.is_single = not isinstance(results, tuple)
-            self.places = [self._place(recording, given, one)
-                           for one in ((results,) if self.is_single else results)]
+            is_single = not isinstance(results, tuple)
+            self.results = _getter([self._place(recording, given, one) for one in (
+                (results,) if is_single else results)], is_single)
         self.program = Program(recording, general=True)
         self.run = self.program.run if self.program.quick is None else self._quickly
         self.evaluate = recording.evaluator()
-        at = [i for i, a in enumerate(args) if a.__class__ is np.ndarray]
-        self.arrays = itemgetter(*at) if len(at) > 1 else itemgetter(slice(at[0], at[0] + 1))
-        self.is_whole = not self.is_single and self.places == [*range(len(self.program.new))]
+        self.arrays = _getter([i for i, a in enumerate(args) if a.__class__ is np.ndarray])
 
     @staticmethod
-    def _place(recording: Recording, given: list[Any], result: Any) -> int | None:
+    def _place(recording: Recording, given: list[Any], result: Any) -> int:
         if result is None:
-            return None
+            return len(given)
         for i, one in enumerate(given):
             if one is result:
-                return -1 - i
+                return i
         if type(result) is not Traced:
             raise Unsupported(f"a result of the class {type(result).__name__}")
         recording.outputs.append(result.slot)
-        return len(recording.outputs) - 1
+        return len(given) + len(recording.outputs)
 
     def _quickly(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any]
                  ) -> list[np.ndarray] | None:
@@ -85,11 +83,10 @@ class Formula:
                     arrays[i][...] = copies[i]
         return None if wrong else new
 
-    def results(self, args: tuple[Any, ...], found: list[np.ndarray]) -> Any:
-        """What the function gives, of what the program gave."""
-        results = tuple([None if i is None else found[i] if i >= 0 else args[-1 - i]
-                         for i in self.places])
-        return results[0] if self.is_single else results
+
+def _getter(at: list[int], is_single: bool = False) -> Callable[[tuple[Any, ...]], Any]:
+    """What takes the entries at these places out of a tuple: a tuple, or the only one."""
+    return itemgetter(*at) if is_single or len(at) > 1 else itemgetter(slice(at[0], at[0] + 1))
 
 
 def _copied(a: Any) -> np.ndarray | None:
@@ -114,7 +111,7 @@ def run(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str,
     if formula is not None:
         found = formula.run(formula.arrays(args), ())
         if found is not None:
-            return tuple(found) if formula.is_whole else formula.results(args, found)
+            return formula.results((*args, None, *found))
     return function(*args, **settings)
 
 
