@@ -198,10 +198,15 @@ WITHIN = object.__basicsize__
 """Where an object of NumPy's array class holds the address of its values: it is the first thing
 after what every object begins with (``PyArrayObject_fields`` in NumPy's C API)."""
 
+FLAGS = WITHIN + 48
+"""Where it has its flags, the first of which is whether it is contiguous."""
+
 
 @cache
 def is_as_expected() -> bool:
     """Whether this Python and this NumPy lay out arrays so."""
-    array = np.zeros(3)
-    return sys.implementation.name == "cpython" and ctypes.c_size_t.from_address(
-        id(array) + WITHIN).value == array.__array_interface__["data"][0]
+    array = np.zeros((3, 2))
+    flags = [ctypes.c_int.from_address(id(a) + FLAGS).value & 1 for a in (array, array.T)]
+    at = ctypes.c_size_t.from_address(id(array) + WITHIN).value
+    return (sys.implementation.name == "cpython" and flags == [1, 0]
+            and at == array.__array_interface__["data"][0])
