@@ -64,9 +64,11 @@ def pivot_of(x: Array, axes: tuple[int, ...], n: int) -> Array:
     return recorded_average(some, axes, some.size * n // max(x.size, 1) or 1)
 
 
-@implements(reference.moments, RECORDS)
-def moments(x: Array, *, axes: tuple[int, ...], centred: bool) -> tuple[Array, Array, Array]:
-    """(xc, mean, var): Σ d and Σ d² of d = x - pivot in one pass; shift = Σ d / n,
+@implements(reference.statistics, RECORDS)
+def statistics(
+    x: Array, *, axes: tuple[int, ...], centred: bool
+) -> tuple[Array, Array, Array | None, Array]:
+    """(xc, pivot, shift, var): Σ d and Σ d² of d = x - pivot in one pass; shift = Σ d / n,
 
         mean = pivot + shift      xc = d - shift      var = Σ d² / n - shift²
 
@@ -76,7 +78,7 @@ def moments(x: Array, *, axes: tuple[int, ...], centred: bool) -> tuple[Array, A
     sample = x[first(axes, x.ndim)]
     n = x.size // max(sample.size, 1) or 1
     if not centred:
-        return x, sample * 0, recorded_average(x, axes, n, x)
+        return x, sample * 0, None, recorded_average(x, axes, n, x)
     ask = expect(type(x))
     if n > CACHED and ask is not None:
         pivot = pivot_of(x, axes, n)
@@ -90,7 +92,7 @@ def moments(x: Array, *, axes: tuple[int, ...], centred: bool) -> tuple[Array, A
         pivot = sample + recorded_average(x - sample, axes, n)
         d, shift, var = about(x, pivot, axes, n)
     shift = shift.astype(x.dtype)
-    return d - shift, pivot + shift, array_module(var).maximum(var, 0).astype(x.dtype)
+    return d - shift, pivot, shift, array_module(var).maximum(var, 0).astype(x.dtype)
 
 
 def about(x: Array, pivot: Array, axes: tuple[int, ...], n: int) -> tuple[Array, Array, Array]:
