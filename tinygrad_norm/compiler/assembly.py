@@ -134,8 +134,7 @@ class Assembly:
         for v in (*self.fuse.live.values(), *(t.value for t in self.fuse.tasks.values())):
             if v.op == "input" or v.id in self.fuse.tasks:
                 key = self._key(v)
-                large = key[0] == "result" and math.prod(v.shape) * v.dtype.itemsize >= STREAMED \
-                    if isinstance(key, tuple) else False
+                large = math.prod(v.shape) * v.dtype.itemsize >= STREAMED
                 found[key if isinstance(key, tuple) and key[0] == "slot" else v.id] = Buffer(
                     key, strides_of(v.shape), v.dtype, large)
         return found
