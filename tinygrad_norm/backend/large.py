@@ -24,22 +24,35 @@ NumPy's do. Of fewer it would be, too; but the first loop of each shape takes 10
 run: Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any] | None = None
 """``run(function, args, settings)`` gives what ``function(*args, **settings)`` does, by loops."""
 
+fused: Any = None
+"""``fused(function, args, settings)`` does it for tensors, as one operation of their graph;
+NotImplemented where these are to be operations of their own."""
+tensors: Any = ()
+"""The class of tensors. This and ``fused`` are told by ``autograd``."""
+
 update: Callable[..., bool] | None = None
 """``update(function, arrays, numbers, settings)`` does what ``function(*arrays, **numbers,
 **settings)`` does, which writes to arrays, by loops. False where it did nothing."""
 
 
 def looped(function: F) -> F:
-    """``function``, by loops where its first argument is a large array of NumPy's.
+    """``function``, by loops where its first argument but None is a large array of NumPy's; where
+    that is a tensor, as one operation.
 
     It must be a formula: a pure function of arrays, numbers and None that returns arrays or None.
     """
 
     @functools.wraps(function)
     def chosen(x: Any, *others: Any, **settings: Any) -> Any:
+        first = x if x is not None else next((a for a in others if a is not None), None)
         # host memory: loops are for the computer's own processors
-        if type(x) is np.ndarray and x.size >= LARGE and run is not None:
-            return run(function, (x, *others), settings)
+        if type(first) is np.ndarray:
+            if first.size >= LARGE and run is not None:
+                return run(function, (x, *others), settings)
+        elif isinstance(first, tensors):
+            results = fused(function, (x, *others), settings)
+            if results is not NotImplemented:
+                return results
         return function(x, *others, **settings)
 
     return cast("F", chosen)
