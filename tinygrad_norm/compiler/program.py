@@ -16,7 +16,9 @@ from .assembly import STREAMED, Assembly
 from .block import LINE, address
 from .calls import Calls
 from .listing import listing
+from .notation import plural
 from .recording import Recording, Slot
+from .task import Task
 
 
 class Program(Assembly):
@@ -35,6 +37,12 @@ class Program(Assembly):
 
     def __str__(self) -> str:
         return listing(self)
+
+    def words(self) -> str:
+        """What the calls became."""
+        products = sum(isinstance(one, Task) and one.kind == "product" for one in self.order)
+        return (f"run as {plural(len(self.nests), 'nest')} of loops, "
+                f"{plural(products, 'product')} and {plural(len(self.calls), 'other call')}")
 
     def _bind(self) -> None:
         """Machine code, the table, and the calls of NumPy's."""
