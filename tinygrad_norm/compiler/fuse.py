@@ -157,7 +157,8 @@ class Fuse(Tasks):
         if len(nest.sizes) - 1 in cuts and ACROSS in (role, *nest.role.values()):
             return False
         for d, index in t.reads:
-            if d in nest.role and not self._own(index, nest.role[d], role, nest):
+            if d in nest.role and (d.kind == "put" or not self._own(
+                    index, nest.role[d], role, nest)):  # what is put is read from memory
                 return False
         if not self._apart(t, role, nest):
             return False
