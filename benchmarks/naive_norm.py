@@ -17,7 +17,7 @@ Axes = tuple[int, ...]
 def forward(
     x: Any, weight: Any, bias: Any, *, axes: Axes, eps: float, centred: bool
 ) -> tuple[Any, Any, Any, Any]:
-    """(y, x, mean, var), in the place of the package's (y, xc, mean, var)."""
+    """(y, x, mean, var)"""
     total = sums(x, None, axes)
     n = x.size // total.size
     mean = total / n

@@ -14,6 +14,7 @@ from typing import Any
 from kit import (
     Lesson,
     Transformer,
+    again,
     bars,
     bowl,
     cnn,
@@ -290,8 +291,9 @@ def test_fit_learns(norm: Any) -> None:
 def made_compiled(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The steps that were compiled."""
     steps: list[Any] = []
-    monkeypatch.setattr(training, "compiled", lambda step: (steps.append(tn.compile(step)),
-                                                            steps[-1])[1])
+    monkeypatch.setattr(again, "compiled", lambda step: (steps.append(tn.compile(step)),
+                                                         steps[-1])[1])
+    monkeypatch.setattr(again, "_kept", {})
     monkeypatch.setattr(training.machine, "available", lambda: True)
     return steps
 
@@ -302,12 +304,39 @@ def test_a_long_training_is_compiled_and_ends_alike(
     ends = []
     for worth in (training.WORTH, math.inf):
         monkeypatch.setattr(training, "WORTH", worth)
+        monkeypatch.setattr(again, "_kept", {})
         tn.manual_seed(0)
         model = mlp((4, 8, 2), "batch")
         ends.append((fit(model, made(), 100, batch_size=16), *model.state_dict().values()))
     assert "ran 99 times" in repr(*made_compiled)  # the first makes the momentum
     for compiled, plain in zip(*ends, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("norm", "make"), [
+    ("batch", lambda parameters, lr: tn.optim.SGD(parameters, lr=lr, momentum=0.9)),
+    ("rms", lambda parameters, lr: tn.optim.Adam(parameters, lr=lr / 10))])
+def test_networks_of_a_kind_share_a_step(
+    made_compiled: list[Any], norm: str, make: Any
+) -> None:
+    def trained(seed: int) -> list[Any]:
+        tn.manual_seed(seed)
+        model = mlp((4, 8, 2), norm)
+        optimizer = make(model.parameters(), 0.1 + 0.01 * seed)
+        schedule = tn.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+        losses = fit(model, made(), 12, batch_size=16, optimizer=optimizer,
+                     each=lambda *_: schedule.step())
+        return [model, losses]
+
+    found = [trained(seed) for seed in range(4)]
+    assert "ran 35 times" in repr(*made_compiled)  # of the second, the third and the fourth
+    assert "1 kind of calls" in repr(*made_compiled)
+    trained_by_loops = [[losses, *model.state_dict().values()] for model, losses in found]
+    for seed, ends in enumerate(trained_by_loops):
+        again._kept.clear()  # eager: the first of its kind
+        model, losses = trained(seed)
+        for one, plain in zip(ends, [losses, *model.state_dict().values()], strict=True):
+            np.testing.assert_allclose(one, plain, rtol=1e-4, atol=1e-6)
 
 
 def test_what_a_recorder_sees_or_convolves_is_not_compiled(made_compiled: list[Any]) -> None:

@@ -298,3 +298,21 @@ def test_powers_of_two():
     got, expected, _ = ran(taken, x)
     for a, b in zip(got, expected, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("general", [False, True])
+def test_a_part_that_is_all_is_read_after_it_was_written(general):
+    def reversed_into(x):
+        y = x * 1
+        y[::-1] = x + 1
+        return y * 2
+
+    def of_one_value(x):
+        y = x.sum(keepdims=True)
+        y[0] = y[0] + 1
+        z = y * 1
+        z[0] += 3
+        return z * 2, y
+
+    check(reversed_into, draw(40), general=general)
+    check(of_one_value, draw(9), general=general)

@@ -18,6 +18,7 @@ import tinygrad_norm as tn
 from tinygrad_norm import nn, optim
 from tinygrad_norm.backend.array import array_module
 from tinygrad_norm.compiler.counts import Counts, counted
+from tinygrad_norm.viz.model import from_json
 
 
 def compiled(batch, *sizes):
@@ -169,7 +170,19 @@ def test_the_program_is_drawn():
     assert kinds.count("op") == counts.nests + counts.products + counts.calls
     assert kinds.count("output") == 1
     names = {node.name for node in picture.graph.nodes}
-    assert {"product", "model.0.weight", "model.1.running_mean", "result"} <= names
-    assert "loops" in picture.dot
+    assert {"model.0.weight (6, 4)", "x (8, 4)", "result"} <= names
+    text, ends = step.program(), set()
+    for node in picture.graph.of_kind("op"):  # a box has its number in the text
+        assert f"\n\n{node.name.split(' ')[0]} {node.name.split(' ')[1]}" in f"\n\n{text}"
+    for edge in picture.graph.edges:  # one edge between two boxes, with the names of the text
+        ends.add((edge.source, edge.target))
+        for line in edge.attributes["arrays"]:
+            assert all(re.search(rf"{re.escape(name)}(\[| \+?= )", text)
+                       for name in line.partition(" (")[0].split(", "))
+    assert len(ends) == len(picture.graph.edges)
+    folded = [n for n in picture.graph.of_kind("buffer") if "names" in n.attributes]
+    assert [n.name for n in folded] == ["3 parameters, 2 buffers, 3 momentum buffers"]
+    assert "model.1.running_mean (6,)" in folded[0].attributes["names"]
+    assert from_json(picture.json) == picture.graph
     with pytest.raises(RuntimeError, match="no loops yet to draw"):
         tn.viz.graph(tn.compile(lambda x: x))

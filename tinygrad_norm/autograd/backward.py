@@ -10,8 +10,8 @@ import numpy as np
 from ..backend.array import array_module, device_of, plain
 from ..errors import DeviceError, ShapeError
 from .graph import Edge, Value, wrap
-from .mode import GRAD, flags, set_grad_enabled
-from .observer import accumulate, hooked
+from .mode import GRAD, flags
+from .observer import accumulate, as_array, hooked
 from .walk import walk
 
 Tensors = Value | Sequence[Value]
@@ -78,30 +78,35 @@ def grad(
     """
     outputs, inputs = _as_tuple(outputs), _as_tuple(inputs)
     keep = create_graph if retain_graph is None else retain_graph
-    for i, variable in enumerate(inputs):
+    targets: list[Any] = []
+    for variable in inputs:
         if not variable.tracked:
             raise RuntimeError(
-                f"grad: input {i} of shape {variable.array.shape} does not require grad; "
-                "set requires_grad_() before it is used"
+                f"grad: input {len(targets)} of shape {variable.array.shape} does not require "
+                "grad; set requires_grad_() before it is used"
             )
+        targets.append(variable.edge or variable)
     roots = _roots("grad", outputs, grad_outputs, create_graph)
-    targets: list[Any] = [v.edge or v for v in inputs]
-    with set_grad_enabled(create_graph):
+    token = flags.set(flags.get() & ~GRAD | bool(create_graph))
+    try:
         found = walk(roots, graph=create_graph, keep=keep, targets=frozenset(targets))
+    finally:
+        flags.reset(token)
     results = []
     for i, (variable, target) in enumerate(zip(inputs, targets, strict=True)):
         gradient = found.get(target)
-        if gradient is None and materialize_grads:
-            gradient = array_module(variable.array).zeros_like(variable.array)
-        elif gradient is None and not allow_unused:
-            raise RuntimeError(
-                f"grad: input {i} of shape {variable.array.shape} is not part of the graph of the "
-                "outputs; pass allow_unused=True to get None for it"
-            )
-        elif gradient is not None and variable.hooks and not isinstance(target, tuple):
+        if gradient is None:
+            if materialize_grads:
+                gradient = array_module(variable.array).zeros_like(variable.array)
+            elif not allow_unused:
+                raise RuntimeError(
+                    f"grad: input {i} of shape {variable.array.shape} is not part of the graph of "
+                    "the outputs; pass allow_unused=True to get None for it"
+                )
+        elif variable.hooks and target is variable:
             gradient = hooked(variable.hooks, variable.result_class, gradient, create_graph)
         if gradient is not None and not isinstance(gradient, Value):
-            gradient = wrap(variable.result_class, array_module(gradient).asarray(gradient))
+            gradient = wrap(variable.result_class, as_array(gradient))
         results.append(gradient)
     return tuple(results)
 
@@ -122,35 +127,36 @@ def _roots(
         raise RuntimeError(f"{who}: {len(outputs)} outputs, but {len(gradients)} gradients")
     roots: list[tuple[Edge, Any]] = []
     for i, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
-        shape = output.array.shape
+        array = output.array
+        shape = array.shape
         if not output.tracked:
             raise RuntimeError(
                 f"{who}: output {i} of shape {shape} does not require grad and has no grad_fn; "
                 "set requires_grad=True on an input, and leave no_grad() and detach()"
             )
-        module = array_module(output.array)
         if gradient is None:
-            if output.array.size != 1:
+            if array.size != 1:
                 raise RuntimeError(
                     f"{who}: grad can be implicitly created only for scalar outputs, got shape "
                     f"{shape}; pass a gradient of that shape, or take .sum() or .mean() first"
                 )
-            gradient = module.ones(shape, output.array.dtype)
+            gradient = array_module(array).ones(shape, array.dtype)
         elif not isinstance(gradient, Value):
-            gradient = module.asarray(plain(who, gradient), dtype=output.array.dtype)
-        elif device_of(gradient.array) != device_of(output.array):
-            raise DeviceError(f"{who}: output {i} is on {device_of(output.array)}, its gradient "
-                              f"on {device_of(gradient.array)}; move one with .to(device)")
+            gradient = array_module(array).asarray(plain(who, gradient), dtype=array.dtype)
+        else:
+            here, there = device_of(array), device_of(gradient.array)
+            if here is not there and here != there:
+                raise DeviceError(f"{who}: output {i} is on {here}, its gradient on {there}; "
+                                  "move one with .to(device)")
+            if not graph:
+                gradient = gradient.array
         if gradient.shape != shape:
             raise ShapeError(
                 f"{who}: expected a gradient of shape {shape}, got {tuple(gradient.shape)}"
             )
         if graph and not isinstance(gradient, Value):
             gradient = wrap(output.result_class, gradient)
-        elif not graph and isinstance(gradient, Value):
-            gradient = gradient.array
-        if gradient.dtype != output.array.dtype:
-            gradient = gradient.to(output.array.dtype) if graph else gradient.astype(
-                output.array.dtype)
+        if gradient.dtype != array.dtype:
+            gradient = gradient.to(array.dtype) if graph else gradient.astype(array.dtype)
         roots.append((output.edge or output, gradient))
     return roots

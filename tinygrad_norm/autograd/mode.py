@@ -25,6 +25,8 @@ WATCH = 16
 """Each recorded operation is shown to a function: see :func:`watch`."""
 UNHOOKED = 32
 """Hooks on gradients are not called: who only looks on has no effect."""
+STEPS = 64
+"""A rule is recorded operation by operation on large arrays too: to be drawn."""
 LOOKED_AT = ANOMALY | WATCH
 
 flags: ContextVar[int] = ContextVar("tinygrad_norm.flags", default=GRAD | STATISTICS)

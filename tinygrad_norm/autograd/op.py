@@ -180,16 +180,22 @@ class Primitive:
         """The tensors of a call with several results."""
         ys: list[Any] = []
         shapes: list[tuple[int, ...]] = []
+        first, tracked = arrays[0], plan is not None
         for result in results:
-            y = wrap(like, asarray(result) if isinstance(result, generic) else result)
-            if result is arrays[0]:  # handed through: a view
+            y = _new(like)  # as wrap() does
+            if isinstance(result, generic):
+                result = asarray(result)
+            y.array = result
+            y.written = [0, False]
+            y.tracked = tracked
+            y.edge = None
+            if result is first:  # handed through: a view
                 share(y, inputs[0])
             ys.append(y)
-            shapes.append(y.array.shape)
+            shapes.append(result.shape)
         if plan is not None:
             node = record(self, plan, edges, settings, arrays, inputs, ys, shapes, state)
             for i, y in enumerate(ys):
-                y.tracked = True
                 y.edge = (node, i)
         return tuple(ys)
 

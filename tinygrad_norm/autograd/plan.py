@@ -88,7 +88,8 @@ class Names(NamedTuple):
 NO_CELL = [0, 0]
 
 
-def _cell(value: Any) -> list[int]:
+def cell(value: Any) -> list[int]:
+    """The ``written`` list of a tensor; of what is none, one that says never."""
     return getattr(value, "written", NO_CELL)
 
 
@@ -115,7 +116,7 @@ def make_plan(rules: Rules, names: Names, mask: int) -> Plan:
 def written(rules: Rules, names: Names, mask: int) -> Text:
     """The text of the plan for the inputs whose bits are set in ``mask``."""
     sources: list[Source] = []
-    scope: dict[str, Any] = {"__name__": __name__, "cell": _cell, "constant": constant}
+    scope: dict[str, Any] = {"__name__": __name__, "cell": cell, "constant": constant}
     parts: dict[int, str] = {}
     joint = ""
     for k, (inputs, rule) in enumerate(rules):

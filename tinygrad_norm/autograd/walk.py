@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from operator import attrgetter
+from sys import getrefcount
 from typing import Any, ClassVar
 
 from .broadcasting import unbroadcast
@@ -37,6 +38,18 @@ def whole(parts: Sequence[Part], rest: Any = None) -> Any:
     total = first.put(*(part.dy for part in parts), indices=tuple(part.index for part in parts),
                       shape=first.size)
     return total if rest is None else rest + total
+
+
+def is_alone(view: Any) -> bool:
+    """Whether it is all that reads or writes the memory of its base, and each value has a place of
+    its own: so are large results that begin at a line of the cache."""
+    flags = view.flags  # what is spread from fewer values is not contiguous, or not to be written
+    return (flags.c_contiguous and getattr(flags, "writeable", True)
+            and getrefcount(view.base) == ALONE)
+
+
+ALONE = getrefcount(object()) + 1
+"""What is counted of a base that one array alone refers to."""
 
 
 def reachable(edges: Iterable[Edge]) -> list[Node]:
@@ -83,11 +96,12 @@ def walk(
         elif targets is None or edge in targets:
             found[edge] = found[edge] + gradient if edge in found else copied(gradient)
     nodes = reachable(edge for edge, _ in roots)
+    captured: Set[Node] = frozenset()
     ends: Set[Node] = frozenset()
     if targets is not None:
-        nodes, ends = _towards(nodes, targets)
+        nodes, captured, ends = _towards(nodes, targets)
     observer = Hooks(graph, targets, found) if seen is None else seen
-    looking = seen is not None or targets is not None
+    looking = seen is not None
     checking = seen is not None or flags.get() & ANOMALY
     for node in nodes:
         dys = pending.pop(node, None)  # type: ignore[arg-type]
@@ -97,7 +111,7 @@ def walk(
             for i, dy in enumerate(dys):
                 if (node, i) in parts:
                     dys[i] = whole(parts.pop((node, i)), dy)
-        if looking or node.watched:
+        if looking or node.watched or node in captured:
             observer.node(node, dys)
             if node in ends:
                 continue
@@ -136,7 +150,8 @@ def walk(
                     shared = gradient is dys[0] or gradient.written[1]
                     found[edge] = copied(gradient) if shared and seen is None else gradient
                 else:  # a rule's own new array is kept, dy itself or a view of it is copied
-                    new = gradient.base is None and gradient is not dys[0]
+                    new = gradient is not dys[0] and (
+                        gradient.base is None or is_alone(gradient))
                     found[edge] = gradient if new else gradient.copy()
         if not keep and node.cells:  # shapes alone are kept, as in PyTorch
             node.saved = None
@@ -145,16 +160,18 @@ def walk(
     return found
 
 
-def _towards(nodes: Sequence[Node], targets: Set[Any]) -> tuple[list[Node], Set[Node]]:
-    """Those of ``nodes`` that lead to a target, in the same order, and those where it ends."""
+def _towards(
+    nodes: Sequence[Node], targets: Set[Any]
+) -> tuple[list[Node], Set[Node], Set[Node]]:
+    """Those of ``nodes`` that lead to a target, in the same order; those whose outputs are
+    targets; and those of them that lead to no other."""
     captured = {target[0] for target in targets if isinstance(target, tuple)}
     leading: set[Node] = set()
+    wanted = captured.copy()
     for node in reversed(nodes):
-        if any(
-            edge[0] in leading or edge[0] in captured if isinstance(edge, tuple)
-            else edge in targets
-            for edge in node.edges
-            if edge is not None
-        ):
-            leading.add(node)
-    return [node for node in nodes if node in leading or node in captured], captured - leading
+        for edge in node.edges:
+            if edge[0] in wanted if edge.__class__ is tuple else edge in targets:
+                leading.add(node)
+                wanted.add(node)
+                break
+    return [node for node in nodes if node in wanted], captured, captured - leading

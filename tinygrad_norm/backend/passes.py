@@ -64,9 +64,11 @@ def pivot_of(x: Array, axes: tuple[int, ...], n: int) -> Array:
     return recorded_average(some, axes, some.size * n // max(x.size, 1) or 1)
 
 
-@implements(reference.moments, RECORDS)
-def moments(x: Array, *, axes: tuple[int, ...], centred: bool) -> tuple[Array, Array, Array]:
-    """(xc, mean, var): Σ d and Σ d² of d = x - pivot in one pass; shift = Σ d / n,
+@implements(reference.statistics, RECORDS)
+def statistics(
+    x: Array, *, axes: tuple[int, ...], centred: bool
+) -> tuple[Array, Array, Array | None, Array]:
+    """(xc, pivot, shift, var): Σ d and Σ d² of d = x - pivot in one pass; shift = Σ d / n,
 
         mean = pivot + shift      xc = d - shift      var = Σ d² / n - shift²
 
@@ -76,7 +78,7 @@ def moments(x: Array, *, axes: tuple[int, ...], centred: bool) -> tuple[Array, A
     sample = x[first(axes, x.ndim)]
     n = x.size // max(sample.size, 1) or 1
     if not centred:
-        return x, sample * 0, recorded_average(x, axes, n, x)
+        return x, sample * 0, None, recorded_average(x, axes, n, x)
     ask = expect(type(x))
     if n > CACHED and ask is not None:
         pivot = pivot_of(x, axes, n)
@@ -90,7 +92,7 @@ def moments(x: Array, *, axes: tuple[int, ...], centred: bool) -> tuple[Array, A
         pivot = sample + recorded_average(x - sample, axes, n)
         d, shift, var = about(x, pivot, axes, n)
     shift = shift.astype(x.dtype)
-    return d - shift, pivot + shift, array_module(var).maximum(var, 0).astype(x.dtype)
+    return d - shift, pivot, shift, array_module(var).maximum(var, 0).astype(x.dtype)
 
 
 def about(x: Array, pivot: Array, axes: tuple[int, ...], n: int) -> tuple[Array, Array, Array]:
@@ -111,7 +113,9 @@ def output_gradient(
     The pivot, the mean of a few dy, is for what dy have in common, as where the loss is a mean.
     """
     same, others = (axes, ()) if weight is None else same_along(weight.shape, axes, xc.ndim)
-    if not same or others or not centred:
+    if same and others:
+        return of_groups(dy, xc, var, weight, axes, same, eps, centred)
+    if not same or not centred:
         dx, dweight, dbias = reference.output_gradient(dy, xc, var, weight, axes, eps, centred)
         if weight is not None and not same:  # summed here, where dy is read
             dweight, dbias = (beside(v, weight.shape) for v in (dweight, dbias))
@@ -129,6 +133,21 @@ def output_gradient(
     dx = (d - (sum_d / n).astype(dy.dtype)) * outer
     dx = dx - xc * (along * (square * outer / n)).astype(dy.dtype)
     return dx, (along * scale).astype(dy.dtype), (sum_d + pivot * float(n)).astype(dy.dtype)
+
+
+def of_groups(
+    dy: Array, xc: Array, var: Array, weight: Array, axes: tuple[int, ...], same: tuple[int, ...],
+    eps: Any, centred: bool,
+) -> tuple[Array, Array, Array]:
+    """As the reference, in one pass: the sums of a group, and those of each of its channels."""
+    n, g = count(xc, var), dy * weight
+    square = 1 / (var + eps)
+    scale = array_module(var).sqrt(square)
+    dx = g - xc * (sums(g, axes, xc) * (square / n)).astype(dy.dtype)
+    if centred:
+        dx = dx - (sums(g, axes) / n).astype(dy.dtype)
+    dbias, along = sums(dy, same), sums(dy, same, xc)
+    return dx * scale, (along * scale).astype(dy.dtype), dbias.astype(dy.dtype)
 
 
 def beside(v: Array, shape: tuple[int, ...]) -> Array:

@@ -29,7 +29,17 @@ from .sums import FEW, FIRST, average, total
 def moments(
     x: Array, *, axes: tuple[int, ...], centred: bool
 ) -> tuple[Array, Array, Array]:
-    """(xc, mean, var). Two passes: E[x²] - E[x]² cancels when |mean| >> std.
+    """(xc, mean, var)"""
+    xc, pivot, shift, var = kernel(statistics, type(x))(x, axes=axes, centred=centred)
+    return xc, pivot if shift is None else pivot + shift, var
+
+
+def statistics(
+    x: Array, *, axes: tuple[int, ...], centred: bool
+) -> tuple[Array, Array, Array | None, Array]:
+    """(xc, pivot, shift, var): the mean is pivot + shift, or 0, the pivot, when not centred.
+
+    Two passes: E[x²] - E[x]² cancels when |mean| >> std.
 
     The mean, rounded, is subtracted, and then the mean of what remains. The differences are exact
     where the values are close together, and the second sum is of the size of the spread, not of
@@ -45,10 +55,9 @@ def moments(
         xc = x - pivot
         shift = mean_over(xc, axes, n)
         xc -= shift
-        mean = pivot + shift
     else:
-        xc, mean = x, sample * 0
-    return xc, mean, mean_over(xc, axes, n, xc)
+        xc, pivot, shift = x, sample * 0, None
+    return xc, pivot, shift, mean_over(xc, axes, n, xc)
 
 
 def count(xc: Any, var: Any) -> int:
@@ -79,45 +88,62 @@ def normalize(
     x: Array, weight: Array | None, bias: Array | None, *, axes: tuple[int, ...], eps: Any,
     centred: bool, beside: tuple[int, ...] | None = None, groups: int | None = None,
 ) -> tuple[Array, Array, Array, Array]:
-    """(y, xc, mean, var).
+    """(y, rest, mean, var): rest is what is left of the mean where it is rounded, so that the two
+    together have nearly twice the digits.
 
     With ``groups`` x (N, C, *spatial) is seen as (N, groups, C/groups, *spatial), in which ``axes``
-    count and xc, mean and var are given; y has the shape of x. weight and bias, (C,), are seen in
+    count and rest, mean and var are given; y has the shape of x. weight and bias, (C,), are seen in
     the shape ``beside``.
     """
     seen = x if groups is None else x.reshape(grouped(x.shape, groups))
-    xc, mean, var = kernel(moments, type(seen))(seen, axes=axes, centred=centred)
+    xc, pivot, shift, var = kernel(statistics, type(seen))(seen, axes=axes, centred=centred)
+    if shift is None:
+        mean = rest = pivot
+    else:
+        mean = pivot + shift
+        rest = pivot - mean + shift
     spread = var + eps
     std = kernel(root, type(spread))(spread)
     if beside is not None:
         weight = None if weight is None else weight.reshape(beside)
         bias = None if bias is None else bias.reshape(beside)
     if weight is None or same_along(weight.shape, axes, xc.ndim)[0]:
-        y = xc * ((1 if weight is None else weight) / std)
+        scale = (1 if weight is None else weight) / std
+        weight = None
     else:
-        y = xc * (1 / std)
+        scale = 1 / std
+    if centred:
+        y = xc
+        y *= scale
+    else:
+        y = xc * scale
+    if weight is not None:
         y *= weight
     if bias is not None:
         y += bias
-    return (y if groups is None else y.reshape(x.shape)), xc, mean, var
+    return (y if groups is None else y.reshape(x.shape)), rest, mean, var
 
 
 def normalize_gradient(
-    dy: Any, dxc: Any, dmean: Any, dvar: Any, xc: Any, var: Any, weight: Any, *,
+    dy: Any, dmean: Any, dvar: Any, x: Any, rest: Any, mean: Any, var: Any, weight: Any, *,
     axes: tuple[int, ...], eps: Any, centred: bool, beside: tuple[int, ...] | None = None,
     groups: int | None = None,
 ) -> tuple[Any, Any, Any]:
-    """(dx, dweight, dbias) from the gradients of the four results, each of which may be None.
+    """(dx, dweight, dbias) from the gradients of y, mean and var, each of which may be None.
 
     With g = weight dy, s = 1/√(var + eps) and, when centred, P a = a - Σa/n (else P a = a):
 
-        dx = s (P g - xc s² Σ(g xc)/n)  +  P dxc  +  dmean/n  +  dvar 2 xc/n
+        dx = s (P g - xc s² Σ(g xc)/n)  +  dmean/n  +  dvar 2 xc/n,  xc = (x - mean) - rest
 
-    Only xc and var are needed, and both are results of the operation: gradients flow into them
-    again, so that every order is right. Were x kept instead, x - mean would lose the digits of a
-    large offset a second time.
+    What it needs is an input or a result of the operation: gradients flow into these again, so
+    that every order is right. The rest is of rounding and has none. x - mean is exact where the
+    values are near the mean (Sterbenz), so that no digits of a large offset are lost.
     """
     dx = dweight = dbias = None
+    xc = x if groups is None else x.reshape(grouped(x.shape, groups))
+    if centred:
+        xc = xc - mean
+        xc -= rest
     if dy is not None:
         if groups is not None:
             dy = dy.reshape(xc.shape)
@@ -132,8 +158,8 @@ def normalize_gradient(
             dweight = flat(dweight, beside)
         if beside is not None:
             dbias = flat(dbias, beside)
-    if not (dxc is dmean is dvar is None):
-        part = moments_gradient(dxc, dmean, dvar, xc, var, axes=axes, centred=centred)
+    if not (dmean is dvar is None):
+        part = moments_gradient(None, dmean, dvar, xc, var, axes=axes, centred=centred)
         dx = part if dx is None else dx if part is None else dx + part
     if groups is not None and dx is not None:
         samples, _, each, *spatial = xc.shape

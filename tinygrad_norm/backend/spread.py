@@ -22,15 +22,14 @@ def spread(
     the question, x is taken in units, powers of two: one for each mean.
     """
     sqrt = kernel(root, type(x))
-    moments_of = kernel(moments, type(x))
     ask = expect(type(x))
     if ask is not None:
-        xc, mean, var = moments_of(x, axes=axes, centred=True)
+        xc, mean, var = moments(x, axes=axes, centred=True)
         if is_moderate(var, 0.0, ask):
             var = var * share(xc, var, correction)
             return xc, mean, sqrt(var) if rooted else var
     u = unit(x, axes=axes, eps=0.0, centred=True)
-    xc, mean, var = moments_of(x * u, axes=axes, centred=True)
+    xc, mean, var = moments(x * u, axes=axes, centred=True)
     var = var * share(xc, var, correction)
     return xc / u, mean / u, sqrt(var) / u if rooted else var / u / u
 

@@ -17,6 +17,7 @@ from ..compiler.recording import Recording, Unsupported
 from ..tensors.random import default_generator
 from ..tensors.tensor import Tensor
 from .attempt import Attempt
+from .key import spoken
 from .results import Result, built
 
 NO_MATCH = (KeyError, IndexError, ValueError, AttributeError, TypeError)
@@ -134,8 +135,8 @@ def owner_of(random: Any, attempt: Attempt) -> Callable[[], Any]:
 
 def described(attempt: Attempt) -> str:
     """A kind of calls in words."""
-    parts = [f"{path[5:-1] if path.startswith('args') else path} {tuple(t.array.shape)} "
-             f"{t.array.dtype}" for path, t in attempt.arguments.tensors]
+    parts = [f"{spoken(path, attempt.function)} {tuple(t.array.shape)} {t.array.dtype}"
+             for path, t in attempt.arguments.tensors]
     modes = {place.value for place in attempt.reached.places if place.name.endswith(".training")}
     parts += ["train" if True in modes else "eval"] if modes else []
     return ", ".join(parts) or "no tensors"

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -177,13 +179,16 @@ def _bounds(array: Any) -> tuple[int, int]:
 
 def spoken(path: str, function: Callable[..., Any]) -> str:
     """``x`` for ``args[0]``, where that is the function's name for it."""
-    code = getattr(function, "__code__", None)
     place = re.match(r"(?:args\[(\d+)\]|kwargs\['(\w+)'\])", path)
     if place is None:
         return path
     name = place[2]
-    if name is None and code is not None and int(place[1]) < code.co_argcount:
-        name = code.co_varnames[int(place[1])]
+    if name is None:
+        with suppress(TypeError, ValueError):  # of a module its forward, of a decorated one its own
+            known = signature(getattr(function, "forward", function)).parameters.values()
+            names = [one.name for one in known if one.kind in (
+                one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+            name = names[int(place[1])] if int(place[1]) < len(names) else None
     return f"{name}{path[place.end():]}" if name else path
 
 

@@ -9,6 +9,7 @@ from threading import RLock
 from typing import Any
 
 from ..autograd.graph import Value
+from ..compiler.notation import plural
 from ..compiler.recording import Question, Unsupported, current
 from ..kinds import outside
 from .attempt import Attempt, Exact, Found
@@ -176,13 +177,13 @@ class Step(Wrapper):
                  f"{'s' * (len(self._entries) != 1)} of calls"]
         for entry in self._entries:
             if entry.reason is not None:
-                lines.append(f"  {entry.words}: not compiled, ran {entry.eager} times as it is: "
-                             f"{entry.reason}")
+                lines.append(f"  {entry.words}: not compiled, ran {plural(entry.eager, 'time')} as "
+                             f"it is: {entry.reason}")
                 continue
-            how = type(entry.program).__name__.lower()
-            lines.append(f"  {entry.words}: {len(entry.recording.lines)} lines ({how}), ran "
-                         f"{entry.runs} times" + (f"; {entry.eager} times as it is, as a condition "
-                                                  "had another answer" if entry.eager else ""))
+            lines.append(f"  {entry.words}: {plural(len(entry.recording.lines), 'call')} of NumPy, "
+                         f"{entry.program.words()}, ran {plural(entry.runs, 'time')}" + (
+                             f"; {plural(entry.eager, 'time')} as it is, as a condition had "
+                             "another answer" if entry.eager else ""))
         return "\n".join(lines)
 
     def __reduce__(self) -> Any:

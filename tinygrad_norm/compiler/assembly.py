@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import elementwise, products
+from . import elementwise, entry, products
 from .axes import Buffer
 from .block import Block, in_lines
 from .fuse import Fuse, Nest
@@ -84,6 +84,7 @@ class Assembly:
         self.buffers = self._buffers()
         self.scratch: dict[Any, int] = {}
         self.room = 0
+        self.is_shared = False
         self.nests: list[tuple[Nest, str]] = []
         self.calls: list[Task] = []
         declared: set[str] = set()
@@ -105,7 +106,27 @@ class Assembly:
         functions = [text.replace("@NAME", f"@{name}") for text, name in same.items()]
         functions += [f"define i64 @step{k}(ptr %table) nounwind {{\nentry:\n{''.join(lines)}"
                       "  ret i64 0\n}\n" for k, lines in enumerate(steps)]
+        self.is_plain = not self.calls and (
+            [*map(self._reshaped, self.outputs)] == [*self.new.values()])
+        if self.is_plain and self.general:
+            functions.append(self._entry())
         return "\n".join([*sorted(declared), *functions, "!0 = !{i32 1}\n"])
+
+    def _reshaped(self, v: Value) -> Value:
+        """What is v but for its shape."""
+        while v.op == "reshaped" and v.id not in self.fuse.tasks:
+            v = v.args[0]
+        return v
+
+    def _entry(self) -> str:
+        """Text of the only one of these functions as one of Python's."""
+        where: dict[Any, list[int]] = {}
+        for k, (kind, key) in enumerate(self.table):
+            if kind == "buffer":
+                where.setdefault(key, []).append(k)
+        given = [where.get(("slot", int(slot)), []) for slot in self.recording.inputs]
+        return entry.text([*given, *(where.get(("result", i), []) for i in self.new)], len(given), [
+            (k, key) for k, (kind, key) in enumerate(self.table) if kind == "number"])
 
     def _buffers(self) -> dict[Any, Buffer]:
         """Where each value lies that nests read and write."""
@@ -113,8 +134,7 @@ class Assembly:
         for v in (*self.fuse.live.values(), *(t.value for t in self.fuse.tasks.values())):
             if v.op == "input" or v.id in self.fuse.tasks:
                 key = self._key(v)
-                large = key[0] == "result" and math.prod(v.shape) * v.dtype.itemsize >= STREAMED \
-                    if isinstance(key, tuple) else False
+                large = math.prod(v.shape) * v.dtype.itemsize >= STREAMED
                 found[key if isinstance(key, tuple) and key[0] == "slot" else v.id] = Buffer(
                     key, strides_of(v.shape), v.dtype, large)
         return found
@@ -133,6 +153,7 @@ class Assembly:
         own = f"%n{at}"
         lines.append(f"  {own} = getelementptr i64, ptr %table, i64 {at}\n")
         shared = loops.work >= (ALONE if self.general else SHARED) and loops.chunks > 1
+        self.is_shared |= shared
         count, parts = str(loops.chunks), str(MANY)
         if self.general:
             count = self._loaded(lines, "size", loops.chunks)

@@ -23,20 +23,21 @@ BLOCK = 64
 class Buffer:
     """Where an array lies: the key of its address in the table, and its strides in elements.
 
-    stream:  it is large: rows of it may be written past the cache
+    large:   more than the cache: rows of results are written past it
     """
 
     def __init__(self, key: Any, strides: tuple[int, ...], dtype: np.dtype,
-                 stream: bool = False, offset: int = 0) -> None:
-        self.key, self.strides, self.dtype, self.stream = key, strides, dtype, stream
+                 large: bool = False, offset: int = 0) -> None:
+        self.key, self.strides, self.dtype, self.large = key, strides, dtype, large
         self.offset = offset
 
 
 class Loop:
-    """One loop of the text. name, depth: of its variable, while it runs."""
+    """One loop of the text. name, depth: of its variable, while it runs. part: an inner one, for
+    each step of which there are sums of those within it."""
 
-    def __init__(self, size: int, outer: bool) -> None:
-        self.size, self.outer = size, outer
+    def __init__(self, size: int, outer: bool, part: bool = False) -> None:
+        self.size, self.outer, self.part = size, outer, part
         self.name = ""
         self.depth = 0
 
@@ -66,11 +67,12 @@ class Loops:
         for k, n in enumerate(nest.sizes):
             for place, size in enumerate(nest.cuts.get(k, (n,))):
                 atom = (k, place)
-                if last is not None and self.loops[-1].outer == (k in outer) and all(
+                if last is not None and self.loops[-1].outer == (k in outer) and (
+                        self.loops[-1].part == (k in nest.part)) and all(
                         a.get(last, 0) == size * a.get(atom, 0) for a in accesses):
                     self.loops[-1].size *= size
                 else:
-                    self.loops.append(Loop(size, k in outer))
+                    self.loops.append(Loop(size, k in outer, k in nest.part))
                 self.loop_of[atom] = self.loops[-1]
                 last = atom
         if not self.loops:
@@ -91,7 +93,8 @@ class Loops:
             return total, self.loops.index(loop)
 
         across = [t for t in nest.tasks if nest.role[t] == ACROSS]
-        self.vector = self.loops[-1] if across else max(self.loops, key=fitness)
+        self.vector = self.loops[-1] if across else max(
+            (loop for loop in self.loops if not loop.part), key=fitness)
         if nest.kept is None and len(self.loops) > 1:
             self.vector.outer = False
         inner = [loop for loop in self.loops if not loop.outer and loop is not self.vector]
@@ -131,7 +134,7 @@ class Loops:
     def seen(self, v: Value) -> Buffer:
         """Where a reshape lies of what is given or a task."""
         whole = self.buffer(v.args[0])
-        return Buffer(whole.key, strides_of(v.shape), whole.dtype, whole.stream)
+        return Buffer(whole.key, strides_of(v.shape), whole.dtype, whole.large)
 
     # -- indices -----------------------------------------------------------------------------------
 
@@ -151,8 +154,8 @@ class Loops:
                       offset=sum(start * stride for (start, _, _), stride in entries))
 
     def result_index(self, t: Task) -> Index:
-        """The result of a sum, in the outer loops."""
-        return self._indexed(t.value.shape, self.nest.outer())
+        """The result of a sum, in the loops that it keeps."""
+        return self._indexed(t.value.shape, t.kept)
 
     def inner_index(self, t: Task) -> Index:
         """The result of a sum across rounds, in the inner loops."""

@@ -19,7 +19,7 @@ from ..kinds import outside
 from .cuda_program import CudaProgram, is_cupy
 from .device import unasked
 from .eager import KEPT, LOOPED, Formula, Key
-from .recording import Recording, Unsupported
+from .recording import Unsupported
 from .shapes import shaped
 
 _known: dict[Key, Formula | None] = {}
@@ -33,8 +33,10 @@ def run(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str,
         args = (*args, *(settings[name] for name in names))
         settings = {name: value for name, value in settings.items() if name not in names}
         function = _with(function, names)
-    formula = _formula(function, args, settings)
-    return function(*args, **settings) if formula is None else formula(args)
+    formula = _formula(function, args, settings, {})
+    if formula is None:
+        return function(*args, **settings)
+    return formula.results((*args, None, *formula.run(formula.arrays(args), ())))
 
 
 @cache
@@ -49,20 +51,33 @@ def _with(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[...,
     return called
 
 
-def _formula(function: Callable[..., Any], args: tuple[Any, ...],
-             settings: dict[str, Any]) -> Formula | None:
-    key: Key = (function, args[0].device.id, *[
-        (a.shape, a.dtype.char) if is_cupy(a) else a for a in args], *settings.items())
+def update(function: Callable[..., Any], arrays: tuple[Any, ...], numbers: dict[str, float],
+           settings: dict[str, Any]) -> bool:
+    """``function(*arrays, **numbers, **settings)``, which writes to arrays; whether it was done."""
+    formula = _formula(function, arrays, settings, numbers)
+    if formula is None:
+        return False
+    values = formula.evaluate([*numbers.values()])
+    if values is None:
+        return False
+    formula.run(formula.arrays(arrays), values)
+    return True
+
+
+def _formula(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any],
+             numbers: dict[str, float]) -> Formula | None:
+    key: Key = (function, *[(a.shape, a.dtype.char, a.device.id) if is_cupy(a) else a
+                            for a in args], *settings.items(), *numbers)
     try:
         return _known[key]
     except KeyError:
-        return _made(key, function, args, settings)
+        return _made(key, function, args, settings, numbers)
     except TypeError:  # a setting that has no hash
         return None
 
 
-def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
-          settings: dict[str, Any]) -> Formula | None:
+def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any],
+          numbers: dict[str, float]) -> Formula | None:
     with _lock:
         if key in _known:
             return _known[key]
@@ -70,16 +85,13 @@ def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
             del _known[next(iter(_known))]
         formula = None
         arrays = [a for a in args if is_cupy(a)]
-        device = args[0].device.id
+        device = arrays[0].device.id
         if all(a.dtype.char in LOOPED and a.size and a.device.id == device for a in arrays):
-            recording = Recording()
-            recording.compute = shaped
+            given = tuple(np.zeros(a.shape, a.dtype) if is_cupy(a) else a for a in args)
             try:
                 with unasked():
-                    formula = Formula(
-                        function, tuple(np.zeros(a.shape, a.dtype) if is_cupy(a) else a for a in args),
-                        settings, None, recording,
-                        lambda made: CudaProgram(made, device, general=True))
+                    formula = Formula(function, given, settings, numbers, compute=shaped,
+                                      program=lambda made: CudaProgram(made, device, general=True))
             except Unsupported:
                 pass
             except Exception as error:
@@ -90,4 +102,4 @@ def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
         return formula
 
 
-large.elsewhere["cupy"] = run
+large.elsewhere["cupy"] = run, update

@@ -50,6 +50,9 @@ class CudaProgram(Assembly):
             in the computer's memory.
     """
 
+    quick = None
+    """A Program may have a way of little work."""
+
     def __init__(self, recording: Recording, device: int, *,
                  host: frozenset[Slot] = frozenset(), general: bool = False) -> None:
         cupy = self.cupy = import_module("cupy")

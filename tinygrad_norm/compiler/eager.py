@@ -8,8 +8,8 @@ table with the sizes and the memory of sums, is kept for each kind of call.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from threading import RLock
 from typing import Any
 
@@ -18,9 +18,10 @@ import numpy as np
 from ..backend import large
 from ..kinds import outside
 from . import machine
+from .entry import WRONG
 from .number import given_number
 from .program import Program
-from .recording import Question, Recording, Unsupported, recorded
+from .recording import Question, Recording, Unsupported, call, recorded
 from .traced import Traced
 
 KEPT = 256
@@ -34,51 +35,61 @@ Key = tuple[Any, ...]
 class Formula:
     """One kind of calls of a function: its program, and where its results are.
 
-    places:  for each result the number of an output, or of an argument (from -1 down), or None
+    arrays:   gives those among the arguments
+    run:      the program, which takes these and numbers
+    results:  gives the function's, of the arguments, None, and what the program gave
     """
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...],
                  settings: dict[str, Any], numbers: dict[str, float] | None = None,
-                 recording: Recording | None = None,
-                 program: Callable[[Recording], Any] = lambda made: Program(made, general=True)
-                 ) -> None:
-        recording = recording or Recording()
+                 program: Callable[[Recording], Any] = lambda made: Program(made, general=True),
+                 compute: Callable[..., Any] = call) -> None:
+        recording = Recording()
+        recording.compute = compute
         with recorded(recording):
             given = [Traced(recording, recording.input(copy), copy) if copy is not None else a
                      for a, copy in ((a, _copied(a)) for a in args)]
             changing = {name: given_number(recording, number)
                         for name, number in (numbers or {}).items()}
             results = function(*given, **changing, **settings)
-            self.is_single = not isinstance(results, tuple)
-            self.places = [self._place(recording, given, one)
-                           for one in ((results,) if self.is_single else results)]
+            is_single = not isinstance(results, tuple)
+            self.results = _getter([self._place(recording, given, one) for one in (
+                (results,) if is_single else results)], is_single)
         self.program = program(recording)
-        self.evaluate = recording.evaluator() if numbers else None
+        self.run = self.program.run if self.program.quick is None else self._quickly
+        self.evaluate = recording.evaluator()
+        self.arrays = _getter([i for i, a in enumerate(args) if a.__class__ is np.ndarray])
 
     @staticmethod
-    def _place(recording: Recording, given: list[Any], result: Any) -> int | None:
+    def _place(recording: Recording, given: list[Any], result: Any) -> int:
         if result is None:
-            return None
+            return len(given)
         for i, one in enumerate(given):
             if one is result:
-                return -1 - i
+                return i
         if type(result) is not Traced:
             raise Unsupported(f"a result of the class {type(result).__name__}")
         recording.outputs.append(result.slot)
-        return len(recording.outputs) - 1
+        return len(given) + len(recording.outputs)
 
-    def __call__(self, args: tuple[Any, ...], numbers: Iterable[float] = ()) -> Any:
-        """The results; NotImplemented where the loops do not hold for these values."""
-        values = () if self.evaluate is None else self.evaluate([*numbers])
-        found = None if values is None else self.program.run(
-            [a for a in args if hasattr(a, "shape")], values)
-        if found is None:
-            return NotImplemented
-        if self.is_single:
-            place = self.places[0]
-            return None if place is None else found[place] if place >= 0 else args[-1 - place]
-        return tuple([None if i is None else found[i] if i >= 0 else args[-1 - i]
-                      for i in self.places])
+    def _quickly(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any]
+                 ) -> list[np.ndarray] | None:
+        """As ``program.run``, of little work."""
+        program = self.program
+        new = [make() for make in program.makers]
+        wrong = program.quick(*arrays, *new, *numbers)  # type: ignore[misc]
+        if wrong == WRONG:
+            copies = [*map(np.ascontiguousarray, arrays)]
+            wrong = program.quick(*copies, *new, *numbers)  # type: ignore[misc]
+            for i in program.written:
+                if copies[i] is not arrays[i]:
+                    arrays[i][...] = copies[i]
+        return None if wrong else new
+
+
+def _getter(at: list[int], is_single: bool = False) -> Callable[[tuple[Any, ...]], Any]:
+    """What takes the entries at these places out of a tuple: a tuple, or the only one."""
+    return itemgetter(*at) if is_single or len(at) > 1 else itemgetter(slice(at[0], at[0] + 1))
 
 
 def _copied(a: Any) -> np.ndarray | None:
@@ -91,57 +102,48 @@ _lock = RLock()
 
 
 def run(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-    """``function(*args, **settings)``, by loops where they can be made."""
-    formula = _formula(function, args, settings)
+    """``function(*args, **settings)``, by loops where they can be made and hold."""
+    key: Key = (function, *[(a.shape, a.dtype) if a.__class__ is np.ndarray else a
+                            for a in args], *settings.items())
+    try:
+        formula = _known[key]
+    except KeyError:
+        formula = _made(key, function, args, settings)
+    except TypeError:  # a setting that has no hash
+        formula = None
     if formula is not None:
-        results = formula(args)
-        if results is not NotImplemented:
-            return results
+        found = formula.run(formula.arrays(args), ())
+        if found is not None:
+            return formula.results((*args, None, *found))
     return function(*args, **settings)
 
 
-def update(rule: Callable[..., Any], arrays: tuple[Any, ...], numbers: dict[str, float],
+def update(function: Callable[..., Any], arrays: tuple[Any, ...], numbers: dict[str, float],
            settings: dict[str, Any]) -> bool:
-    """One step of an optimizer's rule, written into the parameter and its state.
+    """``function(*arrays, **numbers, **settings)``, which writes to arrays and gives nothing.
 
     Args:
-        arrays: the parameter, its gradient, its state. numbers: what may change at each step.
+        numbers: what may change from call to call.
 
     Returns:
         Whether it was done; if not, nothing was.
     """
-    formula = _formula(_stepped(rule), arrays, settings, numbers)
-    return formula is not None and formula(arrays, numbers.values()) is not NotImplemented
-
-
-@cache
-def _stepped(rule: Callable[..., Any]) -> Callable[..., None]:
-    def step(p: Any, g: Any, *states: Any, **settings: Any) -> None:
-        change, *news = rule(p, g, *states, **settings)
-        p -= change
-        for old, new in zip(states, news, strict=False):
-            old[...] = new
-
-    step.__name__ = rule.__name__
-    return step
-
-
-def _formula(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any],
-             numbers: dict[str, float] | None = None) -> Formula | None:
-    """The one for this kind of calls; None where it stays with NumPy."""
-    key: Key = (function, *[(a.shape, a.dtype.char) if a.__class__ is np.ndarray else a
-                            for a in args], *settings.items(), *(numbers or ()))
+    key: Key = (function, *[(a.shape, a.dtype) for a in arrays], *settings.items(), *numbers)
     try:
-        return _known[key]
+        formula = _known[key]
     except KeyError:
-        return _made(key, function, args, settings, numbers)
+        formula = _made(key, function, arrays, settings, numbers)
     except TypeError:  # a setting that has no hash
-        return None
+        formula = None
+    if formula is None:
+        return False
+    values = formula.evaluate([*numbers.values()])
+    return values is not None and formula.run(formula.arrays(arrays), values) is not None
 
 
 def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
-          settings: dict[str, Any], numbers: dict[str, float] | None) -> Formula | None:
-    """The formula of a new kind of calls."""
+          settings: dict[str, Any], numbers: dict[str, float] | None = None) -> Formula | None:
+    """The formula of a new kind of calls; None where it stays with NumPy."""
     if not machine.available():
         large.run = large.update = None
         return None
@@ -151,7 +153,8 @@ def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
         if len(_known) >= KEPT:
             del _known[next(iter(_known))]
         formula = None
-        if all(a.dtype.char in LOOPED for a in args if a.__class__ is np.ndarray):
+        if all(a.dtype.char in LOOPED and a.dtype.isnative
+               for a in args if a.__class__ is np.ndarray):
             try:
                 formula = Formula(function, args, settings, numbers)
             except (Unsupported, Question):

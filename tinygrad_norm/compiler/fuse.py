@@ -13,9 +13,9 @@ from .index import Index
 from .task import Task, is_across
 from .tasks import Tasks
 
-SUM, FULL, OUTER, ACROSS = "sum", "full", "outer", "across"
-"""What a task is to its nest: a sum within a round, a value of all loops, one of each round, a sum
-across the rounds."""
+SUM, PART, FULL, OUTER, ACROSS = "sum", "part", "full", "outer", "across"
+"""What a task is to its nest: a sum within a round, one for each step of the first inner loops, a
+value of all loops, one of each round, a sum across the rounds."""
 
 
 class Nest:
@@ -26,6 +26,8 @@ class Nest:
         self.tasks: list[Task] = []
         self.role: dict[Task, str] = {}
         self.cuts: dict[int, tuple[int, ...]] = {}
+        self.part: tuple[int, ...] = ()
+        """The inner loops that its parts keep: the first ones."""
         self.passes: dict[Task, int] = {}
         self.writers: dict[int, Task] = {}
         self.readers: dict[int, list[Task]] = {}
@@ -34,6 +36,8 @@ class Nest:
     def add(self, t: Task, role: str) -> None:
         self.tasks.append(t)
         self.role[t] = role
+        if role == PART:
+            self.part = tuple(k for k in t.kept if k not in self.outer())
         if t.slot is not None:
             self.writers[t.slot] = t
         for slot in t.states:
@@ -120,12 +124,22 @@ class Fuse(Tasks):
                 return None
             if t.kept == nest.kept and not is_across(t):
                 return SUM
+            if self._is_part(t, nest):
+                return PART
             return ACROSS if is_across(t) and nest.kept == tuple(range(len(t.sizes) - 1)) else None
         if t.sizes == nest.sizes:
             return FULL
         if nest.kept is not None and t.sizes == tuple(nest.sizes[k] for k in nest.kept):
             return OUTER
         return None
+
+    def _is_part(self, t: Task, nest: Nest) -> bool:
+        """Whether a sum keeps the first of the inner loops too, as those of a group's channels."""
+        if nest.kept is None or not {*nest.kept} < {*t.kept} or is_across(t):
+            return False
+        part = tuple(k for k in t.kept if k not in nest.kept)
+        inner = tuple(k for k in range(len(nest.sizes)) if k not in nest.kept)
+        return part == inner[:len(part)] and nest.part in ((), part)
 
     def _fits(self, t: Task, nest: Nest) -> bool:
         """Put t into the nest if it may be there."""
@@ -138,10 +152,13 @@ class Fuse(Tasks):
         for k, sizes in t.cuts.items():
             if cuts.setdefault(loops[k], sizes) != sizes:
                 return False
+        if cuts and PART in (role, *nest.role.values()):
+            return False
         if len(nest.sizes) - 1 in cuts and ACROSS in (role, *nest.role.values()):
             return False
         for d, index in t.reads:
-            if d in nest.role and not self._own(index, nest.role[d], role, nest):
+            if d in nest.role and (d.kind == "put" or not self._own(
+                    index, nest.role[d], role, nest)):  # what is put is read from memory
                 return False
         if not self._apart(t, role, nest):
             return False
@@ -151,7 +168,7 @@ class Fuse(Tasks):
 
     def _own(self, index: Index | None, role: str, reader: str, nest: Nest) -> bool:
         """Whether a task of this nest is read where it was computed, in the same round."""
-        if index is None or role == ACROSS or (reader == OUTER and role == FULL):
+        if index is None or role in (ACROSS, PART) or (reader == OUTER and role == FULL):
             return False
         every = range(len(nest.sizes)) if role == FULL else nest.outer()
         expected = [(place if reader == OUTER else loop, nest.sizes[loop])

@@ -19,9 +19,9 @@ COLUMN = 76
 """Where the lines of Python stand beside the formulas, at the latest."""
 
 
-def listing(program: Assembly) -> str:
-    """The text of ``print(step.program())``."""
-    names = Names(program)
+def listing(program: Assembly, names: Names | None = None) -> str:
+    """The text of ``print(step.program())``; ``names`` then knows all that stand in it."""
+    names = names or Names(program)
     steps = []
     first: dict[str, int] = {}
     codes = {id(nest): name for nest, name in program.nests}

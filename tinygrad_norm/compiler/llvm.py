@@ -14,7 +14,7 @@ from typing import Any
 from .across import Across
 from .axes import Loop
 from .formula import Sum, Totals
-from .fuse import OUTER, SUM
+from .fuse import OUTER, PART, SUM
 from .task import Task
 
 RUN = 64
@@ -106,25 +106,31 @@ class Writer(Across):
     # -- passes ------------------------------------------------------------------------------------
 
     def _passes(self) -> None:
-        nest = self.nest
-        for p in range(max(nest.passes.values(), default=0) + 1):
+        nest, last = self.nest, max(self.nest.passes.values(), default=0)
+        for p in range(last + 1):
+            self.is_last = 0 < p == last and not self.vector.outer
             now = [t for t in nest.tasks if nest.passes[t] == p and nest.role[t] != OUTER]
             self.now = p
             if not now:
                 continue
             sums = [Sum(t) for t in now if nest.role[t] == SUM]
+            self.parts = [Sum(t) for t in now if nest.role[t] == PART]
             across = [s for s in self.across if s.task in now]
             stores = [t for t in now if t.kind != "reduced"]
             totals = self._nested(self.loops.inner, sums, across, stores)
-            for s, (total, dtype) in zip(sums, totals, strict=True):
-                v, index = s.task.value, self.loops.result_index(s.task)
-                if not self.vector.outer:
-                    total, dtype = self._across_lanes(s, total, dtype)
-                result = self.cast((total, self.vector.outer), dtype, v.dtype, self.depth)
-                self.memo[-1][v.id, index] = result
-                self.store(self.loops.buffer(v), index, result)
+            self._summed(sums, totals)
         for t, value in self._values([t for t in nest.tasks if nest.role[t] == OUTER]):
             self.store(self.loops.target(t), self.loops.index(t), value)
+
+    def _summed(self, sums: list[Sum], totals: Totals) -> None:
+        """Store what was added up."""
+        for s, (total, dtype) in zip(sums, totals, strict=True):
+            v, index = s.task.value, self.loops.result_index(s.task)
+            if not self.vector.outer:
+                total, dtype = self._across_lanes(s, total, dtype)
+            result = self.cast((total, self.vector.outer), dtype, v.dtype, self.depth)
+            self.memo[-1][v.id, index] = result
+            self.store(self.loops.buffer(v), index, result)
 
     def _values(self, tasks: list[Task]) -> list[tuple[Task, tuple[str, bool]]]:
         """What tasks store: all is computed before anything is stored."""
@@ -139,9 +145,13 @@ class Writer(Across):
         if not further:
             return self._innermost(loop, sums, across, stores)
 
+        parts = self.parts if loop.part and not further[0].part else []
+
         def body(i: str, phis: list[str]) -> list[str]:
             loop.name, loop.depth = i, self.depth
-            return self._added(sums, phis, self._nested(further, sums, across, stores))
+            totals = self._nested(further, [*sums, *parts], across, stores)
+            self._summed(parts, totals[len(sums):])
+            return self._added(sums, phis, totals[:len(sums)])
 
         news = self._loop("0", self.size(loop.size), 1, body, self._carried(sums, wide=True))
         return [(new, s.wide) for s, new in zip(sums, news, strict=True)]

@@ -28,6 +28,8 @@ class Memory(Text):
     """
 
     mask: str | None = None
+    is_last = False
+    """Whether a pass is written that is the last of several."""
 
     def __init__(self, nest: Nest, fuse: Fuse, buffers: dict[Any, Buffer], lanes: int,
                  general: bool) -> None:
@@ -133,6 +135,8 @@ class Memory(Text):
             name = self.put(f"load {t}, ptr {at}, align {size}", depth)
         elif along == 1 and self.mask is None:
             name = self.put(f"load {many}, ptr {at}, align {size}", depth)
+            if self.is_last and buffer.large:
+                self._fetch(buffer, index, at, depth)
         elif along == 1:
             name = self.call(f"llvm.masked.load.v{self.lanes}{short}.p0", [
                 f"ptr {at}", f"i32 {size}", f"<{self.lanes} x i1> {self.mask}",
@@ -145,6 +149,22 @@ class Memory(Text):
             kind, zero = (many, "zeroinitializer") if vector else (t, "0")
             name = self.put(f"icmp ne {kind} {name}, {zero}", depth)
         return name, vector
+
+    def _fetch(self, buffer: Buffer, index: Index, at: str, depth: int) -> None:
+        """Have the same place of the next round brought to the cache, while this one, which is
+        there, is gone through for the last time."""
+        _, strides = steps(index, buffer.strides)
+        stride = strides.get(self.loops.atom_of.get(self.loops.outer[-1])) if self.loops.outer \
+            else None
+        if not stride:
+            return
+        size = buffer.dtype.itemsize
+        next_ = self.put(f"getelementptr {self.memory_type(buffer.dtype)}, ptr {at}, i64 "
+                         f"{self.size(stride)}", depth)
+        for line in range(0, self.lanes * size, 64):
+            place = self.put(f"getelementptr i8, ptr {next_}, i64 {line}", depth)
+            self.call("llvm.prefetch.p0", [f"ptr {place}", "i32 0", "i32 3", "i32 1"], "void",
+                      depth)
 
     def store(self, buffer: Buffer, index: Index, value: tuple[str, bool]) -> None:
         """Write an element, or a vector of them."""
@@ -176,9 +196,11 @@ class Memory(Text):
     def _is_streamed(self, buffer: Buffer, index: Index) -> bool:
         """Whether to write past the cache: of large results, whose vectors all begin at a multiple
         of 64 bytes."""
+        if not buffer.large or not isinstance(buffer.key, tuple) or buffer.key[0] != "result":
+            return False
         offset, strides = steps(index, buffer.strides)
         line = 64 // buffer.dtype.itemsize
-        return buffer.stream and self.lanes % line == 0 and offset % line == 0 and all(
+        return self.lanes % line == 0 and offset % line == 0 and all(
             stride % line == 0 for atom, stride in strides.items()
             if self.loops.loop_of[atom] is not self.vector)
 
@@ -198,10 +220,15 @@ WITHIN = object.__basicsize__
 """Where an object of NumPy's array class holds the address of its values: it is the first thing
 after what every object begins with (``PyArrayObject_fields`` in NumPy's C API)."""
 
+FLAGS = WITHIN + 48
+"""Where it has its flags, the first of which is whether it is contiguous."""
+
 
 @cache
 def is_as_expected() -> bool:
     """Whether this Python and this NumPy lay out arrays so."""
-    array = np.zeros(3)
-    return sys.implementation.name == "cpython" and ctypes.c_size_t.from_address(
-        id(array) + WITHIN).value == array.__array_interface__["data"][0]
+    array = np.zeros((3, 2))
+    flags = [ctypes.c_int.from_address(id(a) + FLAGS).value & 1 for a in (array, array.T)]
+    at = ctypes.c_size_t.from_address(id(array) + WITHIN).value
+    return (sys.implementation.name == "cpython" and flags == [1, 0]
+            and at == array.__array_interface__["data"][0])

@@ -11,16 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from . import machine, pool, products
+from . import entry, machine, pool, products
 from .assembly import STREAMED, Assembly
 from .block import LINE, address
 from .calls import Calls
 from .listing import listing
+from .notation import plural
 from .recording import Recording, Slot
+from .task import Task
 
 
 class Program(Assembly):
-    """Runs a recording as loops. Args, Raises: as for Assembly."""
+    """Runs a recording as loops. Args, Raises: as for Assembly.
+
+    makers:   make the arrays that the outputs are written to
+    written:  which of the inputs are
+    quick:    ``entry.text``'s function, where there is one: who calls it calls nothing else, and
+              Python's lock keeps others out of the table
+    """
 
     def __init__(self, recording: Recording, *, states: int = 0, general: bool = False) -> None:
         super().__init__(recording, states=states, general=general)
@@ -29,6 +37,12 @@ class Program(Assembly):
 
     def __str__(self) -> str:
         return listing(self)
+
+    def words(self) -> str:
+        """What the calls became."""
+        products = sum(isinstance(one, Task) and one.kind == "product" for one in self.order)
+        return (f"run as {plural(len(self.nests), 'nest')} of loops, "
+                f"{plural(products, 'product')} and {plural(len(self.calls), 'other call')}")
 
     def _bind(self) -> None:
         """Machine code, the table, and the calls of NumPy's."""
@@ -43,13 +57,18 @@ class Program(Assembly):
         self._fill(inputs)
         self._held: list[Any] = [None] * len(inputs)
         self._ran_once = False
-        self._back = [inputs[slot] for slot in self.fuse.written if slot in inputs]
+        self.written = [inputs[slot] for slot in self.fuse.written if slot in inputs]
         self._numpy = Calls(self.fuse, self.block, inputs, self._constants, {*self.new})
         self._calls = [self._numpy.prepared(t, partial(self._moved, self._where.get(
             t.value.id, []))) for t in self.calls]
-        self._made = [(maker(v.shape, v.dtype), self._where.get(("result", v.id), []))
-                      for v in self.new.values()]
-        self._is_plain = not self.calls and self.outputs == [*self.new.values()]
+        shapes = [v.shape for v in (self.outputs if self.is_plain else self.new.values())]
+        self._made = [(maker(shape, v.dtype), self._where.get(("result", v.id), []))
+                      for v, shape in zip(self.new.values(), shapes, strict=True)]
+        self.makers = [make for make, _ in self._made]
+        self.quick: Callable[..., int] | None = None
+        if (self.general and self.is_plain and not self.is_shared and not self._renewed
+                and entry.is_possible()):
+            self.quick, self._alive = entry.entry(self.code.address("call"), self._entries)
         self._results = [self._numpy.result(v, self.outputs[:i])
                          for i, v in enumerate(self.outputs)]
 
@@ -122,7 +141,7 @@ class Program(Assembly):
                     entries[k] = id(array)
             self._ran_once = not copied
             results: list[np.ndarray] | None = new
-            if self._is_plain:
+            if self.is_plain:
                 if self._functions[0](self._table_at):
                     results = None
             else:
@@ -148,7 +167,7 @@ class Program(Assembly):
         time."""
         for i, array in enumerate(arrays):
             if array is not self._held[i]:
-                if i in self._back:
+                if i in self.written:
                     array[...] = self._held[i]
                 self._held[i] = None
 

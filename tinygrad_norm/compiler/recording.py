@@ -43,8 +43,9 @@ class Question(RuntimeError):
     def __init__(self, what: str, cure: str = ASK_LATER) -> None:
         self.what, self.where = what, frames()
         (file, line), _ = self.where
-        super().__init__(f"{file}:{line}: {what} is asked for, which is not known when a step is "
-                         f"compiled; {cure}")
+        verb = "are" if what.startswith("the values") else "is"
+        super().__init__(f"{file}:{line}: {what} {verb} asked for, which {verb} not known when a "
+                         f"step is compiled; {cure}")
 
 
 def call(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from .index import NONE, Element, Index
 from .values import Value
 
-LONG = 1 << 18
-"""So many bytes, of more than 256 rows, are summed along the rows as they lie in memory; fewer
+LONG, MANY = 1 << 18, 256
+"""So many bytes, of more than so many rows, are summed along the rows as they lie in memory; fewer
 column by column, as they are in the cache."""
 
 
@@ -75,4 +75,4 @@ def is_across(t: Task) -> bool:
         return False
     dtype = t.value.args[0].dtype
     return (dtype.kind == "f" and len(t.sizes) > 1 and t.kept == (len(t.sizes) - 1,)
-            and math.prod(t.sizes[:-1]) > 256 and math.prod(t.sizes) * dtype.itemsize >= LONG)
+            and math.prod(t.sizes[:-1]) > MANY and math.prod(t.sizes) * dtype.itemsize >= LONG)

@@ -6,10 +6,11 @@ result. All else is computed where it is used.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from .index import Index, Keep, Split, below, stored, view
-from .task import Task
+from .task import LONG, MANY, Task
 from .values import Value, Values
 
 COST = {"exp": 10, "log": 10, "tanh": 14, "expm1": 12, "log1p": 12, "divide": 3, "sqrt": 3}
@@ -135,16 +136,33 @@ class Tasks:
             for x in v.args:
                 if len(users[x.id]) < 2:
                     users[x.id] |= own
-        cost: dict[int, int] = {}
+        cost: dict[int, float] = {}
         for v in ordered:
             if v.id in self.tasks or v.op in ("input", "const", "number", "iota"):
                 cost[v.id] = 0
                 continue
             own_cost = COST.get(v.attr, 1) if v.op == "map" else 0
-            cost[v.id] = min(own_cost + sum(cost[x.id] for x in v.args), 10 * DEAR)
+            size = math.prod(v.shape) or 1  # what stands beside many values is computed once
+            cost[v.id] = min(own_cost + sum(cost[x.id] * min(math.prod(x.shape) / size, 1)
+                                            for x in v.args), 10 * DEAR)
             if len(users[v.id]) > 1 and cost[v.id] > DEAR and v.op == "map":
                 self.task(v, "root")
                 cost[v.id] = 0
+        for v in ordered:
+            if v.op == "map" and v.id not in self.tasks:
+                self._along(v, cost)
+
+    def _along(self, v: Value, cost: dict[int, float]) -> None:
+        """Keep a row that stands beside the many rows of a large array: it would be computed again
+        with each of them."""
+        count = math.prod(v.shape)
+        for x in v.args:
+            if (x.shape and x.shape[-1] == math.prod(x.shape) == v.shape[-1] > 1
+                    and count > MANY * v.shape[-1] and count * v.dtype.itemsize >= LONG):
+                while x.op in ("moved", "reshaped", "spread"):
+                    x = x.args[0]
+                if cost[x.id]:
+                    self.needed(x)
 
     def _stated(self) -> None:
         """A state is written by the task that computes its new value."""

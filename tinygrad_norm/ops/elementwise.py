@@ -11,6 +11,7 @@ from ..autograd.op import primitive
 from ..backend import normal
 from ..backend.array import Array, array_module
 from ..backend.choose import implements, kernel
+from ..backend.large import looped
 from ..errors import DtypeError
 from .choice import equal, greater_equal, logical_and, masked, where
 
@@ -289,4 +290,7 @@ def numpy_positive(x: np.ndarray) -> np.ndarray:
     return np.maximum(x, np.zeros(x.shape, x.dtype))
 
 
-relu.gradient(x=lambda dy, y: masked(dy, y > 0))
+@relu.gradient_of("x")
+@looped
+def relu_dx(dy: Any, y: Any) -> Any:
+    return masked(dy, y > 0)

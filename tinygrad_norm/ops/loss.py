@@ -59,6 +59,7 @@ def among_classes(x: Array, labels: Array, share: Any) -> tuple[Array, Array]:
 
 
 @cross_entropy.gradient_of("x")
+@looped
 def cross_entropy_dx(dloss: Any, dg: Any, x: Any, share: Any, g: Any) -> Any:
     """dx = dloss share g + p (dg - Σ dg p), with p = softmax(x)"""
     dx = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,20 @@ def symbol(lines: list[Line], name: str, is_number: bool = False) -> Symbol:
     new.made = new.last = new.due = -1
     new.home = None
     return new
+
+
+@cache
+def written(rule: Rule) -> Callable[..., None]:
+    """A step of a rule as a formula that writes: into the parameter and its states."""
+
+    def step(p: Array, g: Array, *states: Array, **settings: Any) -> None:
+        change, *news = rule(p, g, *states, **settings)
+        p -= change
+        for old, new in zip(states, news, strict=False):
+            old[...] = new
+
+    step.__name__ = rule.__name__
+    return step
 
 
 @dataclass(frozen=True)

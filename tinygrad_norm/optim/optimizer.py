@@ -17,7 +17,7 @@ from ..tensors.tensor import Tensor
 from .blocks import Blocks, fit
 from .groups import Group as Group
 from .groups import new_group, plain
-from .in_place import InPlace, in_place
+from .in_place import InPlace, in_place, written
 from .saved import STEP, elsewhere, fitting, matched
 from .together import Together, side_by_side
 
@@ -214,7 +214,7 @@ class Optimizer:
         if large.update is None or not fit(*arrays) or len({a.dtype for a in arrays}) > 1:
             return False
         assert self.rule is not None
-        return large.update(self.rule, arrays, numbers, settings)
+        return large.update(written(self.rule), arrays, numbers, settings)
 
     def _lay_out(self, i: int, at: Iterable[int]) -> None:
         """Let the small parameters at these places of a group, whose states are new, be updated

@@ -6,6 +6,7 @@ Names come from users: every one passes through :func:`escaped` before it stands
 from __future__ import annotations
 
 import math
+from textwrap import wrap
 from typing import Any
 
 from .details import printable, shortened
@@ -134,6 +135,8 @@ class Looks:
 
     def _words(self, edge: GraphEdge) -> list[str]:
         a = edge.attributes
+        if "arrays" in a:
+            return [escaped(part) for line in a["arrays"] for part in wrap(line, 24)]
         first = [escaped(edge.output)] if edge.output else []
         if "names" in self.show and a.get("name"):
             first.append(f"<b>{escaped(a['name'])}</b>")

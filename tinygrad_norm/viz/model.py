@@ -49,7 +49,8 @@ class GraphNode:
     of:          of a node of the backward pass the index of the node whose gradient it computes
     attributes:  ``parameters`` (how many numbers), ``saved`` (bytes kept for the backward pass),
                  ``nonfinite`` (``origin`` or ``path``), ``type`` and ``operations`` of a box,
-                 ``backward`` (a box or a constant of the backward pass)
+                 ``backward`` (a box or a constant of the backward pass); of a compiled step
+                 ``names`` (what a folded box stands for, or writes)
     """
 
     kind: str
@@ -77,7 +78,8 @@ class GraphEdge:
     operand:     which input of the target it is
     attributes:  ``name`` (dotted, of the module that returned it), ``dtype``, ``mean``, ``std``,
                  ``nonfinite`` (``nan``, ``inf``), ``gradient`` (the norm of what flows back along
-                 it), ``nonfinite_gradient``
+                 it), ``nonfinite_gradient``; of a compiled step ``arrays`` (names and shape of
+                 all that go this way, one shape a line)
     """
 
     source: int

@@ -89,8 +89,9 @@ def steps_of(node: Node, values: Values | None) -> Steps:
     called = {"mu": "mean", "xmu": "xc"} | ({list(found)[-1]: "y"} if "y" in outputs else {})
     return Steps(
         tracing, {tracing.index[key]: i for key, i in numbers.items() if key in tracing.index},
-        {called.get(name, name): (tracing.index[value.edge[0]], name)
-         for name, value in found.items()},
+        {name: (tracing.index[found[step].edge[0]], step) for name, step in (
+            *[("rest", "mu")] * ("mu" in found and "rest" in outputs),  # the last is the result
+            *((called.get(step, step), step) for step in found))},
         {} if "xmu" in found else {"xc": 0}, outputs[0])
 
 

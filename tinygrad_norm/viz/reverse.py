@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.graph import Node, Value, tick, wrap
-from ..autograd.mode import ANOMALY, GRAD, STATISTICS, Mode
+from ..autograd.mode import ANOMALY, GRAD, STATISTICS, STEPS, Mode
 from ..autograd.observer import Observer
 from ..autograd.walk import walk
 from ..backend.array import array_module
@@ -22,7 +22,7 @@ from ..backend.array import array_module
 class recorded(Mode):
     """What is run to be drawn is recorded, moves no statistics, and NaN in it is no error."""
 
-    on = GRAD
+    on = GRAD | STEPS
     off = ANOMALY | STATISTICS
 
 

@@ -104,6 +104,8 @@ def _node(graph: Graph, index: int, given: dict[int, list[GraphEdge]]) -> list[s
     shapes = list(dict.fromkeys(shape_of(edge) for edge in given.get(index, [])))
     text = f"{name_of(node)}: {', '.join(words)}" if name_of(node) != kind else kind
     told = ", ".join(shapes[:4])
+    if "names" in node.attributes:
+        return [text, *node.attributes["names"]]
     if node.kind in (PARAMETER, BUFFER, INPUT):
         return [f"{text} {told}".rstrip()]
     return [text, f"gives {told}"] if told else [text]
@@ -114,6 +116,8 @@ def _edge(graph: Graph, edge: GraphEdge | None) -> str:
         return ""
     ends = f"{name_of(graph.nodes[edge.source])} → {name_of(graph.nodes[edge.target])}"
     dtype = edge.attributes.get("dtype")
+    if "arrays" in edge.attributes:
+        return f"{ends}: {', '.join(edge.attributes['arrays'])}"
     return " ".join(filter(None, [f"{ends}:", edge.output, shape_of(edge), dtype]))
 
 

@@ -3,6 +3,7 @@
     lesson.py     Lesson: what a script logs, draws and claims, and the files that it leaves
     claim.py      Claim: shown or not, computed from a value for each seed
     training.py   digits, fit, evaluate
+    again.py      a step compiled once for all networks of a kind
     networks.py   mlp, cnn, Transformer, with a normalization by name; he_weights
     plot.py       lines over several seeds, with their spread; bars; a bowl and a path in it
     running.py    main: a lesson as a command

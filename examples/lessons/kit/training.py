@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tinygrad_norm import Generator, Tensor, isfinite, no_grad
-from tinygrad_norm import compile as compiled
 from tinygrad_norm.backend.choose import expect
 from tinygrad_norm.compiler import machine
 from tinygrad_norm.data import DataLoader, Standardize, TensorDataset, datasets, random_split
@@ -18,9 +17,11 @@ from tinygrad_norm.nn import Conv2d, Module
 from tinygrad_norm.nn import functional as F
 from tinygrad_norm.optim import SGD, Optimizer
 
+from .again import kept
+
 WORTH = 100
-"""From so many steps on they are compiled, if llvmlite is there: recording one takes as long as 50
-to 80 of them."""
+"""From so many steps on they are compiled the first time, if llvmlite is there: recording one takes
+as long as 50 to 80 of them."""
 
 
 def digits(
@@ -70,10 +71,10 @@ def fit(
     if not isinstance(data, DataLoader):
         data = DataLoader(data, min(batch_size, len(data)), shuffle=True, drop_last=True)
     losses = np.full(steps, np.nan)
-    take = _step(model, optimizer, criterion)
-    if steps >= WORTH and machine.available() and _is_looped(model):
-        take = compiled(take)
     model.train()
+    looped = machine.available() and _is_looped(model) and not optimizer.state
+    take = (kept(_step, model, optimizer, criterion, now=steps >= WORTH) if looped
+            else _step(model, optimizer, criterion))
     with _quietly():
         for step, (x, y) in zip(range(steps), _forever(data), strict=False):
             losses[step] = take(x, y).item()

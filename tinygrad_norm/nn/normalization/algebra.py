@@ -1,6 +1,6 @@
 """What every norm is made of: standardizing, moments and their merging, statistics applied.
 
-    standardize(x, weight, bias)   (y, xc, mean, var): with the moments of x itself
+    standardize(x, weight, bias)   (y, rest, mean, var): with the moments of x itself
     deviation(x)                   (√(var + eps), var), for norms that divide by several of them
     apply_statistics(x, mean, …)   y, with moments that are given
     moments(x), merge(parts)       what is known of values, and of several parts together
@@ -84,8 +84,9 @@ standardize: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = partial(
     in_range, ops.normalize, (0, 1, 1, 2))
 """``standardize(x, weight, bias, *, axes, eps, centred=True, beside=None, groups=None)``.
 
-(y, xc, mean, var): the core of every norm. weight and bias are None or shaped to stand beside x;
-``beside`` is that shape, where they are (C,). float16 gives y in float16, the others in float32.
+(y, rest, mean, var), as ``ops.normalize``: the core of every norm. weight and bias are None or
+shaped to stand beside x; ``beside`` is that shape, where they are (C,). float16 gives y in float16,
+the others in float32.
 """
 
 
