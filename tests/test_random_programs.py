@@ -26,7 +26,7 @@ def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     draws = Draws(source.randrange)
     arrays = [draws.array(seed * 7 + k) for k in range(1 + source.randrange(3))]
     monkeypatch.setattr(task, "LONG", source.choice((0, 1 << 18)))
-    monkeypatch.setattr(assembly, "SHARED", source.choice((0, 1 << 16)))
+    monkeypatch.setattr(assembly, "SHARED", source.choice((0, 1 << 20)))
     monkeypatch.setattr(assembly, "LANES", source.choice((32, 8, 4)))
     streamed = source.choice((1 << 8, 1 << 22))
     for module in (assembly, program):

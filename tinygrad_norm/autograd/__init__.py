@@ -7,16 +7,13 @@
     backward.py, functional.py          ``backward``, ``grad``; products with Jacobians
     function.py                         operations of the user's own
     mode.py, anomaly.py, promotion.py   what is recorded, searched for NaN, cast
-    fused.py                            rules on large arrays, recorded as one operation
     gradcheck.py                        gradients against finite differences
 """
 
 from .. import public
-from ..backend import large
 from . import functional
 from .backward import backward, grad
 from .function import Function, FunctionCtx
-from .fused import fused
 from .gradcheck import GradcheckError, gradcheck, gradgradcheck
 from .graph import Node, Value
 from .mode import (
@@ -47,5 +44,4 @@ __all__ = [
     "set_grad_enabled",
 ]
 
-large.fused, large.tensors = fused, Value
 public.publish(globals())

@@ -28,7 +28,7 @@ fused: Any = None
 """``fused(function, args, settings)`` does it for tensors, as one operation of their graph;
 NotImplemented where these are to be operations of their own."""
 tensors: Any = ()
-"""The class of tensors. This and ``fused`` are told by ``autograd``."""
+"""The class of tensors. This and ``fused`` are told by ``ops.fused``."""
 
 update: Callable[..., bool] | None = None
 """``update(function, arrays, numbers, settings)`` does what ``function(*arrays, **numbers,

@@ -23,10 +23,11 @@ from .recording import Recording, Slot, Unsupported
 from .task import Task
 from .values import Value
 
-SHARED = 1 << 16
-"""A nest of so many elementary steps is shared between threads; waking one costs about 5 µs."""
-ALONE = 1 << 20
-"""The same of a nest on its own, outside of a compiled step: the threads are asleep then."""
+SHARED = 1 << 20
+"""A nest of so much work, some 20 µs, is shared between threads."""
+ALONE = 1 << 22
+"""The same of a nest on its own, outside of a compiled step: the threads are asleep then,
+and waking one takes some 25 µs."""
 MANY = 64
 """In at most so many pieces."""
 STREAMED = 1 << 22

@@ -12,10 +12,13 @@ import numpy as np
 from .fuse import ACROSS, OUTER, Fuse, Nest
 from .index import Index, steps, strides_of
 from .task import Task, indexed
+from .tasks import COST
 from .values import Value
 
 CHUNKS = 16
 """Sums across rounds are added in at most so many parts, which threads share."""
+ACCESS = 8
+"""What a step reads or writes costs as much as so many additions."""
 BLOCK = 64
 """So many rounds are added in float32; the sums of such blocks in float64."""
 
@@ -49,6 +52,7 @@ class Loops:
     inner:   those within a round, the innermost last
     vector:  the one that vectors run along, ``lanes`` values at a time
     rounds:  how often the outer loops run; ``strips`` of them for each value of the others
+    work:    of all steps, in additions; 64 of them take about 1 ns
     chunks:  of how many rounds one part of the sums across rounds is made, and how many parts
     """
 
@@ -104,9 +108,20 @@ class Loops:
         self.strips = -(-self.vector.size // self.lanes) if self.vector.outer else 1
         self.rounds = math.prod(loop.size for loop in self.outer) * self.strips
         self.work = math.prod(loop.size for loop in self.loops) * (
-            1 + max(nest.passes.values(), default=0)) * len(nest.tasks)
+            ACCESS * len(accesses) + self._cost())
         self.chunk = max(BLOCK, -(-self.rounds // CHUNKS)) if across else 1
         self.chunks = -(-self.rounds // self.chunk)
+
+    def _cost(self) -> int:
+        """How many additions one step takes, as much as that is known."""
+        found: dict[int, int] = {}
+        todo = [v for t in self.nest.tasks for v, _ in self.fuse.first_read(t, self.index(t))]
+        while todo:
+            v = todo.pop()
+            if v.id not in found and v.id not in self.fuse.tasks:
+                found[v.id] = COST.get(v.attr, 1) if v.op == "map" else 0
+                todo += v.args
+        return len(self.nest.tasks) + sum(found.values())
 
     # -- what is read and written ------------------------------------------------------------------
 

@@ -69,8 +69,9 @@ class Formula:
                 return i
         if type(result) is not Traced:
             raise Unsupported(f"a result of the class {type(result).__name__}")
-        recording.outputs.append(result.slot)
-        return len(given) + len(recording.outputs)
+        if result.slot not in recording.outputs:
+            recording.outputs.append(result.slot)
+        return len(given) + 1 + recording.outputs.index(result.slot)
 
     def _quickly(self, arrays: Sequence[np.ndarray], numbers: Sequence[Any]
                  ) -> list[np.ndarray] | None:

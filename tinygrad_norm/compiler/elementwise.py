@@ -150,10 +150,11 @@ class Arithmetic:
 
     def _extreme(self, name: str, a: str, b: str) -> str:
         if self.is_float:
-            if b.startswith(("0x", "<")) and "0x7FF8" not in b:  # a number: NaN of a stays
-                how = "olt" if name == "max" else "ogt"
-                return self.select(self.compare(how, a, b), b, a)
-            return self.intrinsic(f"{name}imum", a, b)
+            how = "olt" if name == "max" else "ogt"
+            most = self.select(self.compare(how, a, b), b, a)  # NaN of a stays
+            if b.startswith(("0x", "<", "zero")) and "0x7FF8" not in b:  # b is a number
+                return most
+            return self.select(self.compare("uno", b, b), b, most)
         if self.dtype.kind == "b":
             return self.op("or" if name == "max" else "and", a, b)
         return self.intrinsic(f"{'s' if self.dtype.kind == 'i' else 'u'}{name}", a, b)

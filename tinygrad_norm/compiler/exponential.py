@@ -25,13 +25,6 @@ class Operation(Arithmetic):
         return self.as_float(self.int_op("shl", self.int_op("add", n, self.i(self.bias)),
                                          self.i(self.mantissa_bits)))
 
-    def scaled(self, y: str, n: str) -> str:
-        """y 2**n, in two steps: for results that are no normal numbers."""
-        half = self.int_op("ashr", n, self.i(1))
-        rest = self.int_op("sub", n, half)
-        return self.op("fmul", self.op("fmul", y, self.power_of_two(half)),
-                       self.power_of_two(rest))
-
     def _normal(self, x: str) -> tuple[str, str]:
         """(x or x 2**64, 0 or -64): a number below the normal ones is brought among them."""
         tiny = self.compare("olt", self.intrinsic("fabs", x),
@@ -70,15 +63,14 @@ class Operation(Arithmetic):
     # -- exp and log -------------------------------------------------------------------------------
 
     def _reduced(self, x: str) -> tuple[str, str]:
-        """(r, n): x = n ln 2 + r, |r| <= ln 2 / 2."""
+        """(r, n + 2 bias): x = n ln 2 + r, |r| <= ln 2 / 2; of the second the lowest bits."""
         single = self.dtype.itemsize == 4
-        magic = self.c(12582912.0 if single else 6755399441055744.0)
+        magic = self.c((12582912.0 if single else 6755399441055744.0) + 2 * self.bias)
         t = self.fma(x, self.c(1 / math.log(2)), magic)
         n = self.op("fsub", t, magic)
         high, low = (0.693145751953125, 1.42860682030941723212e-6) if single else (
             0.6931471803691238, 1.9082149292705877e-10)
-        r = self.fma(n, self.c(-low), self.fma(n, self.c(-high), x))
-        return r, self.put(f"fptosi {self.t} {n} to {self.it}")
+        return self.fma(n, self.c(-low), self.fma(n, self.c(-high), x)), self.as_int(t)
 
     def _clamped(self, x: str) -> str:
         limit = 120.0 if self.dtype.itemsize == 4 else 800.0
@@ -97,19 +89,21 @@ class Operation(Arithmetic):
         p = self._poly(r, [1 / math.factorial(k) for k in range(degree, 1, -1)])
         return self.fma(self.op("fmul", r, r), p, r)
 
-    def _whole(self, x: str) -> tuple[str, str, str]:
-        """(x clamped, e**r - 1, n); NaN as 0 where it becomes an integer."""
-        y = self._clamped(x)
-        r, n = self._reduced(self.select(self.compare("uno", y, y), self.c(0), y))
-        return y, self._small_expm1(r), n
-
     def _exp(self, x: str) -> str:
-        _, p, n = self._whole(x)
-        y = self.scaled(self.op("fadd", p, self.c(1)), n)
-        return self.select(self.compare("uno", x, x), x, y)
+        """(1 + (e**r - 1)) 2**n, in two steps: for results that are no normal numbers. NaN stays:
+        it is in r."""
+        r, n = self._reduced(self._clamped(x))
+        half = self.int_op("lshr", n, self.i(1))
+        rest = self.int_op("sub", n, half)
+        one, other = (self.as_float(self.int_op("shl", k, self.i(self.mantissa_bits)))
+                      for k in (half, rest))
+        return self.op("fmul", self.fma(self._small_expm1(r), one, one), other)
 
     def _expm1(self, x: str) -> str:
-        _, p, n = self._whole(x)
+        r, n = self._reduced(self._clamped(x))
+        p = self._small_expm1(r)
+        n = self.int_op("sub", self.int_op("and", n, self.i(4 * self.bias + 3)),
+                        self.i(2 * self.bias))
         half = self.int_op("sub", n, self.i(1))  # 2**128 is out of range, twice 2**127 is not
         half = self.intrinsic("smin", half, self.i(self.bias), t=self.it)
         one = self.power_of_two(self.intrinsic("smax", half, self.i(2 - self.bias), t=self.it))

@@ -157,8 +157,8 @@ class Fuse(Tasks):
         if len(nest.sizes) - 1 in cuts and ACROSS in (role, *nest.role.values()):
             return False
         for d, index in t.reads:
-            if d in nest.role and (d.kind == "put" or not self._own(
-                    index, nest.role[d], role, nest)):  # what is put is read from memory
+            if d in nest.role and not self._beside(t, d, nest) and (
+                    d.kind == "put" or not self._own(index, nest.role[d], role, nest)):
                 return False
         if not self._apart(t, role, nest):
             return False
@@ -174,6 +174,14 @@ class Fuse(Tasks):
         expected = [(place if reader == OUTER else loop, nest.sizes[loop])
                     for place, loop in enumerate(every)]
         return plain_loops(index) == expected
+
+    def _beside(self, t: Task, d: Task, nest: Nest) -> bool:
+        """Whether t puts a part into what d has put one into, and no two of those that the nest
+        puts there have a value in common."""
+        return t.kind == d.kind == "put" and self.based[t.value.id] is d.value and all(
+            any(_is_disjoint(*both) for both in zip(spans(t), spans(u), strict=True))
+            for u in nest.tasks
+            if u.kind == "put" and self.owner(u.value) is self.owner(t.value))
 
     def _apart(self, t: Task, role: str, nest: Nest) -> bool:
         """State is written in place: whoever reads it in this nest must read it where it is
@@ -195,6 +203,21 @@ class Fuse(Tasks):
                 found[t] = max([found[t], *(found[u] for u in nest.readers.get(t.slot, ())
                                             if u in found)])
         nest.passes = found
+
+
+def spans(t: Task) -> list[range]:
+    """Of a part that is put, which places it takes along each axis."""
+    sizes = iter(t.source.shape)
+    return [range(start, start + step * (next(sizes) if kept else 1), step)
+            for start, step, kept in t.value.attr]
+
+
+def _is_disjoint(a: range, b: range) -> bool:
+    """Whether they are known to have no number in common: one lies before the other, or they are
+    apart by less than their common step."""
+    if a.step == b.step and (a.start - b.start) % a.step:
+        return True
+    return max(a[0], a[-1]) < min(b[0], b[-1]) or max(b[0], b[-1]) < min(a[0], a[-1])
 
 
 def plain_loops(index: Index) -> list[tuple[int, int]] | None:

@@ -25,6 +25,7 @@ index by arrays) stays a call.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -147,7 +148,7 @@ class Values:
         """x[index] of ints and slices, one for each axis."""
         entries, shape, is_whole = _basic(index, x.shape)
         if is_whole:
-            return x
+            return self.reshaped(x, shape)
         if x.op == "const":
             return self.const(x.attr, x.dtype, shape)
         return self.new("part", (x,), entries, shape, x.dtype)
@@ -155,9 +156,12 @@ class Values:
     def put(self, x: Value, index: tuple[Any, ...], value: Value) -> Value:
         """x, but for ``value`` at x[index]."""
         entries, shape, is_whole = _basic(index, x.shape)
-        if is_whole or 0 in shape:
-            return value if is_whole else x
-        return self.new("put", (x, self.spread(value, shape)), entries, x.shape, x.dtype)
+        if 0 in shape:
+            return x
+        value = self.spread(value, shape)
+        if is_whole:
+            return self.reshaped(value, x.shape)
+        return self.new("put", (x, value), entries, x.shape, x.dtype)
 
     def bits(self, x: Value, dtype: np.dtype) -> Value:
         return x if x.dtype == dtype else self.new("bits", (x,), None, x.shape, dtype)
@@ -280,7 +284,8 @@ def values_in(x: Any) -> Iterator[Value]:
 
 
 def _basic(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, tuple[int, ...], bool]:
-    """Of a basic index (start, step, is kept) for each axis; the part's shape; whether it is all.
+    """Of a basic index (start, step, is kept) for each axis; the part's shape; whether it is all
+    of the array, in order.
     """
     entries, part = [], []
     for i, n in zip(index, shape, strict=True):
@@ -291,7 +296,8 @@ def _basic(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, tuple[i
             part.append(count)
         else:
             entries.append((i % n, 1, False))
-    is_whole = tuple(part) == shape and all(entry[:2] == (0, 1) for entry in entries)
+    is_whole = math.prod(part) == math.prod(shape) and all(
+        entry[:2] == (0, 1) for entry in entries)
     return tuple(entries), tuple(part), is_whole
 
 

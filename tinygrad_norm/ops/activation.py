@@ -53,7 +53,8 @@ def elu_dx(dy: Any, x: Any, *, alpha: float) -> Any:
 def silu(x: Array) -> tuple[Array, Array]:
     """y = x s, s = sigmoid(x)"""
     module = array_module(x)
-    s = module.exp(module.minimum(x, 0)) / (1 + module.exp(-abs(x)))
+    e = module.exp(-abs(x))
+    s = module.where(x < 0, e, 1) / (1 + e)
     return x * s, s
 
 
@@ -118,7 +119,8 @@ def gelu_tanh(x: Array) -> tuple[Array, Array]:
     """y = x (1 + tanh u) / 2 = x s, s = sigmoid(2 u), u = √(2/π) (x + 0.044715 x³)"""
     module = array_module(x)
     v = (x * x * CUBE + 1) * x * (2 * ROOT)
-    s = module.exp(module.minimum(v, 0)) / (1 + module.exp(-abs(v)))  # 1 + tanh would cancel
+    e = module.exp(-abs(v))
+    s = module.where(v < 0, e, 1) / (1 + e)  # 1 + tanh would cancel
     return x * s, s
 
 

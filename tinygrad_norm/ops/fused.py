@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.anomaly import check_forward
+from ..autograd.broadcasting import unbroadcast
+from ..autograd.graph import Value, constant, wrap
+from ..autograd.mode import ANOMALY, GRAD, LOOKED_AT, STEPS, flags
+from ..autograd.op import Primitive
+from ..autograd.plan import Plan, Source, cell
+from ..autograd.record import record
+from ..autograd.walk import walk
 from ..backend import large
-from .anomaly import check_forward
-from .broadcasting import unbroadcast
-from .graph import Value, constant, wrap
-from .mode import ANOMALY, GRAD, LOOKED_AT, STEPS, flags
-from .op import Primitive
-from .plan import Plan, Source, cell
-from .record import record
-from .walk import walk
 
 Function = Callable[..., Any]
 Flags = tuple[bool, ...]
@@ -68,8 +68,8 @@ def _fits(arrays: Sequence[Any]) -> bool:
     """Whether loops are made for them, and worth it."""
     if not any(a.size >= FUSED for a in arrays):
         return False
-    dtype = arrays[0].dtype
-    return dtype.char in "fd" and all(type(a) is np.ndarray and a.dtype == dtype for a in arrays)
+    kind = np.ndarray, arrays[0].dtype  # host memory: loops are for the computer's own processors
+    return kind[1].char in "fd" and all((type(a), a.dtype) == kind for a in arrays)
 
 
 def _tensor(held: Sequence[Value], result: Any) -> Any:
@@ -157,3 +157,6 @@ def _placed(x: Any, tracked: bool) -> Any:
     leaf = wrap(Value.result_class, x)
     leaf.tracked = tracked
     return leaf
+
+
+large.fused, large.tensors = fused, Value
