@@ -46,6 +46,11 @@ def updates(array: Any) -> Callable[..., bool] | None:
     return elsewhere.get(array.__class__.__module__, (None, None))[1]
 
 
+def least(array: Any) -> int:
+    """From how many values on loops pay for arrays as this one: a GPU's kernel always does."""
+    return LARGE if type(array) is np.ndarray else 0  # host memory: as above
+
+
 def looped(function: F) -> F:
     """``function``, by loops where its first argument but None is a large array of NumPy's; where
     that is a tensor, as one operation.

@@ -190,7 +190,7 @@ class Optimizer:
             state.append(tensor.array)
             begun += 1
             complete = complete and tensor.array.dtype == dtype
-        if complete and array.size >= large.LARGE and self._looped(
+        if complete and array.size >= large.least(array) and self._looped(
                 (array, gradient, *state), numbers, settings):
             pass
         elif complete:
@@ -211,10 +211,13 @@ class Optimizer:
 
     def _looped(self, arrays: tuple[Array, ...], numbers: Group, settings: Group) -> bool:
         """Apply the rule to a large parameter by loops, where there are any."""
-        if large.update is None or not fit(*arrays) or len({a.dtype for a in arrays}) > 1:
+        update = large.updates(arrays[0])
+        if update is None or len({(type(a), a.dtype) for a in arrays}) > 1:
+            return False
+        if arrays[0].__class__ is np.ndarray and not fit(*arrays):  # host memory: of one order
             return False
         assert self.rule is not None
-        return large.update(written(self.rule), arrays, numbers, settings)
+        return update(written(self.rule), arrays, numbers, settings)
 
     def _lay_out(self, i: int, at: Iterable[int]) -> None:
         """Let the small parameters at these places of a group, whose states are new, be updated

@@ -148,6 +148,10 @@ def update(momentum: Any, *updates: Update) -> Any:
     keeper, spread, _ = moves[-1]
     array, flat = keeper.array, spread.reshape(-1)
     ask = expect(type(array))
+    if ask is None and len(moves) == 2 and momentum.__class__ is float:
+        taken = _selected(moves[0], moves[1], momentum)
+        if taken is not None:
+            return taken
     if (ask is None or array.ndim > 1 or flat.size != array.size
             or flat.dtype is not array.dtype or not ask(flat.max(initial=0.0) < FAR)):
         return _write_if_finite(updates, momentum, ask)
@@ -178,6 +182,38 @@ def _both(
     """What :func:`update` does to two buffers, as a formula."""
     mean[...] = mean * keep + m.reshape(mean.shape) * share
     var[...] = var * keep + v.reshape(var.shape) * of_var
+
+
+def _selected(one: Any, other: Any, momentum: float) -> Any:
+    """Move two buffers on a device that is not asked; whether they were moved, as an array there.
+    None if nothing was done."""
+    (mean, m, share), (var, v, of_var) = one, other
+    arrays = mean.array, m, var.array, v
+    move = large.updates(arrays[0])
+    if move is None or m.size != mean.array.size or v.size != var.array.size:
+        return None
+    taken = array_module(m).empty((), dtype=bool)
+    if not move(_both_or_none, (*arrays, taken), {
+            "keep": 1 - momentum, "share": share, "of_var": of_var}, {}):
+        return None
+    for buffer in (mean, var):
+        buffer.written[0] = tick()
+    return taken
+
+
+def _both_or_none(
+    mean: Array, m: Array, var: Array, v: Array, taken: Array, *, keep: Any, share: Any,
+    of_var: Any,
+) -> None:
+    """What :func:`_write_if_finite` does to two buffers, as a formula."""
+    module = array_module(mean)
+    news = [old * keep + value.reshape(old.shape) * part
+            for old, value, part in ((mean, m, share), (var, v, of_var))]
+    fine = [(module.isfinite(new) | module.logical_not(module.isfinite(old))).all()
+            for old, new in zip((mean, var), news, strict=True)]
+    taken[...] = fine[0] & fine[1]
+    for old, new in zip((mean, var), news, strict=True):
+        old[...] = module.where(taken, new.astype(old.dtype), old)
 
 
 FAR = 2.0**80
