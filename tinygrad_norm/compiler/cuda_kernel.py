@@ -47,7 +47,7 @@ struct All { template <class T> __device__ T operator()(T a, T b) const { return
 // the total of X neighbouring threads, for each of them
 template <int X, class F, class T> __device__ T along(T v, F f) {
   for (int step = 1; step < (X < 32 ? X : 32); step *= 2)
-    v = f(v, __shfl_xor_sync(0xffffffffu, v, step));
+    v = f(v, T(__shfl_xor_sync(0xffffffffu, v, step)));
   if (X > 32) {
     __shared__ T warps[32];
     const int row = threadIdx.y * (X / 32);
