@@ -69,7 +69,7 @@ def test_a_step_has_no_more_launches() -> None:
     step = step_of("SGD")
     with cuda_on_cpu.counted() as count:
         step()
-    assert count.launches <= 266, count.events
+    assert count.launches <= 243, count.events
 
 
 def test_what_waits_is_counted() -> None:
