@@ -57,8 +57,8 @@ def test_a_step_waits_for_nothing_and_copies_nothing(optimizer: str) -> None:
     assert (count.waits, count.copies_in, count.copies_out) == (0, 0, 0), count.events
 
 
-def test_dropout_copies_its_masks_in_and_waits_for_nothing() -> None:
-    """A mask is drawn by the generator of NumPy: a copy each, until it is drawn on the GPU."""
+def test_dropout_copies_its_masks_in_and_nothing_out() -> None:
+    """NumPy draws a mask, and its copy waits: so it is until masks are drawn on the GPU."""
     step = step_of("SGD", dropout=True)
     with cuda_on_cpu.counted() as count:
         step()
