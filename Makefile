@@ -15,8 +15,15 @@ test: .venv/test    ## lint, types, and the tests
 	.venv/bin/python -m mypy
 	$(PYTEST) -m "not slow"
 
-test-all: test    ## and every lesson, the pages in a browser, and peak memory
+test-all: test    ## and every lesson, the pages in a browser, peak memory, and the GPU's half
 	$(PYTEST) -m slow
+	$(MAKE) test-cuda
+
+test-cuda: .venv/cuda    ## the tests for a GPU, without one: tests/cuda_on_cpu/README.md
+	CUDA_ON_CPU=exact $(PYTEST) --dist load -m cuda
+	CUDA_ON_CPU=ulps $(PYTEST) -m cuda tests/test_activations.py tests/test_losses.py \
+	tests/test_normal.py tests/test_norms.py tests/test_attention.py \
+	tests/test_adam.py tests/test_optim.py
 
 clean:    ## remove what was installed and what tools left behind; runs/ stays
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -33,4 +40,8 @@ clean:    ## remove what was installed and what tools left behind; runs/ stays
 	$(PIP) -e '.[dev]'
 	touch $@
 
-.PHONY: demo lessons test test-all clean
+.venv/cuda: .venv/test
+	$(PIP) -e '.[cuda-on-cpu]'
+	touch $@
+
+.PHONY: demo lessons test test-all test-cuda clean

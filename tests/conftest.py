@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
+import cuda_on_cpu
 import pytest
 import replay
 import strict
@@ -19,6 +21,8 @@ from tinygrad_norm.backend.array import as_device, register
 
 def _missing_gpu() -> str | None:
     """Why the cuda half cannot run, or None."""
+    if (mode := os.environ.get("CUDA_ON_CPU")) and (reason := cuda_on_cpu.install(mode)):
+        return reason
     if tn.cuda.is_available():
         return None
     try:

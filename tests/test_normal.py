@@ -93,6 +93,8 @@ def test_all_digits_are_right(name: str, dtype: str, device: str) -> None:
     least = float(np.finfo(dtype).tiny) if (device, dtype) == ("cuda", "float32") else 0.0
     apart = units(to_numpy(got.detach().array), x, exact, least)
     worst = apart.argmax()
+    if device == "cuda" and name != "erf":  # CUDA promises exp to a unit, the C library to half
+        most += 2  # of one, and two of them are multiplied
     assert apart[worst] <= most, f"{name}({x[worst]!r}): {apart[worst]:.2f} units"
 
 

@@ -44,7 +44,7 @@ class Block:
         when = {t: k for k, step in enumerate(order)
                 for t in (step.tasks if isinstance(step, Nest) else [step])}
         last = dict(when)
-        for t in sorted(when, key=when.__getitem__, reverse=True):
+        for t in reversed(sorted(when, key=when.__getitem__)):  # those of one nest in turn, too
             if t.value.id in results:
                 last[t] = len(order)
             # what a call gives may be a view of its arguments, a part is put into them

@@ -157,7 +157,8 @@ class Fuse(Tasks):
         if len(nest.sizes) - 1 in cuts and ACROSS in (role, *nest.role.values()):
             return False
         for d, index in t.reads:
-            if d in nest.role and not self._beside(t, d, nest) and (
+            is_beside = index is None and d in nest.role and self._beside(t, d, nest)
+            if d in nest.role and not is_beside and (
                     d.kind == "put" or not self._own(index, nest.role[d], role, nest)):
                 return False
         if not self._apart(t, role, nest):
