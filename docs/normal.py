@@ -66,7 +66,7 @@ def tables() -> dict[str, list[Any]]:
         "FAR": exponent(lambda t: t * tail(t), 1, 1.5, 24),
         "SLOPE": exponent(lambda t: excess(t) / (root - t), 0, 4, 22),
         "SHORT_ERF": series(lambda w: erf(sqrt(w)) / sqrt(w) - 1, mpf(0), mpf(1), 6),
-        "SHORT_TAIL": in_quotient(lambda t: (exp(-t * t / 2) / tail(t) - 2) / t - 2, 11),
+        "SHORT_TAIL": in_quotient(lambda t: exp(t * t / 2) * tail(t) * (t + 4), 9),
         "SHORT_SLOPE": in_quotient(lambda t: exp(t * t / 2) * excess(t) / (root - t), 9),
         "SCALE": [high - OFFSET, scale - high],
         "ROOT": [root, root - mpf(float(root))],

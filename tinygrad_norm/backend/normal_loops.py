@@ -3,7 +3,7 @@
 With t = |x|, e^(-t²/2) is taken apart so that no digit of a large t² is lost, and what remains of
 the tail is a smooth function of t that only grows or only falls:
 
-    Q(t) = e^(-t²/2) / (2 + 2 t + t S(t))        V(t) = Q(t) - t φ(t) = e^(-t²/2) (ROOT - t) U(t)
+    Q(t) = e^(-t²/2) S(t) / (t + 4)        V(t) = Q(t) - t φ(t) = e^(-t²/2) (ROOT - t) U(t)
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from .choose import RECORDS, implements
 END = 15.0
 """In float32 the tails are 0 from here on."""
 FAR = 6.0
-RAISED = 2.0**-64
+LOWER = 2.0**-64
 """Beyond FAR exponentials are larger by its inverse, so that the smallest results keep all their
 digits until the last product."""
+TO_256TH = 1.5 * 2**15
+"""Added and taken away again, it rounds to a multiple of 1/256."""
 HIGH = round(64 * math.log(2) * 2**16) * 2.0**-16
 LOW = 64 * math.log(2) - HIGH
 
@@ -42,25 +44,20 @@ def short(wide: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[.
     return declare
 
 
-def raised_exp(t: Array, rate: float = 0.5) -> Array:
-    """e^(-rate t²) for t from 0 to END, beyond FAR raised: of t = a + b, a² and HIGH - rate a² are
-    exact, and of the small rest, b (t + a), a few powers are enough."""
-    module = array_module(t)
-    far = (t > FAR).astype(t.dtype)
-    a = module.rint(t * 256) * (1 / 256)
-    e = module.exp(far * HIGH - a * a * rate)
+def raised_exp(t: Array, rate: float = 0.5, far: Any = 1.0) -> Array:
+    """e^(-rate t²) for t from 0 to END, where ``far`` is 1 by 2^64 larger: of t = a + b, a² and
+    HIGH - rate a² are exact, and of the small rest, b (t + a), a few powers are enough."""
+    a = (t + TO_256TH) - TO_256TH
+    e = array_module(t).exp(far * HIGH - a * a * rate)
     s = far * LOW - (t - a) * (t + a) * rate
     return e + e * (s + s * s * (0.5 + s * (1 / 6 + s * (1 / 24))))
 
 
-def lowered(y: Array, t: Array) -> Array:
-    """A product with :func:`raised_exp` of t as what it is."""
-    return array_module(t).where(t > FAR, y * RAISED, y)
-
-
-def upper_tail_inverse(t: Array) -> Array:
-    """e^(-t²/2) / Q(t)"""
-    return 2 + 2 * t + t * normal.polynomial(normal.SHORT_TAIL, normal.quotient(t, 4.0))
+def with_exp(t: Array, factor: Array | float, rate: float = 0.5) -> Array:
+    """e^(-rate t²) factor, of which e^0 is exactly 1."""
+    far = t > FAR
+    y = raised_exp(t, rate, far.astype(t.dtype)) * factor
+    return array_module(t).where(far, y * LOWER, y)
 
 
 @short(normal.erf)
@@ -70,7 +67,9 @@ def erf(x: Array) -> Array:
     t = normal.size(x, 4.0)
     small = module.minimum(t, 1.0)
     near = small * normal.polynomial(normal.SHORT_ERF, small * small) + small
-    far = 1 - 2 * (module.exp(-t * t) / upper_tail_inverse(t * math.sqrt(2)))
+    share = 1 / (t * math.sqrt(2) + 4)
+    tail = normal.polynomial(normal.SHORT_TAIL, 1 - 8 * share) * share
+    far = 1 - 2 * (module.exp(-t * t) * tail)
     return module.copysign(module.where(t < 1, near, far), x)
 
 
@@ -78,8 +77,9 @@ def erf(x: Array) -> Array:
 def gelu(x: Array) -> Array:
     """max(x, 0) - t Q(t)"""
     t = normal.size(x, END)
-    tail = lowered(t * raised_exp(t) / upper_tail_inverse(t), t)
-    return array_module(x).maximum(x, 0.0) - tail
+    share = t / (t + 4)
+    tail = normal.polynomial(normal.SHORT_TAIL, 2 * share - 1)
+    return array_module(x).maximum(x, 0.0) - raised_exp(t) * share * tail * LOWER
 
 
 @short(normal.gelu_slope)
@@ -88,7 +88,7 @@ def gelu_slope(x: Array) -> Array:
     t = normal.size(x, END)
     high = round(normal.ROOT[0] * 2**24) * 2.0**-24
     smooth = normal.polynomial(normal.SHORT_SLOPE, normal.quotient(t, 4.0))
-    v = lowered(raised_exp(t) * (high - t + (normal.ROOT[0] - high)) * smooth, t)
+    v = with_exp(t, (high - t + (normal.ROOT[0] - high)) * smooth)
     return array_module(x).where(x < 0, v, 1 - v)
 
 
@@ -98,11 +98,10 @@ def gelu_curvature(x: Array) -> Array:
     t = normal.size(x, END)
     wide = t.astype("float64")
     factor = ((2 - wide * wide) / math.sqrt(2 * math.pi)).astype(x.dtype)
-    return lowered(raised_exp(t) * factor, t)
+    return with_exp(t, factor)
 
 
 @short(normal.gaussian)
 def gaussian(x: Array, *, rate: float, scale: float) -> Array:
     """scale exp(-rate x²), rate 1 or 1/2"""
-    t = normal.size(x, END)
-    return lowered(raised_exp(t, rate) * scale, t)
+    return with_exp(normal.size(x, END), scale, rate)
