@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import CUDA
 from random_programs import Draws, values
 
 import tinygrad_norm as tn
@@ -21,11 +22,11 @@ from tinygrad_norm.compiler.plain import Plain
 from tinygrad_norm.compiler.recording import Recording, Unsupported
 from tinygrad_norm.errors import DeviceError
 
-pytestmark = [pytest.mark.cuda, pytest.mark.skipif(
-    not tn.cuda.is_available(), reason="cuda is not available")]
+pytestmark = CUDA.marks
 
 SHAPES = {"matrix": (32, 64), "odd": (100, 70), "few": (300, 10), "one": (1, 5),
-          "narrow": (1000, 3), "long": (3, 5000), "wide": (70, 1030), "pictures": (4, 8, 5, 7), "tall": (16, 2, 40, 50)}
+          "narrow": (1000, 3), "long": (3, 5000), "wide": (70, 1030),
+          "pictures": (4, 8, 5, 7), "tall": (16, 2, 40, 50)}
 
 
 def ran(recording: Recording, arrays: list[np.ndarray], number: float, *, general: bool
@@ -46,10 +47,9 @@ def normalized(axes: tuple[int, ...], beside: bool) -> Callable[..., Any]:
 
     def both(x: Any, dy: Any, weight: Any, bias: Any) -> Any:
         settings: dict[str, Any] = {"axes": axes, "eps": 1e-5, "centred": True}
-        y, *kept = reference.normalize(x, weight, bias, **settings)
-        xc, _, var = kept
-        back = reference.normalize_gradient(dy, None, None, None, xc, var, weight, **settings)
-        return y, *kept, *back
+        y, rest, mean, var = reference.normalize(x, weight, bias, **settings)
+        back = reference.normalize_gradient(dy, None, None, x, rest, mean, var, weight, **settings)
+        return y, mean, var, *back
 
     return both
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .axes import Buffer, Loop
-from .cuda_operations import FUNCTIONS, TYPES, cast, literal
+from .cuda_operations import TYPES, cast, literal
 from .cuda_text import INNER, ROUND, Text
 from .formula import Sum
 from .fuse import ACROSS, OUTER, SUM, Fuse, Nest
@@ -37,7 +37,7 @@ EACH = 16
 MOST = 1024
 """Threads of a block."""
 
-HEAD = FUNCTIONS + """
+TOTALS = """
 struct Add { template <class T> __device__ T operator()(T a, T b) const { return a + b; } };
 struct Max { template <class T> __device__ T operator()(T a, T b) const { return maximum(a, b); } };
 struct Min { template <class T> __device__ T operator()(T a, T b) const { return minimum(a, b); } };

@@ -18,7 +18,8 @@ import numpy as np
 from .assembly import Assembly
 from .block import in_lines
 from .calls import Calls
-from .cuda_kernel import HEAD, Kernel, Launch
+from .cuda_kernel import FOLDS, TOTALS, Kernel, Launch
+from .cuda_operations import FUNCTIONS
 from .fuse import Nest
 from .plain import Plain
 from .recording import Line, Recording, Slot, Unsupported
@@ -91,7 +92,9 @@ class CudaProgram(Assembly):
                 self.scratch[number] = room
                 room += in_lines(size)
             self.room = max(self.room, room)
-        return HEAD + "\n".join(text.replace("NAME", name) for text, name in same.items())
+        kernels = "\n".join(text.replace("NAME", name) for text, name in same.items())
+        has_totals = any(f"{fold}()" in kernels for fold in FOLDS.values())
+        return FUNCTIONS + TOTALS * has_totals + kernels
 
     # -- binding -----------------------------------------------------------------------------------
 

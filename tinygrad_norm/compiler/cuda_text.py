@@ -102,7 +102,7 @@ class Text:
                          ("memory", buffer.key, index))
 
     def keep(self, depth: int, dtype: np.dtype, text: str, key: Any) -> str:
-        """A name for a value that later passes need too: it stays in registers, if there is room."""
+        """A name for a value that later passes need too; it stays in registers, if it can."""
         if depth == ROUND or not self.registers or not max(self.nest.passes.values()):
             return self.put(depth, dtype, text)
         if key in self.held:
