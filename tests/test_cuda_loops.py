@@ -15,7 +15,7 @@ from random_programs import Draws, values
 import tinygrad_norm as tn
 from tinygrad_norm import nn, optim
 from tinygrad_norm.backend import reference
-from tinygrad_norm.compiler import cuda_kernel, cuda_program
+from tinygrad_norm.compiler import cuda_kernel, cuda_passes, cuda_program
 from tinygrad_norm.compiler.cuda_program import CudaProgram
 from tinygrad_norm.compiler.device import record, unasked
 from tinygrad_norm.compiler.plain import Plain
@@ -76,7 +76,7 @@ def check(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     draws = Draws(source.randrange)
     arrays = [draws.array(seed * 7 + k) for k in range(1 + source.randrange(3))]
     monkeypatch.setattr(cuda_kernel, "HELD", source.choice((16, 1)))
-    monkeypatch.setattr(cuda_kernel, "RUN", source.choice((64, 2)))
+    monkeypatch.setattr(cuda_passes, "RUN", source.choice((64, 2)))
     monkeypatch.setattr(cuda_kernel, "EACH", source.choice((16, 1)))
     count = source.choice((1, 4, 132))
     monkeypatch.setattr(cuda_program, "processors", lambda device: count)

@@ -45,7 +45,7 @@ def test_the_gradients_are_the_engines(name, device):
     for leaf_, gradient in zip((a, b), expected, strict=True):
         if gradient is None:
             assert leaf_ not in walk.gradients
-        elif (name, device) == ("norm", "compiled"):  # whose gradient is written in fewer passes
+        elif name == "norm" and device in ("compiled", "cuda"):  # as loops: in fewer passes
             np.testing.assert_allclose(walk.gradients[leaf_].tolist(), gradient.tolist(),
                                        rtol=1e-5, atol=2e-6)
         else:

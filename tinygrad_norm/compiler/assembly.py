@@ -48,6 +48,8 @@ class Assembly:
         Unsupported: something in it cannot be run so.
     """
 
+    fusing: type[Fuse] = Fuse
+
     def __init__(self, recording: Recording, *, states: int = 0, general: bool = False) -> None:
         self.recording, self.states, self.general = recording, states, general
         if not is_as_expected():
@@ -59,7 +61,7 @@ class Assembly:
                   lines.map("logical_not", [lines.cast(lines.read(slot), bool)], np.dtype(bool))
                   for slot, answer in recording.guards]
         self.outputs = [lines.read(slot) for slot in recording.outputs]
-        self.fuse = Fuse(lines, self.outputs, state, guards)
+        self.fuse = self.fusing(lines, self.outputs, state, guards)
         self.outputs = self.fuse.outputs
         self.order = self.fuse.run()
         self.new = self._new()

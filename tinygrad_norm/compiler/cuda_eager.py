@@ -36,7 +36,9 @@ def run(function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str,
     formula = _formula(function, args, settings, {})
     if formula is None:
         return function(*args, **settings)
-    return formula.results((*args, None, *formula.run(formula.arrays(args), ())))
+    found = formula.run(formula.arrays(args), ())
+    assert found is not None, "no condition is asked of a GPU"
+    return formula.results((*args, None, *found))
 
 
 @cache

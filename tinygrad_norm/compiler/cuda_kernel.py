@@ -19,17 +19,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .axes import Buffer, Loop
-from .cuda_operations import TYPES, cast, literal
-from .cuda_text import INNER, ROUND, Text
+from .axes import Buffer
+from .cuda_operations import FOLDS, TYPES, cast
+from .cuda_passes import RUN, Passes
+from .cuda_text import INNER, ROUND
 from .formula import Sum
-from .fuse import ACROSS, OUTER, SUM, Fuse, Nest
+from .fuse import ACROSS, SUM, Fuse, Nest
 from .recording import Unsupported
 
 WARP = 32
 THREADS = 256
-RUN = 64
-"""So many float32 values are added in float32; the sums of such runs in float64."""
 HELD = 16
 """So many values of a row a thread keeps in registers."""
 EACH = 16
@@ -37,49 +36,9 @@ EACH = 16
 MOST = 1024
 """Threads of a block."""
 
-TOTALS = """
-struct Add { template <class T> __device__ T operator()(T a, T b) const { return a + b; } };
-struct Max { template <class T> __device__ T operator()(T a, T b) const { return maximum(a, b); } };
-struct Min { template <class T> __device__ T operator()(T a, T b) const { return minimum(a, b); } };
-struct Any { template <class T> __device__ T operator()(T a, T b) const { return a | b; } };
-struct All { template <class T> __device__ T operator()(T a, T b) const { return a & b; } };
-
-// the total of X neighbouring threads, for each of them
-template <int X, class F, class T> __device__ T along(T v, F f) {
-  for (int step = 1; step < (X < 32 ? X : 32); step *= 2)
-    v = f(v, T(__shfl_xor_sync(0xffffffffu, v, step)));
-  if (X > 32) {
-    __shared__ T warps[32];
-    const int row = threadIdx.y * (X / 32);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0) warps[row + threadIdx.x / 32] = v;
-    __syncthreads();
-    v = warps[row];
-    for (int i = 1; i < X / 32; i++) v = f(v, warps[row + i]);
-  }
-  return v;
-}
-
-// the total of the Y threads above each other, for each of them
-template <int X, int Y, class F, class T> __device__ T down(T v, F f) {
-  __shared__ T all[X * Y];
-  __syncthreads();
-  all[threadIdx.y * X + threadIdx.x] = v;
-  for (int half = Y / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (threadIdx.y < half)
-      all[threadIdx.y * X + threadIdx.x] = f(all[threadIdx.y * X + threadIdx.x],
-                                             all[(threadIdx.y + half) * X + threadIdx.x]);
-  }
-  __syncthreads();
-  return all[threadIdx.x];
-}
-"""
-FOLDS = {"sum": "Add", "max": "Max", "min": "Min", "any": "Any", "all": "All"}
-
 
 class Launch(NamedTuple):
-    """One kernel of a nest: its name within the text, blocks, threads; arguments as in Text."""
+    """One kernel of a nest: its name within the text, blocks and threads."""
 
     name: str
     grid: tuple[int, int]
@@ -91,7 +50,7 @@ def power_of_two(n: int, most: int) -> int:
     return min(1 << max(0, n - 1).bit_length(), most)
 
 
-class Kernel(Text):
+class Kernel(Passes):
     """The kernels of one nest.
 
     Args:
@@ -179,19 +138,6 @@ class Kernel(Text):
         self.lines, self.memo = [[], []], [{}, {}]
         self.held.clear()
 
-    def _split(self, number: str, loops: list[Loop], depth: int) -> None:
-        """Which step of each loop a number of all of them is."""
-        left = number
-        for k, loop in reversed([*enumerate(loops)]):
-            if k == 0:
-                self.lines[depth].append(f"const {self.count} {loop.name} = {left};")
-            else:
-                n = self.size(loop.size)
-                self.lines[depth].append(f"const {self.count} {loop.name} = {left} % {n};")
-                more = self.fresh("q")
-                self.lines[depth].append(f"const {self.count} {more} = {left} / {n};")
-                left = more
-
     def _flat(self) -> str:
         """A thread for each element."""
         self._begin()
@@ -257,119 +203,6 @@ class Kernel(Text):
         sums = self.across or ([] if self.parts == 1 else [
             Sum(t) for t in self.nest.tasks if self.nest.role[t] == SUM])
         return {s.task.value.id: parts * s.wide.itemsize for s in sums}
-
-    # -- passes ----------------------------------------------------------------------------------
-
-    def _passes(self) -> None:
-        for p in range(self.passes):
-            sums = self._pass(p)
-            for s, total in sums:
-                self._summed(s, self._across_threads(s, total))
-        self.now = self.passes
-        self._finish()
-
-    def _finish(self) -> None:
-        """What there is one of in each round is stored by its first thread."""
-        lead = "threadIdx.y == 0" if self.is_columns else "threadIdx.x == 0"
-        if self.parts > 1 and not self.ends_in_a_sum:
-            lead += " && blockIdx.y == 0"
-        outer = [t for t in self.nest.tasks if self.nest.role[t] == OUTER]
-        values = [(t, self.emit(t.source, self.loops.index(t), top=t.kind == "root"))
-                  for t in outer]
-        stored = [(self.loops.buffer(t.value), self.loops.result_index(t),
-                   self.memo[ROUND][t.value.id, self.loops.result_index(t)])
-                  for t in self.nest.tasks if self.nest.role[t] == SUM]
-        stored += [(self.loops.target(t), self.loops.index(t), value) for t, value in values]
-        for buffer, index, value in stored:
-            place = self.place(buffer, index)
-            self.written.add(buffer.key)
-            self.lines[ROUND].append(f"if (valid && {lead}) {place} = {value};")
-
-    def _summed(self, s: Sum, total: str) -> None:
-        """The result of a sum, for every thread of the round."""
-        v = s.task.value
-        self.memo[ROUND][v.id, self.loops.result_index(s.task)] = self.put(
-            ROUND, v.dtype, cast(total, s.wide, v.dtype))
-
-    def _across_threads(self, s: Sum, total: str) -> str:
-        fold = f"{FOLDS[s.kind]}()"
-        both = f"down<{self.x}, {self.y}>({total}, {fold})" if self.is_columns \
-            else f"along<{self.x}>({total}, {fold})"
-        return self.put(ROUND, s.wide, both)
-
-    def _pass(self, p: int) -> list[tuple[Sum, str]]:
-        """The text of one pass; of its sums the names of what a thread has of them."""
-        nest = self.nest
-        now = [t for t in nest.tasks if nest.passes[t] == p and nest.role[t] != OUTER]
-        sums = [Sum(t) for t in now if nest.role[t] == SUM]
-        across = [s for s in self.across if s.task in now]
-        stores = [t for t in now if t.kind != "reduced"]
-        if not now:
-            return []
-        self.now, self.lines[INNER], self.memo[INNER] = p, [], {}
-        self._split("k", self.inner, INNER)
-        found = []
-        for s in sums:
-            total, run = self.fresh("s"), self.fresh("s")
-            e = self._element(s)
-            fold = f"{FOLDS[s.kind]}()"
-            is_run = s.narrow != s.wide and not self.registers
-            name = run if is_run else total
-            kind = s.narrow if self.registers else s.wide
-            self.lines[INNER].append(f"{name} = {fold}({name}, {e});")
-            found.append((s, total, run if is_run else "", kind))
-        for s in across:
-            e, a = self._element(s), self.totals[s]
-            self.lines[INNER].append(f"if (valid) {a}[u] += {e};")
-        self.stores(stores, INNER)
-        self._loop(found)
-        return [(s, cast(total, kind, s.wide)) for s, total, _, kind in found]
-
-    def _element(self, s: Sum) -> str:
-        x = s.task.value.args[0]
-        value = self.emit(x, self.loops.index(s.task))
-        return value if x.dtype == s.narrow else self.put(INNER, s.narrow, cast(
-            value, x.dtype, s.narrow))
-
-    def _first(self, s: Sum, dtype: np.dtype) -> str:
-        low: Any = -math.inf
-        high: Any = math.inf
-        if dtype.kind in "iu":
-            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-        elif dtype.kind == "b":
-            low, high = False, True
-        return literal({"sum": 0, "max": low, "min": high, "any": 0, "all": 1}[s.kind], dtype)
-
-    def _loop(self, sums: list[tuple[Sum, str, str, np.dtype]]) -> None:
-        """The steps of the inner loops that are this thread's."""
-        out, n = self.lines[ROUND], self.size(self.steps)
-        for s, total, _, kind in sums:
-            out.append(f"{TYPES[kind.char]} {total} = {self._first(s, kind)};")
-        body = [f"  {line}" for line in self.lines[INNER]]
-        if self.registers:
-            out += ["#pragma unroll", f"for (int u = 0; u < {self.registers}; u++) {{",
-                    f"  const {self.count} k = threadIdx.x + u * {self.x};",
-                    f"  if (k < {n}) {{", *(f"  {line}" for line in body), "  }", "}"]
-            return
-        by = self.y if self.is_columns else self.x
-        first, last = "threadIdx.y" if self.is_columns else "threadIdx.x", n
-        if self.parts > 1:
-            low, high = (f"(({self.count})((long long){n} * {part} / gridDim.y))"
-                         for part in ("blockIdx.y", "(blockIdx.y + 1)"))
-            first, last = f"{low} + {first}", high
-        runs = [(s, total, run) for s, total, run, _ in sums if run]
-        if not runs:
-            out += [f"for ({self.count} k = {first}; k < {last}; k += {by}) {{", *body, "}"]
-            return
-        out += [f"for ({self.count} from = {first}; from < {last}; from += {RUN * by}) {{"]
-        out += [f"  {TYPES[s.narrow.char]} {run} = {self._first(s, s.narrow)};"
-                for s, _, run in runs]
-        out += [f"  const {self.count} to = {last} - from < {RUN * by} ? {last} : from + "
-                f"{RUN * by};", f"  for ({self.count} k = from; k < to; k += {by}) {{",
-                *(f"  {line}" for line in body), "  }"]
-        out += [f"  {total} = {FOLDS[s.kind]}()({total}, {cast(run, s.narrow, s.wide)});"
-                for s, total, run in runs]
-        out.append("}")
 
     # -- parts -----------------------------------------------------------------------------------
 

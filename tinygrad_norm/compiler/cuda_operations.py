@@ -33,6 +33,47 @@ __device__ int exponent(float a) {
 }
 """
 
+TOTALS = """
+struct Add { template <class T> __device__ T operator()(T a, T b) const { return a + b; } };
+struct Max { template <class T> __device__ T operator()(T a, T b) const { return maximum(a, b); } };
+struct Min { template <class T> __device__ T operator()(T a, T b) const { return minimum(a, b); } };
+struct Any { template <class T> __device__ T operator()(T a, T b) const { return a | b; } };
+struct All { template <class T> __device__ T operator()(T a, T b) const { return a & b; } };
+
+// the total of X neighbouring threads, for each of them
+template <int X, class F, class T> __device__ T along(T v, F f) {
+  for (int step = 1; step < (X < 32 ? X : 32); step *= 2)
+    v = f(v, T(__shfl_xor_sync(0xffffffffu, v, step)));
+  if (X > 32) {
+    __shared__ T warps[32];
+    const int row = threadIdx.y * (X / 32);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) warps[row + threadIdx.x / 32] = v;
+    __syncthreads();
+    v = warps[row];
+    for (int i = 1; i < X / 32; i++) v = f(v, warps[row + i]);
+  }
+  return v;
+}
+
+// the total of the Y threads above each other, for each of them
+template <int X, int Y, class F, class T> __device__ T down(T v, F f) {
+  __shared__ T all[X * Y];
+  __syncthreads();
+  all[threadIdx.y * X + threadIdx.x] = v;
+  for (int half = Y / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.y < half)
+      all[threadIdx.y * X + threadIdx.x] = f(all[threadIdx.y * X + threadIdx.x],
+                                             all[(threadIdx.y + half) * X + threadIdx.x]);
+  }
+  __syncthreads();
+  return all[threadIdx.x];
+}
+"""
+FOLDS = {"sum": "Add", "max": "Max", "min": "Min", "any": "Any", "all": "All"}
+"""What a sum is added up by."""
+
 
 def literal(number: Any, dtype: np.dtype) -> str:
     """A number of the formula, to its last digit."""

@@ -18,9 +18,9 @@ import numpy as np
 from .assembly import Assembly
 from .block import in_lines
 from .calls import Calls
-from .cuda_kernel import FOLDS, TOTALS, Kernel, Launch
-from .cuda_operations import FUNCTIONS
-from .fuse import Nest
+from .cuda_kernel import Kernel, Launch
+from .cuda_operations import FOLDS, FUNCTIONS, TOTALS
+from .fuse import Fuse, Nest
 from .plain import Plain
 from .recording import Line, Recording, Slot, Unsupported
 from .task import Task
@@ -42,6 +42,12 @@ class Memory:
         return self.bytes[start:start + size].view(v.dtype).reshape(v.shape)
 
 
+class WithoutParts(Fuse):
+    """Tasks whose nests are kernels: the threads of a round make one total of each sum."""
+
+    has_parts = False
+
+
 class CudaProgram(Assembly):
     """Runs a recording on CuPy's arrays.
 
@@ -51,6 +57,7 @@ class CudaProgram(Assembly):
             in the computer's memory.
     """
 
+    fusing = WithoutParts
     quick = None
     """A Program may have a way of little work."""
 

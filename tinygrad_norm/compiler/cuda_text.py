@@ -21,7 +21,7 @@ ROUND, INNER = 0, 1
 """The two depths of text: what holds in a round, and what in one step of the inner loops."""
 
 
-class Text:
+class ThreadText:
     """What a kernel's writer knows of values and memory.
 
     general:   sizes, strides and numbers are arguments, so that nests of other sizes have this text

@@ -78,10 +78,10 @@ class Formula:
         """As ``program.run``, of little work."""
         program = self.program
         new = [make() for make in program.makers]
-        wrong = program.quick(*arrays, *new, *numbers)  # type: ignore[misc]
+        wrong = program.quick(*arrays, *new, *numbers)
         if wrong == WRONG:
             copies = [*map(np.ascontiguousarray, arrays)]
-            wrong = program.quick(*copies, *new, *numbers)  # type: ignore[misc]
+            wrong = program.quick(*copies, *new, *numbers)
             for i in program.written:
                 if copies[i] is not arrays[i]:
                     arrays[i][...] = copies[i]

@@ -53,6 +53,9 @@ class Nest:
 class Fuse(Tasks):
     """Tasks, and their order."""
 
+    has_parts = True
+    """Whether a nest may have sums that keep some of the inner loops."""
+
     def run(self) -> list[Nest | Task]:
         """The program: nests, products, calls and the check of the guards in order."""
         tasks = [*self.tasks.values(), *([self.check] if self.check else [])]
@@ -135,7 +138,7 @@ class Fuse(Tasks):
 
     def _is_part(self, t: Task, nest: Nest) -> bool:
         """Whether a sum keeps the first of the inner loops too, as those of a group's channels."""
-        if nest.kept is None or not {*nest.kept} < {*t.kept} or is_across(t):
+        if not self.has_parts or nest.kept is None or not {*nest.kept} < {*t.kept} or is_across(t):
             return False
         part = tuple(k for k in t.kept if k not in nest.kept)
         inner = tuple(k for k in range(len(nest.sizes)) if k not in nest.kept)
