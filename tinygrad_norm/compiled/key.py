@@ -170,7 +170,7 @@ def overlapping(arrays: Sequence[np.ndarray]) -> bool:
 
 def _bounds(array: Any) -> tuple[int, int]:
     """Where an array's memory begins and ends."""
-    if type(array) is np.ndarray:
+    if type(array) is np.ndarray:  # host memory: its bounds are NumPy's to tell
         return np.lib.array_utils.byte_bounds(array)
     reach = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
     start: int = array.data.ptr + sum(step for step in reach if step < 0)

@@ -42,6 +42,7 @@ class Stage:
     def lend(self, tensor: Value, recording: Recording, name: str) -> Traced:
         """Give a tensor an array that records, with a copy of its values if these are NumPy's."""
         old = tensor.array
+        # host memory: what lies on a GPU is recorded by its shape alone
         copy = old.copy("K") if type(old) is np.ndarray else np.zeros(old.shape, old.dtype)
         array = tensor.array = Traced(recording, recording.input(copy, name), copy)
         tensor.written = [tensor.written[0], False]

@@ -127,7 +127,7 @@ class Calls:
     def _function(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The module's own of a function of NumPy's."""
         name = getattr(function, "__name__", "")
-        if self.module is np or getattr(np, name, None) is not function:
+        if getattr(np, name, None) is not function:
             return function
         own: Callable[..., Any] = getattr(self.module, name)
         return own

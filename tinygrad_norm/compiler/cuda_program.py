@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.array import BACKENDS
 from .assembly import Assembly
 from .block import in_lines
 from .calls import Calls
@@ -199,7 +200,7 @@ class CudaProgram(Assembly):
 
 def is_cupy(a: Any) -> bool:
     """Whether a is an array on a GPU."""
-    return a.__class__.__module__.partition(".")[0] == "cupy"
+    return BACKENDS["cuda"].owns(a)
 
 
 def device_of_all(arrays: Arrays) -> int | None:
@@ -208,9 +209,12 @@ def device_of_all(arrays: Arrays) -> int | None:
     Raises:
         Unsupported: they lie on several devices.
     """
-    found = {array.device.id if is_cupy(array) else None for array in arrays
-             if is_cupy(array) or type(array) is not np.ndarray or array.ndim}
-    if len(found) > 1:
+    # host memory: of single values there, such as counters, a GPU needs none
+    host = [array for array in arrays if type(array) is np.ndarray]
+    found = {array.device.id for array in arrays if is_cupy(array)}
+    if len(host) + sum(map(is_cupy, arrays)) < len(arrays):
+        raise Unsupported("a tensor is on another device than the cpu or a GPU")
+    if len(found) > 1 or (found and any(array.ndim for array in host)):
         raise Unsupported("its tensors are on several devices")
     return next(iter(found), None)
 

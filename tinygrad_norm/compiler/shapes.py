@@ -56,8 +56,8 @@ def shaped(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
 
 def _elementwise(function: Callable[..., Any], *args: Any, **settings: Any) -> Any:
     """The dtype is that of a single element."""
-    few = [np.empty((1,) * a.ndim, a.dtype) if isinstance(a, np.ndarray) else a  # host memory
-           for a in args]
+    # host memory: that of a recording
+    few = [np.empty((1,) * a.ndim, a.dtype) if isinstance(a, np.ndarray) else a for a in args]
     with np.errstate(all="ignore"):
         found = function(*few, **settings)
     shape = np.broadcast_shapes(*(a.shape for a in args
