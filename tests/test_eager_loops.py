@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("llvmlite", reason="loops need llvmlite")
 
 import tinygrad_norm as tn
-from tinygrad_norm.backend import large
+from tinygrad_norm.backend import large, sums
 from tinygrad_norm.compiler import eager
 from tinygrad_norm.optim.in_place import written
 
@@ -82,3 +82,20 @@ def test_views_of_gradients_are_copied() -> None:
     y = tn.nn.functional.gelu(x.reshape(2048, 1024) + z)
     dx, dz = tn.autograd.grad(y, [x, z], tn.ones(2048, 1024))
     assert not np.shares_memory(dx.array, dz.array)
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 1), (1, 2), (0, 2), -1])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_sums_over_any_axes(axis: Any, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = (np.random.default_rng(0).standard_normal((40, 30, 50)) + 10).astype(dtype)
+    asked: list[Any] = []
+    run = large.run
+    monkeypatch.setattr(large, "run", lambda f, *rest: asked.append(f) or run(f, *rest))
+    y = sums.summed(x, axis, True)
+    assert asked == [sums.by_loops.__wrapped__]
+    exact = x.astype(np.longdouble).sum(axis=axis, keepdims=True)
+    assert (y.dtype, y.shape) == (x.dtype, exact.shape)
+    unit = 8 * float(np.finfo(dtype).eps)  # up to 64 values in a row, as NumPy adds them there
+    np.testing.assert_allclose(y, exact.astype(dtype), rtol=unit)
+    sums.summed(np.asfortranarray(x), axis, True)
+    assert len(asked) == 1, "an array in another order is not copied"
