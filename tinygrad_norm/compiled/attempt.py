@@ -141,8 +141,10 @@ class Attempt:
         for tensor, old in self.before.items():
             if self.exact and old is None:
                 continue
-            held = np.zeros_like(tensor.array.array) if old is None or self.device is not None \
-                else old.array.copy()
+            # where it is read all begins anew: zeros, not written to, take no memory
+            held = old.array.copy() if (
+                self.exact and old is not None and self.device is None) else np.zeros(
+                tensor.array.shape, tensor.array.dtype)
             slot = self.recording.input(held, f"{self.recording.names[tensor.array.slot]}.grad")
             tensor._grad = wrap(Tensor, Traced(self.recording, slot, held))
             self.slots[slot] = "grad", tensor

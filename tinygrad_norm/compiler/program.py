@@ -150,6 +150,8 @@ class Program(Assembly):
                 self._numpy.end()
             if copied:
                 self._wrote(arrays)
+            if self.general:  # a formula outlives the arrays that it was called with
+                held[:] = [None] * len(held)
             return results
 
     def _ran(self, numbers: Sequence[Any]) -> bool:

@@ -224,6 +224,7 @@ class Recording:
     def close(self) -> None:
         """Nothing more is written down, and generators are as they were."""
         self.closed = True
+        self.met = None
         self._known.clear()
         for random, state in self._states:
             random.bit_generator.state = state
