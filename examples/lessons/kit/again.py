@@ -70,6 +70,12 @@ def kept(make: Callable[..., Any], model: Module, optimizer: Optimizer, criterio
     return make(model, optimizer, criterion) if twin is None else twin.lent(model, optimizer)
 
 
+def forget() -> None:
+    """Begin anew, as each lesson does: a kind that an earlier one met would be compiled here at once,
+    and loops round otherwise than NumPy."""
+    _kept.clear()
+
+
 def _tensors(model: Module) -> Iterator[Tensor]:
     yield from model.parameters()
     yield from model.buffers()

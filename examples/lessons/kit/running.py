@@ -10,6 +10,7 @@ from pathlib import Path
 from tinygrad_norm import commandline
 from tinygrad_norm.commandline import STOPPED
 
+from .again import forget
 from .blas import one_thread
 from .lesson import Lesson
 from .plot import panels
@@ -29,6 +30,7 @@ def main(run: Callable[[Lesson], None], argv: Sequence[str] | None = None) -> in
         cannot be, 130 on Ctrl-C.
     """
     script = Path(inspect.getfile(run))
+    forget()
     return commandline.run(lambda: _main(run, script, argv), script.name)
 
 
