@@ -71,8 +71,8 @@ def kept(make: Callable[..., Any], model: Module, optimizer: Optimizer, criterio
 
 
 def forget() -> None:
-    """Begin anew, as each lesson does: a kind that an earlier one met would be compiled at once, and
-    loops round otherwise than NumPy."""
+    """Begin anew, as each lesson does: a kind that an earlier one met would be compiled at once,
+    and loops round otherwise than NumPy."""
     _kept.clear()
 
 
