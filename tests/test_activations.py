@@ -152,3 +152,11 @@ def test_softmax_options(function: Any) -> None:
         implicit = function(x)
     assert implicit.tolist() == function(x, 1).tolist()
     assert caught[0].filename == __file__
+
+
+def test_elu_of_nan_has_no_gradient_of_one() -> None:
+    for n in (2, 512):
+        x = tn.tensor([float("nan"), 1.0] * (n // 2), requires_grad=True)
+        (dx,) = tn.autograd.grad(tn.nn.functional.elu(x).sum(), x)
+        assert np.isnan(dx.numpy()[::2]).all()
+        assert (dx.numpy()[1::2] == 1).all()

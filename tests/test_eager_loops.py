@@ -99,3 +99,28 @@ def test_large_sums_over_any_axes(axis: Any, dtype: str, monkeypatch: pytest.Mon
     np.testing.assert_allclose(y, exact.astype(dtype), rtol=unit)
     sums.summed(np.asfortranarray(x), axis, True)
     assert len(asked) == 1, "an array in another order is not copied"
+
+
+def test_read_only_memory_is_not_written() -> None:
+    held = np.zeros(512, np.float32).tobytes()
+    mean = tn.from_numpy(np.frombuffer(held, np.float32))
+    with pytest.raises(ValueError, match="read-only"):
+        tn.nn.functional.batch_norm(tn.randn(8, 512), mean, tn.ones(512), training=True)
+    p = tn.nn.Parameter(tn.zeros(512))
+    sgd = tn.optim.SGD([p], lr=0.1)
+    compiled = tn.compile(lambda: sgd.step())
+    for step in (sgd.step, compiled):
+        p.data = tn.zeros(512)
+        p.grad = tn.ones(512)
+        step()
+        p.data = tn.from_numpy(np.frombuffer(held, np.float32))
+        p.grad = tn.ones(512)
+        with pytest.raises(ValueError, match="read-only"):
+            step()
+    assert not any(held)
+
+
+def test_a_number_of_numpys_does_not_stand_for_pythons() -> None:
+    x = tn.ones(512)
+    tn.nn.functional.elu(x, np.float64(0.3125))  # widens float32
+    assert tn.nn.functional.elu(x, 0.3125).dtype is tn.float32

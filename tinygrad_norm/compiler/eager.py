@@ -138,6 +138,9 @@ def update(function: Callable[..., Any], arrays: tuple[Any, ...], numbers: dict[
         formula = None
     if formula is None:
         return False
+    for i in formula.program.written:
+        if not arrays[i].flags.writeable:  # NumPy says so
+            return False
     values = formula.evaluate([*numbers.values()])
     return values is not None and formula.run(formula.arrays(arrays), values) is not None
 
@@ -148,6 +151,8 @@ def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...],
     if not machine.available():
         large.run = large.update = None
         return None
+    if any(isinstance(a, np.generic) for a in (*args, *settings.values())):
+        return None  # np.float64(0.1) widens float32, and is equal to 0.1, which does not
     with _lock:
         if key in _known:
             return _known[key]

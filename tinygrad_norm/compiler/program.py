@@ -126,6 +126,9 @@ class Program(Assembly):
             for i in range(self.states if same and self._ran_once else 0, len(arrays)):
                 array = arrays[i]
                 if array is not held[i]:
+                    if not array.flags.writeable and i in self.written:
+                        self._ran_once = False
+                        raise ValueError("output array is read-only")  # as NumPy's
                     if not array.flags.c_contiguous:
                         array, copied = np.ascontiguousarray(array), True
                     held[i] = array

@@ -45,7 +45,7 @@ def elu(x: Array, *, alpha: float) -> Array:
 @looped
 def elu_dx(dy: Any, x: Any, *, alpha: float) -> Any:
     """dx = dy where x > 0, else dy alpha eˣ (from y + alpha a small eˣ would lose its digits)"""
-    return where(x > 0, dy, dy * (exp(where(x < 0, x, 0.0)) * alpha))
+    return where(x > 0, dy, dy * (exp(where(x >= 0, 0.0, x)) * alpha))
 
 
 @primitive(promote="float", outputs=("y", "s"))
