@@ -80,6 +80,8 @@ def _formula(function: Callable[..., Any], args: tuple[Any, ...], settings: dict
 
 def _made(key: Key, function: Callable[..., Any], args: tuple[Any, ...], settings: dict[str, Any],
           numbers: dict[str, float]) -> Formula | None:
+    if any(isinstance(a, np.generic) for a in (*args, *settings.values())):
+        return None  # as in eager.py: it widens, and is equal to a number that does not
     with _lock:
         if key in _known:
             return _known[key]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 
 from .axes import Loop
@@ -123,13 +120,7 @@ class Passes(ThreadText):
             value, x.dtype, s.narrow))
 
     def _first(self, s: Sum, dtype: np.dtype) -> str:
-        low: Any = -math.inf
-        high: Any = math.inf
-        if dtype.kind in "iu":
-            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-        elif dtype.kind == "b":
-            low, high = False, True
-        return literal({"sum": 0, "max": low, "min": high, "any": 0, "all": 1}[s.kind], dtype)
+        return literal(s.start(dtype), dtype)
 
     def _loop(self, sums: list[tuple[Sum, str, str, np.dtype]]) -> None:
         """The steps of the inner loops that are this thread's."""

@@ -34,6 +34,16 @@ class Sum:
         self.narrow: np.dtype = x if is_sum else v.dtype
         self.wide: np.dtype = np.dtype("f8") if is_sum else v.dtype
 
+    def start(self, dtype: np.dtype) -> Any:
+        """What it begins with."""
+        low: Any = -math.inf
+        high: Any = math.inf
+        if dtype.kind in "iu":
+            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        elif dtype.kind == "b":
+            low, high = False, True
+        return {"sum": 0, "max": low, "min": high, "any": 0, "all": 1}[self.kind]
+
 
 class Formula(Memory):
     """What a writer knows of loops, values and sums.
@@ -118,14 +128,7 @@ class Formula(Memory):
 
     def first(self, s: Sum, dtype: np.dtype) -> str:
         """What a sum begins with, in every lane."""
-        low: Any = -math.inf
-        high: Any = math.inf
-        if dtype.kind in "iu":
-            low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
-        elif dtype.kind == "b":
-            low, high = False, True
-        start = {"sum": 0, "max": low, "min": high, "any": 0, "all": 1}[s.kind]
-        return self.literal(start, dtype, vector=True)
+        return self.literal(s.start(dtype), dtype, vector=True)
 
     def step(self, kind: str, acc: str, e: str, dtype: np.dtype, depth: int) -> str:
         name = {"sum": "add", "max": "maximum", "min": "minimum", "any": "bitwise_or",
