@@ -82,9 +82,8 @@ class _Method(ctypes.Structure):
                 ("doc", ctypes.c_char_p))
 
 
-def entry(address: int, entries: ctypes.Array[ctypes.c_int64]) -> tuple[Callable[..., int], Any]:
+def entry(address: int, table: np.ndarray) -> tuple[Callable[..., int], Any]:
     """``call`` at an address as a function of Python's with a table; and what must live as long."""
-    table = np.frombuffer(memoryview(entries), np.int64)
     method = _Method(b"call", address, FAST, None)
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object,

@@ -68,15 +68,16 @@ class Program(Assembly):
         self.quick: Callable[..., int] | None = None
         if (self.general and self.is_plain and not self.is_shared and not self._renewed
                 and entry.is_possible()):
-            self.quick, self._alive = entry.entry(self.code.address("call"), self._entries)
+            self.quick, self._alive = entry.entry(
+                self.code.address("call"), np.asarray(self._entries))
         self._results = [self._numpy.result(v, self.outputs[:i])
                          for i, v in enumerate(self.outputs)]
 
     def _fill(self, inputs: dict[int, int]) -> None:
         """What is known of the table before the first run."""
-        self._entries = (ctypes.c_int64 * len(self.table))()
-        self._floats = (ctypes.c_double * len(self.table)).from_buffer(self._entries)
-        self._table_at = ctypes.addressof(self._entries)
+        table = np.zeros(len(self.table), np.int64)  # ctypes would make a class for each length
+        self._entries, self._floats = table.data, table.view(np.float64).data
+        self._table_at = address(table)
         self._scratch = np.empty(self.room + LINE, np.uint8)
         scratch = -(-address(self._scratch) // LINE) * LINE
         self._where: dict[Any, list[int]] = {}
