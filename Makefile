@@ -4,7 +4,7 @@ PIP = .venv/bin/python -m pip install --disable-pip-version-check
 demo: .venv/demo    ## train an MLP with BatchNorm on handwritten digits
 	.venv/bin/python examples/train_mlp.py
 
-lessons: .venv/demo    ## run every lesson, and write docs/lessons.md: ten minutes
+lessons: .venv/demo    ## run every lesson, and write docs/lessons.md: eight minutes
 	.venv/bin/python docs/lessons.py
 
 # a process for each core; matrices as small as those of the tests are slower with BLAS threads

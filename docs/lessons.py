@@ -1,6 +1,6 @@
 """Run the lessons and write docs/lessons.md and examples/README.md: ``make lessons``.
 
-    python docs/lessons.py             all of them, with their defaults: ten minutes
+    python docs/lessons.py             all of them, with their defaults: eight minutes
     python docs/lessons.py --quick     in a minute, rougher
     python docs/lessons.py 4a 5b       these; what is written of the others stays
     python docs/lessons.py --text      write the pages anew from docs/lessons/verdicts.json
