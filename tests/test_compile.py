@@ -663,3 +663,21 @@ def test_what_can_never_be_recorded_is_tried_a_few_times():
     with pytest.warns(UserWarning, match="not compiled"):
         [compiled(tn.ones(3)) for _ in range(20)]
     assert len(counts) < 40
+
+
+@pytest.mark.parametrize("change", [
+    lambda x: x.copy_(x.flip(0)), lambda x: x.copy_(x.flip(0) * x.sum(2, keepdim=True)),
+    lambda x: x.copy_(x.transpose(0, 1) * x)])
+def test_a_tensor_that_is_written_from_its_own_other_values(change: Callable[[Any], Any]) -> None:
+    x = tn.randn(5, 5, 2)
+    expected = x.clone()
+
+    @tn.compile(fullgraph=True)
+    def step() -> None:
+        with tn.no_grad():
+            change(x)
+
+    for _ in range(3):
+        step()
+        change(expected)
+        np.testing.assert_allclose(x.numpy(), expected.numpy(), rtol=1e-6)

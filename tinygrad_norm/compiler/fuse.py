@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 
-from .index import Index
+from .index import Index, plain_loops
 from .task import Task, is_across
 from .tasks import Tasks
 
@@ -222,20 +222,3 @@ def _is_disjoint(a: range, b: range) -> bool:
     if a.step == b.step and (a.start - b.start) % a.step:
         return True
     return max(a[0], a[-1]) < min(b[0], b[-1]) or max(b[0], b[-1]) < min(a[0], a[-1])
-
-
-def plain_loops(index: Index) -> list[tuple[int, int]] | None:
-    """The loops that an index runs through, in order, each with its size; None if it is no plain
-    one."""
-    found: list[tuple[int, int]] = []
-    for start, step, atoms in index:
-        if start or step != 1:
-            return None
-        for (loop, place), size in atoms:
-            if place == 0:
-                found.append((loop, size))
-            elif not found or found[-1][0] != loop:
-                return None
-            else:
-                found[-1] = (loop, found[-1][1] * size)
-    return found

@@ -131,3 +131,20 @@ def view(v: Value) -> tuple[int, ...] | None:
             except ValueError:
                 return None
     return array.strides
+
+
+def plain_loops(index: Index) -> list[tuple[int, int]] | None:
+    """The loops that an index runs through, in order, each with its size; None if it is no plain
+    one."""
+    found: list[tuple[int, int]] = []
+    for start, step, atoms in index:
+        if start or step != 1:
+            return None
+        for (loop, place), size in atoms:
+            if place == 0:
+                found.append((loop, size))
+            elif not found or found[-1][0] != loop:
+                return None
+            else:
+                found[-1] = (loop, found[-1][1] * size)
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from .index import Index, Keep, Split, below, stored, view
+from .index import Index, Keep, Split, below, plain_loops, stored, view
 from .task import LONG, MANY, Task
 from .values import Value, Values
 
@@ -41,10 +41,10 @@ class Tasks:
             except Keep as keep:
                 self.kept.add(keep.value.id)
                 continue
-            circle = self._circle() - self.copied
-            if not circle:
+            late = (self._circle() | self._crossed()) - self.copied
+            if not late:
                 break
-            self.copied |= circle
+            self.copied |= late
 
     def _old(self, v: Value) -> Value:
         """A copy of what is wanted of a state that is written."""
@@ -286,6 +286,15 @@ class Tasks:
     def before(self, t: Task) -> set[Task]:
         """What must come before t."""
         return ({d for d, _ in t.reads} | t.after) - {t}
+
+    def _crossed(self) -> set[int]:
+        """The states whose new value is computed from their old ones at other places, as that of
+        ``x[...] = x[::-1] * 2``: it is kept, and then copied."""
+        found = {slot for slot, t in self.written.items() if t.kind == "root" and any(
+            index is None or plain_loops(index) != [*enumerate(t.sizes)]
+            for index in t.states.get(slot, ()))}
+        self.kept |= {self.written[slot].value.id for slot in found - self.copied}
+        return found
 
     def _circle(self) -> set[int]:
         """The states of which a reader of the old value, or the check, waits for the new one."""
